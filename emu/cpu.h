@@ -13,6 +13,12 @@
  * waits until it polls or leaves. Outside, invalidations just collect in its
  * inbox. Therefore a host thread must never block between the two, and
  * whoever sends a shootdown must itself be outside.
+ *
+ * Who may touch what: everything is the owner's, without a lock, but
+ * regs.cr3, inside, attention and handled, which senders read or set as
+ * atomics (the protocol is told in cpu.c), and the inbox, which has a
+ * spinlock: a leaf, held for a few instructions, so any lock may be held
+ * when it is taken.
  */
 #ifndef EMU_CPU_H
 #define EMU_CPU_H
@@ -26,35 +32,157 @@
 
 #define CPU_MAX			64	/* CPUs of one machine */
 #define CPU_INBOX_MAX		64	/* more at once: the TLB is flushed */
-
-/* struct cpu { ... struct page_fault fault; struct mmu_regs regs; ... }; */
-
-/* Power on: paging off, TLB empty, outside. */
-void cpu_init(struct cpu *cpu, struct ram *ram, unsigned id);
-
-/* Control registers; each flushes the TLB. Owner only, inside or outside. */
-void cpu_set_paging(struct cpu *cpu, bool pae_long_mode);
-void cpu_set_cr3(struct cpu *cpu, uint64_t cr3);
-
-void cpu_enter(struct cpu *cpu);
-void cpu_leave(struct cpu *cpu);
-static inline void cpu_poll(struct cpu *cpu);
+#define CPU_LINE		64	/* keeps apart what others write */
+#define SHOOTDOWN_MAX		64
 
 /*
- * Accesses at user privilege. => inside. 0, or -1 with cpu->fault filled in
- * and not a byte moved: both pages of an access that crosses are checked
- * first. Make the access again once the fault is settled.
+ * Counted by the owner; others may read them with relaxed atomics. Hits are
+ * not counted: that would cost as much as the hit.
  */
-static inline int cpu_load8(struct cpu *cpu, uint64_t va, uint8_t *v);
-static inline int cpu_load16/32/64...
-static inline int cpu_store8/16/32/64(struct cpu *cpu, uint64_t va, uintN_t v);
-int cpu_load(struct cpu *cpu, uint64_t va, void *buf, unsigned len);  /* 1..64 */
+struct cpu_stats {
+	uint64_t misses;	/* accesses that found a page not in the TLB */
+	uint64_t walks;		/* of page tables, the checking ones too */
+	uint64_t faults;
+	uint64_t flushes;	/* of the whole TLB, whatever the reason */
+	uint64_t invlpgs;	/* single pages, by INVLPG or by shootdown */
+	uint64_t shootdowns;	/* times the inbox was emptied */
+};
+
+/* What others want forgotten. Everything here is under lock. */
+struct cpu_inbox {
+	uint32_t lock;
+	unsigned n;
+	bool all;		/* forget everything */
+	uint64_t posted;	/* shootdowns sent here since power on */
+	uint64_t va[CPU_INBOX_MAX];
+};
+
+struct cpu {
+	struct tlb tlb;
+	struct mmu_regs regs;	/* cr3 is read by senders of shootdowns */
+	uint64_t cr2;
+	struct page_fault fault;	/* of the last access that said -1 */
+	struct ram *ram;
+	unsigned id;
+	struct cpu_stats stats;
+
+	char pad0[CPU_LINE];
+	uint32_t inside;	/* by the owner: between enter and leave */
+	uint32_t attention;	/* by senders: the inbox is not empty */
+	uint64_t handled;	/* by the owner: inbox.posted as of last drain */
+	char pad1[CPU_LINE];
+	struct cpu_inbox inbox;
+	char pad2[CPU_LINE];
+};
+
+/*
+ * Power on: user privilege, paging off, TLB empty, outside. May be done again
+ * when nobody sends. => @ram outlives the CPU.
+ */
+void cpu_init(struct cpu *cpu, struct ram *ram, unsigned id);
+
+/*
+ * Control registers; each flushes the TLB and ends what cpu_ptr() gave. Owner
+ * only, inside or outside. Paging is turned on: 4-level with NX, or 32-bit
+ * two-level; CR0.WP is set.
+ */
+void cpu_set_paging(struct cpu *cpu, bool long_mode);
+void cpu_set_cr3(struct cpu *cpu, uint64_t cr3);
+
+/* The out-of-line half of what is below. Not for callers. */
+void cpu_drain(struct cpu *cpu);
+void *cpu_ptr_slow(struct cpu *cpu, uint64_t va, enum mmu_access access);
+int cpu_load_slow(struct cpu *cpu, uint64_t va, void *buf, unsigned len);
+int cpu_store_slow(struct cpu *cpu, uint64_t va, const void *buf,
+		   unsigned len);
+
+/*
+ * The exchange is a full barrier: inside is seen set before attention is read
+ * (Dekker with shootdown_send(); see cpu.c).
+ */
+static inline void cpu_enter(struct cpu *cpu)
+{
+	__atomic_exchange_n(&cpu->inside, 1, __ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&cpu->attention, __ATOMIC_SEQ_CST))
+		cpu_drain(cpu);
+}
+
+/* Release: who sees us outside sees every access we made. */
+static inline void cpu_leave(struct cpu *cpu)
+{
+	__atomic_store_n(&cpu->inside, 0, __ATOMIC_RELEASE);
+}
+
+static inline void cpu_poll(struct cpu *cpu)
+{
+	if (__builtin_expect(__atomic_load_n(&cpu->attention,
+					     __ATOMIC_RELAXED), 0))
+		cpu_drain(cpu);
+}
+
+/*
+ * Accesses. => inside. 0, or -1 with cpu->fault and CR2 filled in and not a
+ * byte moved: both pages of an access that crosses are checked first. Make
+ * the access again once the fault is settled.
+ *
+ * A naturally aligned one that hits the TLB is done in line and is atomic, as
+ * on the real CPU. The slow half works on a local, so that the caller's
+ * variable can stay in a register.
+ */
+#define CPU_ACCESSORS(bits)						\
+static inline int cpu_load##bits(struct cpu *cpu, uint64_t va,		\
+				 uint##bits##_t *v)			\
+{									\
+	uint##bits##_t slow, *p;					\
+									\
+	p = tlb_lookup(&cpu->tlb, va, MMU_READ, sizeof(*v));		\
+	if (__builtin_expect(p != NULL, 1)) {				\
+		*v = __atomic_load_n(p, __ATOMIC_RELAXED);		\
+		return 0;						\
+	}								\
+	if (cpu_load_slow(cpu, va, &slow, sizeof(slow)))		\
+		return -1;						\
+	*v = slow;							\
+	return 0;							\
+}									\
+									\
+static inline int cpu_store##bits(struct cpu *cpu, uint64_t va,	\
+				  uint##bits##_t v)			\
+{									\
+	uint##bits##_t slow, *p;					\
+									\
+	p = tlb_lookup(&cpu->tlb, va, MMU_WRITE, sizeof(v));		\
+	if (__builtin_expect(p != NULL, 1)) {				\
+		__atomic_store_n(p, v, __ATOMIC_RELAXED);		\
+		return 0;						\
+	}								\
+	slow = v;							\
+	return cpu_store_slow(cpu, va, &slow, sizeof(slow));		\
+}
+
+CPU_ACCESSORS(8)
+CPU_ACCESSORS(16)
+CPU_ACCESSORS(32)
+CPU_ACCESSORS(64)
+
+/* The same for 1 to 64 bytes, at any address. */
+int cpu_load(struct cpu *cpu, uint64_t va, void *buf, unsigned len);
 int cpu_store(struct cpu *cpu, uint64_t va, const void *buf, unsigned len);
 int cpu_fetch(struct cpu *cpu, uint64_t va, void *buf, unsigned len);
 
-/* The same for a run of bytes inside one page, any length up to 4096: the
- * host address of the first, good until the next poll or leave; NULL: fault. */
-void *cpu_ptr(struct cpu *cpu, uint64_t va, enum mmu_access access);
+/*
+ * For a run of bytes inside one page: the host address of the first, good for
+ * this kind of access until the next poll, leave or change of a control
+ * register; NULL: a fault. MMU_WRITE sets D, as if something were stored.
+ * => inside.
+ */
+static inline void *cpu_ptr(struct cpu *cpu, uint64_t va,
+			    enum mmu_access access)
+{
+	void *p = tlb_lookup(&cpu->tlb, va, access, 1);
+
+	return p ? p : cpu_ptr_slow(cpu, va, access);
+}
 
 /* INVLPG and a full flush, on the owner's own TLB. */
 void cpu_invlpg(struct cpu *cpu, uint64_t va);
@@ -66,19 +194,44 @@ void cpu_flush(struct cpu *cpu);
  *	struct shootdown sd = SHOOTDOWN_INIT;
  *	... change an entry ...; shootdown_add(&sd, cr3, va);
  *	shootdown_send(&sd, cpus, ncpus, true);
+ *
+ * Entries are to be changed by sequentially consistent atomic exchange. A
+ * frame that was a page table must not be used for anything else before a
+ * send with @wait has returned: a CPU may be walking it until then.
+ *
+ * When more than SHOOTDOWN_MAX pages are added, the pages become whole
+ * address spaces; when there are more than SHOOTDOWN_MAX of those, it becomes
+ * everything, on every CPU.
  */
 struct shootdown {
-	unsigned n;		/* over SHOOTDOWN_MAX: flush whole address spaces */
-	struct { uint64_t cr3, va; } e[SHOOTDOWN_MAX];
+	unsigned n;		/* 0: nothing collected */
+	unsigned nwhole;	/* the first so many are whole spaces */
+	bool everything;
+	struct {
+		uint64_t cr3, va;
+	} e[SHOOTDOWN_MAX];
 };
+
+#define SHOOTDOWN_INIT	{ .n = 0 }
+
+/* What SHOOTDOWN_INIT does, without clearing the array. */
+static inline void shootdown_init(struct shootdown *sd)
+{
+	sd->n = 0;
+	sd->nwhole = 0;
+	sd->everything = false;
+}
+
 void shootdown_add(struct shootdown *sd, uint64_t cr3, uint64_t va);
 /* a whole address space is gone or changed */
 void shootdown_add_all(struct shootdown *sd, uint64_t cr3);
 /*
  * Post to every CPU whose CR3 is concerned. @wait: return only when no CPU
  * can use a translation collected in @sd any more, and every access it made
- * through one is done and visible. => caller is outside; resets @sd.
+ * through one is done and visible. => caller is outside; @ncpus <= CPU_MAX;
+ * resets @sd. Any number of threads may send at once.
  */
 void shootdown_send(struct shootdown *sd, struct cpu *const *cpus,
 		    unsigned ncpus, bool wait);
+
 #endif

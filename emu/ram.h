@@ -22,7 +22,7 @@ struct ram {
 
 /*
  * Make @size bytes of RAM, all zero. @size is rounded down to whole frames.
- * => -EINVAL: no whole frame, or over 2^32 frames; -ENOMEM and what
+ * => -EINVAL: no whole frame, or 2^32 frames and more; -ENOMEM and what
  *    memfd_create(2), ftruncate(2), mmap(2) say.
  */
 int ram_create(struct ram *ram, uint64_t size);

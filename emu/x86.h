@@ -30,6 +30,9 @@
 #define X86_PTE32_ADDR		0xfffff000ull
 #define X86_PTE64_ADDR		0x000ffffffffff000ull
 
+/* Physical address bits of this CPU; above them, entries are reserved. */
+#define X86_MAXPHYADDR		46
+
 /* Control registers. */
 #define X86_CR0_PE		(1ull << 0)
 #define X86_CR0_WP		(1ull << 16)

@@ -1,0 +1,91 @@
+/*
+ * tlb.h - one CPU's translation lookaside buffer.
+ *
+ * Direct-mapped by page number, in three planes: loads look in one, stores in
+ * another, fetches in the third. An entry stands in a plane only if that kind
+ * of access needs nothing more from the page table: it is permitted, and for
+ * stores the leaf's D bit is set as well. So one compare answers at once
+ * whether the page is there, the access allowed, D set and the address
+ * aligned; a store to a page that was only read misses, and the walk sets D
+ * (SDM 3A 4.8).
+ *
+ * In: tlb_fill() after a walk. Out: the host address of a page, as an addend
+ * to the linear address. Gone by tlb_invalidate(), tlb_flush(), or when
+ * another page takes the slot.
+ *
+ * Invariants: a tag is a linear page address, or TLB_EMPTY; an entry that is
+ * not empty lies in a group whose bit in used[] is set; large is set if any
+ * entry is a piece of a page over 4 KiB.
+ *
+ * Locks: none. Only the CPU's own host thread touches its TLB; others ask by
+ * shootdown (cpu.h). Bits 3 to 11 of a tag are always clear in what it is
+ * compared with, and so are free for an address-space tag one day.
+ */
+#ifndef EMU_TLB_H
+#define EMU_TLB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "mmu.h"
+#include "x86.h"
+
+#define TLB_BITS	11
+#define TLB_ENTRIES	(1u << TLB_BITS)	/* in each plane */
+#define TLB_PLANES	3			/* by enum mmu_access */
+#define TLB_GROUPS	64			/* bits of used[] */
+#define TLB_GROUP	(TLB_ENTRIES / TLB_GROUPS)
+#define TLB_EMPTY	(~0ull)			/* equals no masked address */
+
+struct tlb_entry {
+	uint64_t tag;		/* linear address of the page */
+	uintptr_t addend;	/* host address = addend + linear address */
+};
+
+struct tlb {
+	struct tlb_entry e[TLB_PLANES][TLB_ENTRIES];
+	uint64_t used[TLB_PLANES];	/* groups that a flush must clear */
+	bool large;			/* holds a piece of a large page */
+};
+
+/* What a walk found: the 4 KiB page at @va is at @host. */
+struct tlb_page {
+	uint64_t va;
+	uint8_t *host;
+	bool store;		/* stores need nothing more: W and D */
+	bool large;		/* a piece of a larger page */
+};
+
+static inline unsigned tlb_index(uint64_t va)
+{
+	return (va >> X86_PAGE_SHIFT) & (TLB_ENTRIES - 1);
+}
+
+/*
+ * Host address for an access of @size bytes (a power of two) at @va; NULL if
+ * the page is not here for this kind of access, or @va is not a multiple of
+ * @size. With @size 1 an address is always aligned.
+ */
+static inline void *tlb_lookup(const struct tlb *tlb, uint64_t va,
+			       enum mmu_access access, unsigned size)
+{
+	const struct tlb_entry *e = &tlb->e[access][tlb_index(va)];
+
+	if (__builtin_expect(e->tag == (va & (X86_PAGE_MASK | (size - 1))), 1))
+		return (void *)(e->addend + va);
+	return NULL;
+}
+
+void tlb_init(struct tlb *tlb);
+/*
+ * Remember @page after an @access: a load or a store for loads, and for
+ * stores if it may; a fetch for fetches only.
+ */
+void tlb_fill(struct tlb *tlb, enum mmu_access access,
+	      const struct tlb_page *page);
+/* Forget the page of @va. Forgets everything if large pages are about. */
+void tlb_invalidate(struct tlb *tlb, uint64_t va);
+void tlb_flush(struct tlb *tlb);
+
+#endif
