@@ -22,7 +22,7 @@
 #define X86_PTE_PCD		(1ull << 4)
 #define X86_PTE_A		(1ull << 5)	/* accessed */
 #define X86_PTE_D		(1ull << 6)	/* dirty (leaf only) */
-#define X86_PTE_PS		(1ull << 7)	/* page size (not in a 4 KiB leaf) */
+#define X86_PTE_PS		(1ull << 7)	/* large page (no 4K leaf) */
 #define X86_PTE_G		(1ull << 8)	/* global */
 #define X86_PTE_AVL		(7ull << 9)	/* left to software */
 #define X86_PTE_NX		(1ull << 63)	/* no execute; 8-byte format */
