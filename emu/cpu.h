@@ -16,7 +16,7 @@
  *
  * Who may touch what: everything is the owner's, without a lock, but
  * regs.cr3, inside, attention and handled, which senders read or set as
- * atomics (the protocol is told in cpu.c), and the inbox, which has a
+ * atomics (the protocol: shootdown.c), and the inbox, which has a
  * spinlock: a leaf, held for a few instructions, so any lock may be held
  * when it is taken.
  */
@@ -69,7 +69,7 @@ struct cpu {
 	char pad0[CPU_LINE];
 	uint32_t inside;	/* by the owner: between enter and leave */
 	uint32_t attention;	/* by senders: the inbox is not empty */
-	uint64_t handled;	/* by the owner: inbox.posted as of last drain */
+	uint64_t handled;	/* by the owner: posted, as drained */
 	char pad1[CPU_LINE];
 	struct cpu_inbox inbox;
 	char pad2[CPU_LINE];
@@ -98,7 +98,7 @@ int cpu_store_slow(struct cpu *cpu, uint64_t va, const void *buf,
 
 /*
  * The exchange is a full barrier: inside is seen set before attention is read
- * (Dekker with shootdown_send(); see cpu.c).
+ * (Dekker with shootdown_send(): shootdown.c).
  */
 static inline void cpu_enter(struct cpu *cpu)
 {
