@@ -1,0 +1,277 @@
+/*
+ * view.c - a live view's life: mounted, served, unmounted.
+ *
+ * A few threads take requests from /dev/fuse and answer at once what does not
+ * wait (fs/view_fuse.c); what may wait goes to a pool. They poll the device
+ * together with an event that means "stop", so that ending them needs neither
+ * a signal nor a request from outside.
+ *
+ * The end must come however the world looks: readers with open files, a
+ * request stuck in the machine because the store is gone, a mount somebody
+ * has unmounted or moved already. So: threads first (nobody may write to the
+ * device's descriptor number after it is closed and perhaps somebody else's),
+ * then the pool with a time limit, then the mount, lazily. If a request is
+ * stuck, /dev/null takes the device's place: the kernel sees the last user of
+ * the connection go and fails everybody's requests, and what the stuck one
+ * will say one day goes nowhere; its memory is left as it is.
+ *
+ * kill -9: the kernel ends the connection, readers get ENOTCONN, and with
+ * auto_unmount a waiting fusermount3 takes the mount away.
+ *
+ * No locks; struct view does not change between start and stop.
+ */
+#include "fs/view.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <fuse3/fuse_lowlevel.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "fs/view_ctl.h"
+#include "fs/view_fuse.h"
+#include "fs/view_jobs.h"
+#include "fs/view_mount.h"
+
+#define NTHREADS 4
+#define MAX_WAITING 64		/* threads for requests that wait */
+#define STOP_THREAD_MS 250	/* these never wait for I/O */
+#define STOP_JOBS_MS 1500	/* this is patience, not need */
+
+#define MOUNT_OPTIONS "fsname=" VIEW_MOUNT_NAME ",subtype=" VIEW_MOUNT_NAME \
+	",default_permissions"
+
+struct view {
+	struct view_server server;
+	struct fuse_session *session;
+	char path[PATH_MAX];
+	long connection;		/* its number, to know it again */
+	int stop_event;
+	pthread_t threads[NTHREADS];
+	unsigned nthreads;
+};
+
+/* ---- what libfuse has to say ---- */
+
+/* It prints to stderr; while mounting, the last line is our error message. */
+static _Thread_local char *log_line;
+static _Thread_local size_t log_size;
+
+static void view_log(enum fuse_log_level level, const char *format,
+		     va_list args)
+{
+	(void)level;
+	if (!log_line) {
+		vfprintf(stderr, format, args);
+		return;
+	}
+	vsnprintf(log_line, log_size, format, args);
+	log_line[strcspn(log_line, "\n")] = '\0';
+}
+
+/* ---- serving ---- */
+
+static void *view_serve(void *arg)
+{
+	struct view *view = arg;
+	struct fuse_buf buf = {.mem = NULL};
+	struct pollfd fds[2] = {
+		{.fd = fuse_session_fd(view->session), .events = POLLIN},
+		{.fd = view->stop_event, .events = POLLIN},
+	};
+	int n;
+
+	while (!fuse_session_exited(view->session)) {
+		if (poll(fds, 2, -1) < 0 && errno != EINTR)
+			break;
+		if (fds[1].revents)
+			break;
+		n = fuse_session_receive_buf(view->session, &buf);
+		if (n > 0)
+			fuse_session_process_buf(view->session, &buf);
+		else if (n != -EINTR && n != -EAGAIN)
+			break;
+	}
+	free(buf.mem);
+	return NULL;
+}
+
+static int view_threads_start(struct view *view)
+{
+	int fd = fuse_session_fd(view->session), err;
+
+	/* Whom poll() wakes, another may have been quicker. */
+	if (fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) < 0)
+		return -errno;
+	while (view->nthreads < NTHREADS) {
+		err = view_thread_start(&view->threads[view->nthreads],
+					view_serve, view);
+		if (err)
+			return view->nthreads ? 0 : err;
+		view->nthreads++;
+	}
+	return 0;
+}
+
+/* => did all of them end? */
+static bool view_threads_stop(struct view *view)
+{
+	uint64_t one = 1;
+	bool ended = true;
+
+	fuse_session_exit(view->session);
+	if (write(view->stop_event, &one, sizeof(one)) != sizeof(one))
+		ended = false;
+	for (unsigned i = 0; i < view->nthreads; i++)
+		ended &= view_thread_join(view->threads[i], STOP_THREAD_MS);
+	view->nthreads = 0;
+	return ended;
+}
+
+/* ---- mounting ---- */
+
+static int session_mount(struct view *view, const char *options)
+{
+	char *argv[] = {(char *)VIEW_MOUNT_NAME, (char *)"-o",
+			(char *)options, NULL};
+	struct fuse_args args = FUSE_ARGS_INIT(3, argv);
+
+	view->session = fuse_session_new(&args, &view_fuse_ops,
+					 sizeof(view_fuse_ops), &view->server);
+	fuse_opt_free_args(&args);
+	if (!view->session)
+		return -ENOMEM;
+	if (!fuse_session_mount(view->session, view->path))
+		return 0;
+	fuse_session_destroy(view->session);
+	view->session = NULL;
+	return -ENODEV;
+}
+
+/* auto_unmount needs fusermount3, which a bare system may not have. */
+static int view_mount(struct view *view, char *why, size_t size)
+{
+	char line[200] = "";
+	int err;
+
+	fuse_set_log_func(view_log);
+	log_line = line;
+	log_size = sizeof(line);
+	err = session_mount(view, MOUNT_OPTIONS ",auto_unmount");
+	if (err)
+		err = session_mount(view, MOUNT_OPTIONS);
+	log_line = NULL;
+	if (err) {
+		snprintf(why, size, "%s: cannot mount the live view: %s",
+			 view->path, line[0] ? line : strerror(-err));
+		return err;
+	}
+	view->connection = view_mount_find(view->path);
+	return 0;
+}
+
+/* Whatever happened to the mount meanwhile, another's is left alone. */
+static void view_unmount(struct view *view)
+{
+	if (view->connection >= 0 &&
+	    view_mount_find(view->path) == view->connection)
+		view_mount_clear(view->path);
+}
+
+/* ---- start and stop ---- */
+
+static struct view *view_alloc(struct vm *vm, const struct view_ops *ops)
+{
+	struct view *view = calloc(1, sizeof(*view));
+
+	if (!view)
+		return NULL;
+	view->server.src.vm = vm;
+	view->server.src.ops = *ops;
+	pthread_mutex_init(&view->server.lock, NULL);
+	LIST_INIT(&view->server.files);
+	view->server.uid = geteuid();
+	view->server.gid = getegid();
+	view->server.jobs = view_jobs_create(MAX_WAITING);
+	view->server.board = view_board_create();
+	view->connection = -1;
+	view->stop_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	return view;
+}
+
+/* => no thread is left. */
+static void view_free(struct view *view)
+{
+	if (view->session) {
+		fuse_session_unmount(view->session);
+		view_unmount(view);
+		fuse_session_destroy(view->session);
+	}
+	if (view->server.jobs)
+		view_jobs_destroy(view->server.jobs, 0);
+	view_fuse_close_all(&view->server);
+	pthread_mutex_destroy(&view->server.lock);
+	view_board_destroy(view->server.board);
+	if (view->stop_event >= 0)
+		close(view->stop_event);
+	free(view);
+}
+
+int view_start(struct vm *vm, const struct view_ops *ops,
+	       const char *mountpoint, struct view **viewp, char *why,
+	       size_t size)
+{
+	struct view *view = view_alloc(vm, ops);
+	int err;
+
+	snprintf(why, size, "%s: cannot start the live view: out of memory, "
+		 "threads or files", mountpoint);
+	if (!view)
+		return -ENOMEM;
+	err = view->server.jobs && view->server.board &&
+		view->stop_event >= 0 ? 0 : -ENOMEM;
+	if (!err)
+		err = view_mount_prepare(mountpoint, view->path, why, size);
+	if (!err)
+		err = view_mount(view, why, size);
+	if (!err)
+		err = view_threads_start(view);
+	if (err) {
+		view_free(view);
+		return err;
+	}
+	*viewp = view;
+	return 0;
+}
+
+/* A request is stuck. => the connection is closed, the mount detached. */
+static void view_abandon(struct view *view)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (null >= 0) {
+		dup3(null, fuse_session_fd(view->session), O_CLOEXEC);
+		close(null);
+	}
+	view_unmount(view);
+}
+
+int view_stop(struct view *view)
+{
+	if (!view)
+		return 0;
+	if (!view_threads_stop(view) ||
+	    !view_jobs_destroy(view->server.jobs, STOP_JOBS_MS)) {
+		view_abandon(view);
+		return -EBUSY;
+	}
+	view->server.jobs = NULL;
+	view_free(view);
+	return 0;
+}
