@@ -1,0 +1,157 @@
+/*
+ * options.c - the command line: ours, mount(8)'s and libfuse's, told apart.
+ *
+ * fuse_opt walks the arguments once. Ours fill struct options; words which
+ * only mount(8) and fstab(5) care about are dropped, because `mount -t
+ * fuse.pagerfs` hands them to us all the same; the rest stays for libfuse.
+ *
+ * Invariant: allow_other never goes without default_permissions. Without the
+ * check in the kernel, one user's cached permission would serve another, so
+ * default_permissions is simply always on.
+ */
+#include "fs/options.h"
+#include "fs/report.h"
+
+#include <errno.h>
+#include <fuse_lowlevel.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define OPTIONS_THREADS_MAX	64
+#define OPTIONS_SPIN_MAX	1000
+
+enum {
+	KEY_MOUNT_ONLY,
+};
+
+#define FIELD(name, field, value) \
+	{ name, offsetof(struct options, field), value }
+#define DROPPED(name) FUSE_OPT_KEY(name, KEY_MOUNT_ONLY)
+
+static const struct fuse_opt options_table[] = {
+	FIELD("-h", help, 1), FIELD("--help", help, 1),
+	FIELD("-V", version, 1), FIELD("--version", version, 1),
+	FIELD("-f", foreground, 1),
+	FIELD("-d", debug, 1), FIELD("debug", debug, 1),
+	FIELD("-s", single, 1),
+	FIELD("allow_other", allow_other, 1),
+	FUSE_OPT_KEY("allow_other", FUSE_OPT_KEY_KEEP),
+	FUSE_OPT_KEY("debug", FUSE_OPT_KEY_KEEP),
+	FUSE_OPT_KEY("-d", FUSE_OPT_KEY_KEEP),
+	FIELD("writeback", writeback, 1),
+	FIELD("no_writeback", writeback, 0),
+	FIELD("attr_timeout=%lf", attr_timeout, 0),
+	FIELD("entry_timeout=%lf", entry_timeout, 0),
+	FIELD("negative_timeout=%lf", negative_timeout, 0),
+	FIELD("threads=%u", threads, 0),
+	FIELD("spin=%u", spin_us, 0),
+	DROPPED("defaults"), DROPPED("auto"), DROPPED("noauto"),
+	DROPPED("user"), DROPPED("user="), DROPPED("nouser"),
+	DROPPED("users"), DROPPED("group"), DROPPED("owner"),
+	DROPPED("_netdev"), DROPPED("nofail"), DROPPED("comment="),
+	DROPPED("x-"), DROPPED("nonempty"),
+	FUSE_OPT_END
+};
+
+static int options_take_path(struct options *options, const char *path)
+{
+	char **place = !options->source ? &options->source :
+					  &options->mountpoint;
+
+	if (*place) {
+		report("one argument too many, '%s': pagerfs takes SOURCE and "
+		       "MOUNTPOINT (see pagerfs -h)", path);
+		return -1;
+	}
+	*place = strdup(path);
+	return *place ? 0 : -1;
+}
+
+static int options_take(void *data, const char *arg, int key,
+			struct fuse_args *rest)
+{
+	(void)rest;
+	switch (key) {
+	case KEY_MOUNT_ONLY:
+		return 0;
+	case FUSE_OPT_KEY_NONOPT:
+		return options_take_path(data, arg);
+	default:
+		/* systemd's and other tools' private words in fstab */
+		return strncmp(arg, "x-", 2) && strncmp(arg, "X-", 2);
+	}
+}
+
+static int options_check(const struct options *options)
+{
+	if (!options->source || !options->mountpoint) {
+		report("%s is missing: say pagerfs SOURCE MOUNTPOINT (see "
+		       "pagerfs -h)",
+		       options->source ? "MOUNTPOINT" : "SOURCE");
+		return -EINVAL;
+	}
+	if (options->attr_timeout < 0 || options->entry_timeout < 0 ||
+	    options->negative_timeout < 0) {
+		report("a timeout is a number of seconds, 0 or more");
+		return -EINVAL;
+	}
+	if (options->threads > OPTIONS_THREADS_MAX) {
+		report("threads=%u: 1 to %d serving threads are possible",
+		       options->threads, OPTIONS_THREADS_MAX);
+		return -EINVAL;
+	}
+	if (options->spin_us > OPTIONS_SPIN_MAX) {
+		report("spin=%u: 0 to %d microseconds are possible",
+		       options->spin_us, OPTIONS_SPIN_MAX);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+int options_parse(struct options *options, int argc, char **argv)
+{
+	*options = (struct options){
+		.attr_timeout = 1.0,
+		.entry_timeout = 1.0,
+		.rest = FUSE_ARGS_INIT(argc, argv),
+	};
+	if (fuse_opt_parse(&options->rest, options, options_table,
+			   options_take))
+		return -EINVAL;
+	if (options->help)
+		return OPTIONS_HELP;
+	if (options->version)
+		return OPTIONS_VERSION;
+	if (options->debug)
+		options->foreground = 1;
+	return options_check(options) ?: OPTIONS_SERVE;
+}
+
+void options_free(struct options *options)
+{
+	free(options->source);
+	free(options->mountpoint);
+	fuse_opt_free_args(&options->rest);
+}
+
+void options_usage(void)
+{
+	printf("usage: pagerfs [options] SOURCE MOUNTPOINT\n"
+	       "Serve the directory SOURCE at MOUNTPOINT, as it is.\n\n"
+	       "    -f                   stay in the foreground\n"
+	       "    -d, -o debug         print every request (implies -f)\n"
+	       "    -s                   one serving thread\n"
+	       "    -h, -V               this text, the version\n"
+	       "    -o attr_timeout=S    trust attributes for S seconds (1)\n"
+	       "    -o entry_timeout=S   trust names for S seconds (1)\n"
+	       "    -o negative_timeout=S  trust a name's absence (0)\n"
+	       "    -o threads=N         serving threads (one per CPU, 2-8)\n"
+	       "    -o spin=US           look so long before sleeping (0)\n"
+	       "    -o writeback         let the kernel cache writes\n"
+	       "    -o allow_other       let other users in\n"
+	       "    -o auto_unmount      unmount when the daemon dies\n"
+	       "    -o ro,nosuid,...     mount options as for any mount\n\n"
+	       "Unmount with fusermount3 -u MOUNTPOINT or umount.\n");
+}

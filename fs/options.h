@@ -1,0 +1,49 @@
+/*
+ * options.h - the command line of pagerfs.
+ *
+ *	pagerfs [-f] [-d] [-s] [-o OPTION[,OPTION...]] SOURCE MOUNTPOINT
+ *
+ * options_parse() takes what is ours and what only mount(8) and fstab(5)
+ * understand; what is left in @rest are the mount options for libfuse, which
+ * refuses those it does not know.
+ */
+#ifndef FS_OPTIONS_H
+#define FS_OPTIONS_H
+
+#include <fuse_opt.h>
+#include <stdbool.h>
+
+enum options_action {
+	OPTIONS_SERVE,
+	OPTIONS_HELP,
+	OPTIONS_VERSION,
+};
+
+struct options {
+	char *source;		/* absolute, symlinks resolved later */
+	char *mountpoint;
+	int help, version;
+	int foreground;		/* -f, and -d and -s imply nothing else */
+	int debug;		/* -d: libfuse prints every request */
+	int single;		/* -s: one serving thread */
+	int allow_other;
+	int writeback;		/* -o writeback: the kernel caches writes */
+	double attr_timeout;	/* seconds the kernel trusts attributes */
+	double entry_timeout;	/* ... and names */
+	double negative_timeout; /* ... and the absence of names */
+	unsigned int threads;	/* serving threads; 0: by the CPUs */
+	unsigned int spin_us;	/* look for requests so long before sleeping */
+	struct fuse_args rest;
+};
+
+/*
+ * => OPTIONS_*, or -EINVAL after having reported what is wrong.
+ * The caller ends with options_free() in every case.
+ */
+int options_parse(struct options *options, int argc, char **argv);
+void options_free(struct options *options);
+
+/* What -h prints. */
+void options_usage(void);
+
+#endif
