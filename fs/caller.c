@@ -1,0 +1,50 @@
+/*
+ * caller.c - switch this thread's file-system user and group, and back.
+ *
+ * setfsuid(2) and setfsgid(2) hold for one thread. Leaving user 0 drops the
+ * file-system capabilities from the effective set; the permitted set keeps
+ * them, so capset(2) brings them back. Returning to 0 restores all.
+ */
+#include "fs/caller.h"
+
+#include <linux/capability.h>
+#include <sys/fsuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static void caller_keep_capabilities(void)
+{
+	struct __user_cap_header_struct header = {
+		.version = _LINUX_CAPABILITY_VERSION_3,
+	};
+	struct __user_cap_data_struct data[2];
+
+	if (syscall(SYS_capget, &header, data))
+		return;
+	data[0].effective = data[0].permitted;
+	data[1].effective = data[1].permitted;
+	syscall(SYS_capset, &header, data);
+}
+
+struct caller caller_enter(fuse_req_t req)
+{
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+	struct caller caller = { false };
+
+	if (!volume_of(req)->privileged || (!ctx->uid && !ctx->gid))
+		return caller;
+	setfsgid(ctx->gid);
+	setfsuid(ctx->uid);
+	if (ctx->uid)
+		caller_keep_capabilities();
+	caller.switched = true;
+	return caller;
+}
+
+void caller_leave(struct caller caller)
+{
+	if (!caller.switched)
+		return;
+	setfsuid(0);
+	setfsgid(0);
+}

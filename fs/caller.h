@@ -1,0 +1,26 @@
+/*
+ * caller.h - make new files in the caller's name.
+ *
+ * A daemon run by root creates files as root; the caller should own them.
+ * Between caller_enter() and caller_leave() this thread's file-system user
+ * and group are the caller's, so owner, quota and setgid directories come
+ * out as they would without us. The kernel has already checked permission
+ * (default_permissions), with the caller's other groups which we do not
+ * know, so the capabilities which override the check are kept.
+ *
+ * Nothing happens when the daemon is not root or the caller is.
+ */
+#ifndef FS_CALLER_H
+#define FS_CALLER_H
+
+#include "fs/volume.h"
+
+struct caller {
+	bool switched;
+};
+
+/* Only a few system calls may lie between the two; no waiting. */
+struct caller caller_enter(fuse_req_t req);
+void caller_leave(struct caller caller);
+
+#endif
