@@ -1,0 +1,600 @@
+/*
+ * loop.c - the serving threads.
+ *
+ * One thread, the leader, takes requests from /dev/fuse for as long as it
+ * keeps up; the others stand by. Two threads that share the requests would
+ * wake each other's CPU for each one, which costs more than serving it.
+ *
+ * The leader's round: take what is there, submit what that brought to the
+ * ring, reap what is complete, and only when there is nothing left wait, in
+ * one io_uring_enter(2), for the ring and for /dev/fuse together. It never
+ * sleeps in a read or write of data.
+ *
+ * Calls which have no good asynchronous form (names, attributes) are made on
+ * the spot, bracketed by loop_slow_enter() and loop_slow_leave(). A stand-by
+ * looks at the leader every LOOP_TICK_MS while such calls are made, and when
+ * one sits in the same call for a whole tick takes the lead from it. The old
+ * leader finishes what it has begun and stands by.
+ *
+ * Invariants: a slot is free, current, or in flight in its own thread. A
+ * ring and its slots are touched by their thread only. @leader names one
+ * thread; only a stand-by changes it, by compare-and-swap. No locks.
+ */
+#include "fs/loop.h"
+#include "fs/report.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fuse.h>
+#include <linux/futex.h>
+#include <poll.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LOOP_SLOTS	128	/* requests in flight per thread */
+#define LOOP_BATCH	16	/* requests taken between two submissions */
+#define LOOP_TICK_MS	2
+#define LOOP_PAGE	4096
+
+/* What stands before the payload of a write. */
+#define LOOP_HEADER (sizeof(struct fuse_in_header) + \
+		     sizeof(struct fuse_write_in))
+#define LOOP_SLOT_BYTES	(LOOP_PAGE + SLOT_PAYLOAD)
+
+struct worker {
+	struct loop *loop;
+	unsigned int rank;
+	pthread_t thread;
+	struct io_uring ring;
+	struct slot *slots;
+	struct slot *free;
+	struct slot *current;
+	unsigned int inflight;
+	unsigned int unsubmitted;
+	bool polling;		/* a poll of /dev/fuse is in the ring */
+	atomic_uint slow;	/* odd while in a call that may wait */
+	int err;
+};
+
+struct loop {
+	struct fuse_session *se;
+	int fd;			/* /dev/fuse, non-blocking */
+	unsigned int nworkers;
+	unsigned int spin_us;
+	struct worker *workers;
+	int wake_fd;		/* readable: look at @draining and @stopped */
+	int ended_fd;
+	sem_t ready;
+	atomic_uint leader;
+	atomic_uint bell;	/* a futex: stand-bys sleep on it */
+	atomic_uint dozing;	/* stand-bys that sleep without a tick */
+	atomic_bool draining;
+	atomic_bool stopped;
+};
+
+static __thread struct worker *self;
+
+/* ---- for handlers ---- */
+
+struct slot *loop_claim(fuse_req_t req,
+			void (*completed)(struct slot *slot, int result))
+{
+	struct slot *slot = self->current;
+
+	assert(slot && !slot->claimed);
+	slot->claimed = true;
+	slot->req = req;
+	slot->completed = completed;
+	self->inflight++;
+	return slot;
+}
+
+struct io_uring_sqe *loop_sqe(struct slot *slot)
+{
+	struct io_uring_sqe *sqe;
+
+	while (!(sqe = io_uring_get_sqe(&slot->worker->ring)))
+		io_uring_submit(&slot->worker->ring);
+	return sqe;
+}
+
+void loop_submit(struct slot *slot, struct io_uring_sqe *sqe)
+{
+	io_uring_sqe_set_data(sqe, slot);
+	slot->worker->unsubmitted++;
+}
+
+static void loop_free(struct slot *slot)
+{
+	slot->claimed = false;
+	slot->next = slot->worker->free;
+	slot->worker->free = slot;
+}
+
+void loop_finish(struct slot *slot)
+{
+	assert(slot->claimed);
+	slot->worker->inflight--;
+	if (slot == slot->worker->current)
+		slot->claimed = false;	/* answered within its handler */
+	else
+		loop_free(slot);
+}
+
+void *loop_scratch(size_t size)
+{
+	assert(size <= SLOT_PAYLOAD);
+	return self->current->payload;
+}
+
+/* ---- leader and stand-bys ---- */
+
+static void loop_futex_wait(atomic_uint *word, unsigned int value,
+			    const struct timespec *timeout)
+{
+	syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, timeout, NULL, 0);
+}
+
+static void loop_ring_bell(struct loop *loop)
+{
+	atomic_fetch_add(&loop->bell, 1);
+	syscall(SYS_futex, &loop->bell, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL,
+		NULL, 0);
+}
+
+static void worker_submit(struct worker *worker)
+{
+	if (!worker->unsubmitted)
+		return;
+	worker->unsubmitted = 0;
+	io_uring_submit(&worker->ring);
+}
+
+void loop_slow_enter(void)
+{
+	/* What is prepared must not wait for the call to return. */
+	worker_submit(self);
+	atomic_fetch_add(&self->slow, 1);
+	if (atomic_load(&self->loop->dozing))
+		loop_ring_bell(self->loop);
+}
+
+void loop_slow_leave(void)
+{
+	atomic_fetch_add(&self->slow, 1);
+}
+
+static bool worker_leads(struct worker *worker)
+{
+	return atomic_load_explicit(&worker->loop->leader,
+				    memory_order_relaxed) == worker->rank;
+}
+
+static void worker_doze(struct loop *loop)
+{
+	unsigned int bell = atomic_load(&loop->bell);
+
+	atomic_fetch_add(&loop->dozing, 1);
+	if (!atomic_load(&loop->stopped))
+		loop_futex_wait(&loop->bell, bell, NULL);
+	atomic_fetch_sub(&loop->dozing, 1);
+}
+
+/*
+ * Watch the leader: asleep for good while it makes no slow calls, by ticks
+ * while it does, and in its place when it is stuck in one.
+ */
+static void worker_stand_by(struct worker *worker)
+{
+	const struct timespec tick = { 0, LOOP_TICK_MS * 1000000 };
+	struct loop *loop = worker->loop;
+	unsigned int leader = atomic_load(&loop->leader), before, after;
+
+	before = atomic_load(&loop->workers[leader].slow);
+	loop_futex_wait(&loop->bell, atomic_load(&loop->bell), &tick);
+	after = atomic_load(&loop->workers[leader].slow);
+	if (leader != atomic_load(&loop->leader))
+		return;
+	if (before != after)
+		return;
+	if (after & 1)
+		atomic_compare_exchange_strong(&loop->leader, &leader,
+					       worker->rank);
+	else
+		worker_doze(loop);
+}
+
+/* ---- taking requests ---- */
+
+static void loop_stop(struct loop *loop)
+{
+	atomic_store(&loop->stopped, true);
+	eventfd_write(loop->wake_fd, 1);
+	eventfd_write(loop->ended_fd, 1);
+	loop_ring_bell(loop);
+}
+
+/* Can serving this keep the thread from other requests? */
+static bool request_may_wait(const struct fuse_in_header *header)
+{
+	switch (header->opcode) {
+	case FUSE_READ:
+	case FUSE_WRITE:
+	case FUSE_FSYNC:
+	case FUSE_FALLOCATE:
+	case FUSE_FORGET:
+	case FUSE_BATCH_FORGET:
+	case FUSE_INTERRUPT:
+		return false;
+	default:
+		return true;
+	}
+}
+
+static void worker_dispatch(struct worker *worker, struct slot *slot,
+			    size_t length)
+{
+	struct fuse_buf buf = {
+		.size = length,
+		.mem = slot->payload - LOOP_HEADER,
+	};
+	const struct fuse_in_header *header = buf.mem;
+	bool slow = request_may_wait(header);
+
+	/* What has begun is finished, so an interrupt changes nothing. */
+	if (header->opcode == FUSE_INTERRUPT) {
+		loop_free(slot);
+		return;
+	}
+	if (slow)
+		loop_slow_enter();
+	worker->current = slot;
+	fuse_session_process_buf(worker->loop->se, &buf);
+	worker->current = NULL;
+	if (slow)
+		loop_slow_leave();
+	if (!slot->claimed)
+		loop_free(slot);
+}
+
+/* => The request's length, 0 if there is none now, -errno. */
+static ssize_t worker_receive(struct worker *worker, struct slot *slot)
+{
+	ssize_t length;
+
+	slot->payload = slot->page + LOOP_PAGE;
+	length = read(worker->loop->fd, slot->payload - LOOP_HEADER,
+		      LOOP_HEADER + SLOT_PAYLOAD);
+	if (length >= (ssize_t)sizeof(struct fuse_in_header))
+		return length;
+	if (length >= 0)
+		return -EIO;
+	/* ENOENT: the request was taken back while we read it. */
+	return errno == EAGAIN || errno == EINTR || errno == ENOENT ?
+		0 : -errno;
+}
+
+static bool worker_take_one(struct worker *worker)
+{
+	struct slot *slot = worker->free;
+	ssize_t length;
+
+	if (!slot)
+		return false;
+	length = worker_receive(worker, slot);
+	if (length > 0) {
+		worker->free = slot->next;
+		worker_dispatch(worker, slot, length);
+		return true;
+	}
+	if (length < 0) {
+		if (length != -ENODEV) {
+			worker->err = length;
+			report("/dev/fuse: %s: serving ends",
+			       strerror(-length));
+		}
+		loop_stop(worker->loop);
+	}
+	return false;
+}
+
+static unsigned int worker_take(struct worker *worker)
+{
+	unsigned int taken = 0;
+
+	while (taken < LOOP_BATCH && worker_leads(worker) &&
+	       worker_take_one(worker))
+		taken++;
+	return taken;
+}
+
+/* ---- the ring ---- */
+
+static void worker_complete(struct worker *worker, struct io_uring_cqe *cqe)
+{
+	struct slot *slot = io_uring_cqe_get_data(cqe);
+	int result = cqe->res;
+
+	io_uring_cqe_seen(&worker->ring, cqe);
+	if ((void *)slot == &worker->polling)
+		worker->polling = false;
+	else if (slot)
+		slot->completed(slot, result);
+}
+
+static unsigned int worker_reap(struct worker *worker)
+{
+	struct io_uring_cqe *cqe;
+	unsigned int reaped = 0;
+
+	while (!io_uring_peek_cqe(&worker->ring, &cqe)) {
+		worker_complete(worker, cqe);
+		reaped++;
+	}
+	return reaped;
+}
+
+static void worker_poll(struct worker *worker, int fd, void *tag)
+{
+	struct io_uring_sqe *sqe;
+
+	while (!(sqe = io_uring_get_sqe(&worker->ring)))
+		io_uring_submit(&worker->ring);
+	io_uring_prep_poll_add(sqe, fd, POLLIN);
+	io_uring_sqe_set_data(sqe, tag);
+}
+
+/* Sleep until the ring or, for the leader, /dev/fuse has something. */
+static void worker_wait(struct worker *worker, bool requests)
+{
+	if (requests && !worker->polling && worker->free) {
+		worker_poll(worker, worker->loop->fd, &worker->polling);
+		worker->polling = true;
+	}
+	worker->unsubmitted = 0;
+	io_uring_submit_and_wait(&worker->ring, 1);
+}
+
+static void worker_lead(struct worker *worker)
+{
+	unsigned int taken = worker_take(worker);
+
+	if (taken)
+		worker_submit(worker);
+	if (worker->inflight)
+		io_uring_get_events(&worker->ring);
+	if (!worker_reap(worker) && !taken &&
+	    !atomic_load(&worker->loop->stopped)) {
+		worker_wait(worker, true);
+		worker_reap(worker);
+	}
+}
+
+/* ---- a thread's life ---- */
+
+static int worker_open_ring(struct worker *worker)
+{
+	/* The newest kernels' way first; 5.15 knows none of these. */
+	static const unsigned int ways[] = {
+		IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
+		IORING_SETUP_COOP_TASKRUN,
+		0,
+	};
+	unsigned int i;
+	int err = -EINVAL;
+
+	for (i = 0; err == -EINVAL && i < 3; i++)
+		err = io_uring_queue_init(LOOP_SLOTS * 2, &worker->ring,
+					  ways[i]);
+	return err;
+}
+
+static int worker_open_slots(struct worker *worker)
+{
+	char *memory;
+	unsigned int i;
+
+	worker->slots = calloc(LOOP_SLOTS, sizeof(*worker->slots));
+	memory = mmap(NULL, (size_t)LOOP_SLOTS * LOOP_SLOT_BYTES,
+		      PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (!worker->slots || memory == MAP_FAILED)
+		return -ENOMEM;
+	for (i = LOOP_SLOTS; i-- > 0; ) {
+		worker->slots[i].worker = worker;
+		worker->slots[i].page = memory + (size_t)i * LOOP_SLOT_BYTES;
+		loop_free(&worker->slots[i]);
+	}
+	return 0;
+}
+
+static void worker_close(struct worker *worker)
+{
+	if (worker->slots) {
+		munmap(worker->slots[0].page,
+		       (size_t)LOOP_SLOTS * LOOP_SLOT_BYTES);
+		free(worker->slots);
+	}
+	if (worker->ring.ring_fd > 0)
+		io_uring_queue_exit(&worker->ring);
+}
+
+static void worker_serve(struct worker *worker)
+{
+	struct loop *loop = worker->loop;
+
+	worker_poll(worker, loop->wake_fd, NULL);
+	while (!atomic_load(&loop->stopped)) {
+		if (worker_leads(worker)) {
+			worker_lead(worker);
+		} else if (worker->inflight) {
+			worker_wait(worker, false);
+			worker_reap(worker);
+		} else {
+			worker_stand_by(worker);
+		}
+	}
+	while (worker->inflight) {
+		worker_wait(worker, false);
+		worker_reap(worker);
+	}
+}
+
+static void *worker_main(void *arg)
+{
+	struct worker *worker = arg;
+
+	self = worker;
+	worker->err = worker_open_ring(worker);
+	if (!worker->err)
+		worker->err = worker_open_slots(worker);
+	sem_post(&worker->loop->ready);
+	if (!worker->err)
+		worker_serve(worker);
+	worker_close(worker);
+	return NULL;
+}
+
+/* ---- all of them ---- */
+
+static unsigned int loop_default_threads(void)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+	/* Even one CPU gets a stand-by. */
+	return cpus < 2 ? 2 : cpus > 8 ? 8 : cpus;
+}
+
+struct loop *loop_create(struct fuse_session *se, unsigned int threads,
+			 unsigned int spin_us)
+{
+	struct loop *loop = calloc(1, sizeof(*loop));
+	unsigned int i;
+
+	if (!loop)
+		return NULL;
+	loop->se = se;
+	loop->fd = fuse_session_fd(se);
+	loop->spin_us = spin_us;
+	loop->nworkers = threads ? threads : loop_default_threads();
+	loop->wake_fd = eventfd(0, EFD_CLOEXEC);
+	loop->ended_fd = eventfd(0, EFD_CLOEXEC);
+	loop->workers = calloc(loop->nworkers, sizeof(*loop->workers));
+	if (!loop->workers || loop->wake_fd < 0 || loop->ended_fd < 0) {
+		loop_destroy(loop);
+		return NULL;
+	}
+	sem_init(&loop->ready, 0, 0);
+	for (i = 0; i < loop->nworkers; i++) {
+		loop->workers[i].loop = loop;
+		loop->workers[i].rank = i;
+	}
+	return loop;
+}
+
+static void loop_report_start(int err)
+{
+	if (err == -ENOSYS || err == -EPERM)
+		report("io_uring: %s: the kernel has none or forbids it; see "
+		       "/proc/sys/kernel/io_uring_disabled (0 allows it)",
+		       strerror(-err));
+	else
+		report("serving threads: %s", strerror(-err));
+}
+
+int loop_start(struct loop *loop)
+{
+	unsigned int i, started = 0;
+	int err = 0;
+
+	fcntl(loop->fd, F_SETFL, O_RDWR | O_NONBLOCK);
+	while (!err && started < loop->nworkers) {
+		struct worker *worker = &loop->workers[started];
+
+		err = -pthread_create(&worker->thread, NULL, worker_main,
+				      worker);
+		if (!err)
+			started++;
+	}
+	for (i = 0; i < started; i++)
+		while (sem_wait(&loop->ready))
+			;
+	for (i = 0; i < started && !err; i++)
+		err = loop->workers[i].err;
+	if (!err)
+		return 0;
+	loop_report_start(err);
+	loop->nworkers = started;
+	loop_stop(loop);
+	loop_join(loop);
+	return err;
+}
+
+int loop_ended_fd(const struct loop *loop)
+{
+	return loop->ended_fd;
+}
+
+static bool loop_quiet(struct loop *loop)
+{
+	struct pollfd requests = { .fd = loop->fd, .events = POLLIN };
+	unsigned int i;
+
+	if (poll(&requests, 1, 0) > 0)
+		return false;
+	for (i = 0; i < loop->nworkers; i++)
+		if (loop->workers[i].inflight ||
+		    atomic_load(&loop->workers[i].slow) & 1)
+			return false;
+	return true;
+}
+
+/*
+ * Quiet twice in a row, some milliseconds apart, means that the clients have
+ * nothing on the way; those who go on for ever are cut off at the limit.
+ */
+void loop_drain(struct loop *loop, unsigned int limit_ms)
+{
+	const struct timespec pause = { 0, 5000000 };
+	unsigned int waited, quiet = 0;
+
+	for (waited = 0; waited < limit_ms && quiet < 2; waited += 5) {
+		if (atomic_load(&loop->stopped))
+			return;
+		quiet = loop_quiet(loop) ? quiet + 1 : 0;
+		nanosleep(&pause, NULL);
+	}
+	loop_stop(loop);
+}
+
+int loop_join(struct loop *loop)
+{
+	unsigned int i;
+	int err = 0;
+
+	for (i = 0; i < loop->nworkers; i++) {
+		pthread_join(loop->workers[i].thread, NULL);
+		if (!err)
+			err = loop->workers[i].err;
+	}
+	return err;
+}
+
+void loop_destroy(struct loop *loop)
+{
+	if (loop->wake_fd >= 0)
+		close(loop->wake_fd);
+	if (loop->ended_fd >= 0)
+		close(loop->ended_fd);
+	free(loop->workers);
+	free(loop);
+}

@@ -1,0 +1,76 @@
+/*
+ * loop.h - the serving threads: from /dev/fuse to an answer.
+ *
+ * Each thread owns an io_uring and a fixed set of slots. A slot is the room
+ * for one request: the request is read into it so that the payload of a
+ * write lands page aligned, and the data of a read is put at the same place.
+ * A handler runs with loop_current() set to the request's slot and either
+ *
+ *  - answers at once; the slot is free again when the handler returns; or
+ *  - claims the slot (loop_claim()), starts an operation on the ring
+ *    (loop_sqe(), loop_submit()) and returns. The slot's @completed is
+ *    called in the same thread when the operation is done; it starts the
+ *    next one or answers and calls loop_finish().
+ */
+#ifndef FS_LOOP_H
+#define FS_LOOP_H
+
+#include <fuse_lowlevel.h>
+#include <liburing.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#define SLOT_PAYLOAD	(1u << 20)
+
+struct file;
+struct worker;
+
+struct slot {
+	struct worker *worker;
+	struct slot *next;	/* while it is free */
+	char *page;		/* the slot's memory */
+	char *payload;		/* page aligned, SLOT_PAYLOAD bytes */
+	fuse_req_t req;
+	bool claimed;
+	void (*completed)(struct slot *slot, int result);
+
+	/* A transfer of data (fs/data.c): how far it has come. */
+	struct file *file;
+	off_t offset;
+	size_t length, done;
+	int fd;
+	int rw_flags;
+	bool write;
+};
+
+struct loop;
+
+/* => The serving threads for @se, not yet running, or NULL. */
+struct loop *loop_create(struct fuse_session *se, unsigned int threads,
+			 unsigned int spin_us);
+/* Start them. => 0 or -errno after having reported what is wrong. */
+int loop_start(struct loop *loop);
+/* A descriptor that polls readable when the file system was unmounted. */
+int loop_ended_fd(const struct loop *loop);
+/* Serve what has been asked, for at most @limit_ms, and stop serving. */
+void loop_drain(struct loop *loop, unsigned int limit_ms);
+/* Wait for the threads; the first error of one, or 0. */
+int loop_join(struct loop *loop);
+void loop_destroy(struct loop *loop);
+
+/* For handlers, in a serving thread. */
+struct slot *loop_claim(fuse_req_t req,
+			void (*completed)(struct slot *slot, int result));
+struct io_uring_sqe *loop_sqe(struct slot *slot);
+void loop_submit(struct slot *slot, struct io_uring_sqe *sqe);
+void loop_finish(struct slot *slot);
+
+/* Room for a reply, good until the handler returns. @size is bounded. */
+void *loop_scratch(size_t size);
+
+/* Around a call that may wait: another thread takes over if it does. */
+void loop_slow_enter(void);
+void loop_slow_leave(void);
+
+#endif
