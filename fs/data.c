@@ -1,0 +1,238 @@
+/*
+ * data.c - read and write: the page traffic.
+ *
+ * The way of a read: look in the page cache below without waiting; what is
+ * there is answered at once, out of the slot's aligned buffer. The rest goes
+ * to the serving thread's ring and is answered when it completes. A write is
+ * the same with the payload where the kernel put it, page aligned.
+ *
+ * What goes how:
+ *	O_DIRECT that fits the alignment	the ring
+ *	O_DIRECT that does not			as buffered, on the twin
+ *	file in memory (tmpfs)			at once: it cannot wait
+ *	buffered read				at once if cached, else ring
+ *	buffered write				at once while that is quick
+ *
+ * A buffered write is a copy into the page cache and is quicker done than
+ * handed to the ring's worker threads, until the file system makes its
+ * writers wait for the disk. So after one that took long, writes of this
+ * thread go through the ring for a while.
+ *
+ * Short transfers are continued until the file ends. A slot belongs to one
+ * serving thread, so there are no locks.
+ */
+#include "fs/file.h"
+#include "fs/loop.h"
+#include "fs/operations.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+#define DATA_SLOW_NS	2000000		/* a write that waited */
+#define DATA_SHUN_NS	100000000	/* and how long we remember it */
+
+static void data_continue(struct slot *slot);
+
+static char *data_at(const struct slot *slot)
+{
+	return slot->payload + slot->done;
+}
+
+static size_t data_left(const struct slot *slot)
+{
+	return slot->length - slot->done;
+}
+
+static void data_reply(struct slot *slot, int err)
+{
+	if (slot->done)
+		err = 0;	/* what was moved counts; the rest asks again */
+	if (err)
+		fuse_reply_err(slot->req, err);
+	else if (slot->write)
+		fuse_reply_write(slot->req, slot->done);
+	else
+		fuse_reply_buf(slot->req, slot->payload, slot->done);
+	loop_finish(slot);
+}
+
+/* Leave the direct descriptor: what is left does not fit it. */
+static int data_go_buffered(struct slot *slot)
+{
+	int fd = file_twin(slot->file);
+
+	if (fd >= 0)
+		slot->fd = fd;
+	return fd < 0 ? fd : 0;
+}
+
+/* Did a short read end where the file does? Otherwise ask for the rest. */
+static bool data_at_end(const struct slot *slot)
+{
+	struct stat st;
+
+	return fstat(slot->fd, &st) ||
+	       slot->offset + (off_t)slot->done >= st.st_size;
+}
+
+/*
+ * One transfer brought @result bytes or -errno.
+ * => true: the request is complete and answered.
+ */
+static bool data_account(struct slot *slot, ssize_t result)
+{
+	bool direct = slot->fd == slot->file->fd && slot->file->align > 1;
+
+	if (result == -EAGAIN || result == -EINTR)
+		return false;
+	if (result == -EINVAL && direct && !data_go_buffered(slot))
+		return false;
+	if (result <= 0) {
+		data_reply(slot, -result);
+		return true;
+	}
+	slot->done += result;
+	if (!data_left(slot) || (!slot->write && data_at_end(slot))) {
+		data_reply(slot, 0);
+		return true;
+	}
+	if (direct && !file_fits(slot->file, slot->done, 0))
+		data_go_buffered(slot);
+	return false;
+}
+
+static void data_done(struct slot *slot, int result)
+{
+	if (!data_account(slot, result))
+		data_continue(slot);
+}
+
+static void data_continue(struct slot *slot)
+{
+	struct io_uring_sqe *sqe = loop_sqe(slot);
+	off_t offset = slot->offset + slot->done;
+
+	if (slot->write)
+		io_uring_prep_write(sqe, slot->fd, data_at(slot),
+				    data_left(slot), offset);
+	else
+		io_uring_prep_read(sqe, slot->fd, data_at(slot),
+				   data_left(slot), offset);
+	sqe->rw_flags = slot->rw_flags;
+	loop_submit(slot, sqe);
+}
+
+/* Transfer here and now. => Bytes or -errno. */
+static ssize_t data_now(struct slot *slot, int flags)
+{
+	struct iovec iov = { data_at(slot), data_left(slot) };
+	ssize_t moved;
+
+	flags |= slot->rw_flags;
+	if (slot->write)
+		moved = pwritev2(slot->fd, &iov, 1, slot->offset, flags);
+	else
+		moved = preadv2(slot->fd, &iov, 1, slot->offset, flags);
+	return moved < 0 ? -errno : moved;
+}
+
+static uint64_t data_clock(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000000ull + now.tv_nsec;
+}
+
+/* => What data_now() says; -EAGAIN: this one is for the ring. */
+static ssize_t data_write_cached(struct slot *slot)
+{
+	static __thread uint64_t shun_until;
+	uint64_t start = data_clock(), end;
+	ssize_t moved;
+
+	if (start < shun_until)
+		return -EAGAIN;
+	loop_slow_enter();
+	moved = data_now(slot, 0);
+	loop_slow_leave();
+	end = data_clock();
+	if (end - start > DATA_SLOW_NS)
+		shun_until = end + DATA_SHUN_NS;
+	return moved;
+}
+
+static ssize_t data_try(struct slot *slot)
+{
+	const struct file *file = slot->file;
+	ssize_t moved;
+
+	if (file->in_memory)
+		return data_now(slot, 0);
+	if (slot->fd == file->fd && file->align > 1)
+		return -EAGAIN;
+	/* With O_SYNC or O_DSYNC a write waits for the disk each time. */
+	if (slot->write)
+		return file->flags & O_DSYNC ? -EAGAIN :
+					       data_write_cached(slot);
+	moved = data_now(slot, RWF_NOWAIT);
+	return moved == -EOPNOTSUPP ? -EAGAIN : moved;
+}
+
+static void data_start(struct slot *slot, struct file *file, size_t size,
+		       off_t offset)
+{
+	int err = 0;
+
+	slot->file = file;
+	slot->fd = file->fd;
+	slot->offset = offset;
+	slot->length = size;
+	slot->done = 0;
+	if (!file_fits(file, offset, size))
+		err = data_go_buffered(slot);
+	if (err)
+		data_reply(slot, -err);
+	else if (!data_account(slot, data_try(slot)))
+		data_continue(slot);
+}
+
+static void data_read(fuse_req_t req, fuse_ino_t ino, size_t size,
+		      off_t offset, struct fuse_file_info *fi)
+{
+	struct slot *slot;
+
+	(void)ino;
+	if (size > SLOT_PAYLOAD) {
+		fuse_reply_err(req, EINVAL);
+		return;
+	}
+	slot = loop_claim(req, data_done);
+	slot->write = false;
+	slot->rw_flags = 0;
+	data_start(slot, file_of(fi), size, offset);
+}
+
+static void data_write(fuse_req_t req, fuse_ino_t ino, const char *buf,
+		       size_t size, off_t offset, struct fuse_file_info *fi)
+{
+	struct slot *slot = loop_claim(req, data_done);
+
+	(void)ino;
+	slot->payload = (char *)buf;
+	slot->write = true;
+	/* Pages of a mapping have their place, whatever the open flags. */
+	slot->rw_flags = fi->flags & O_APPEND && !fi->writepage &&
+		!volume_of(req)->options.writeback ? RWF_APPEND : 0;
+	file_of(fi)->written = true;
+	data_start(slot, file_of(fi), size, offset);
+}
+
+void data_install(struct fuse_lowlevel_ops *ops)
+{
+	ops->read = data_read;
+	ops->write = data_write;
+}

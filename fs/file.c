@@ -1,0 +1,342 @@
+/*
+ * file.c - open files: opening, closing, and all but their data.
+ *
+ * open and create end in file_start(), which finds out once what the data
+ * path wants to know for every request. fsync and fallocate may take long
+ * and go through the serving thread's ring; the rest is one system call.
+ *
+ * The kernel releases a file only when all its requests are answered, so no
+ * request can meet a closed one. No locks: two threads that open the twin at
+ * once settle it with one compare-and-swap.
+ */
+#include "fs/file.h"
+#include "fs/caller.h"
+#include "fs/loop.h"
+#include "fs/operations.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdlib.h>
+#include <sys/statfs.h>
+#include <sys/syscall.h>
+#include <linux/stat.h>
+#include <unistd.h>
+
+/* Without a word from the kernel: what no device exceeds. */
+#define FILE_ALIGN_DEFAULT	4096
+
+/* Copied at one go: a longer one would keep the thread from others. */
+#define FILE_COPY_MAX		(16u << 20)
+
+#ifndef STATX_DIOALIGN		/* Linux 6.1, newer than Debian 12's headers */
+#define STATX_DIOALIGN		0x2000u
+#endif
+
+/* struct statx up to the fields which came with STATX_DIOALIGN. */
+struct file_statx {
+	uint32_t mask;
+	uint8_t before[148];
+	uint32_t dio_mem_align;
+	uint32_t dio_offset_align;
+	uint8_t after[96];
+};
+
+static uint32_t file_find_align(int fd)
+{
+	struct file_statx stx = { 0 };
+
+	_Static_assert(offsetof(struct file_statx, dio_mem_align) == 152,
+		       "where the kernel puts it");
+	_Static_assert(sizeof(stx) == 256, "what the kernel writes");
+	if (syscall(SYS_statx, fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &stx) ||
+	    !(stx.mask & STATX_DIOALIGN) || !stx.dio_offset_align ||
+	    stx.dio_mem_align > FILE_ALIGN_DEFAULT)
+		return FILE_ALIGN_DEFAULT;
+	return stx.dio_offset_align;
+}
+
+static bool file_is_in_memory(int fd)
+{
+	struct statfs fs;
+
+	return !fstatfs(fd, &fs) && (fs.f_type == TMPFS_MAGIC ||
+				     fs.f_type == (long)RAMFS_MAGIC);
+}
+
+/* The flags for the file below, from those of the client. */
+static int file_flags(const struct volume *volume, int flags)
+{
+	/* Only regular files get here; a ring would take it for "never wait" */
+	flags &= ~(O_APPEND | O_NONBLOCK);
+	/* Writing back part of a page starts with reading all of it. */
+	if (volume->options.writeback && (flags & O_ACCMODE) == O_WRONLY)
+		flags = (flags & ~O_ACCMODE) | O_RDWR;
+	return flags;
+}
+
+static struct file *file_start(struct volume *volume,
+			       const struct inode *inode, int fd, int flags)
+{
+	struct file *file = calloc(1, sizeof(*file));
+
+	if (!file)
+		return NULL;
+	file->fd = fd;
+	file->twin = -1;
+	file->inode = inode;
+	file->volume = volume;
+	file->flags = flags;
+	file->in_memory = file_is_in_memory(fd);
+	file->align = flags & O_DIRECT && !file->in_memory ?
+		file_find_align(fd) : 1;
+	return file;
+}
+
+static void file_end(struct file *file)
+{
+	if (file->twin >= 0)
+		close(file->twin);
+	close(file->fd);
+	free(file);
+}
+
+int file_twin(struct file *file)
+{
+	int flags = file->flags & ~(O_DIRECT | O_TRUNC), fd, none = -1;
+
+	if (file->twin >= 0)
+		return file->twin;
+	fd = volume_reopen(file->volume, file->inode, flags);
+	if (fd < 0)
+		return fd;
+	if (!atomic_compare_exchange_strong(&file->twin, &none, fd)) {
+		close(fd);
+		return none;
+	}
+	return fd;
+}
+
+/* Open @inode; where there is no O_DIRECT below, without it. */
+static int file_open_below(struct volume *volume, const struct inode *inode,
+			   int *flags)
+{
+	int fd = volume_reopen(volume, inode, *flags);
+
+	if (fd != -EINVAL || !(*flags & O_DIRECT))
+		return fd;
+	*flags &= ~O_DIRECT;
+	return volume_reopen(volume, inode, *flags);
+}
+
+static struct file *file_make(struct volume *volume,
+			      const struct inode *inode, int flags, int *err)
+{
+	struct file *file;
+	int fd;
+
+	flags = file_flags(volume, flags);
+	fd = file_open_below(volume, inode, &flags);
+	if (fd == -EACCES && volume->options.writeback) {
+		flags = (flags & ~O_ACCMODE) | O_WRONLY;
+		fd = file_open_below(volume, inode, &flags);
+	}
+	if (fd < 0) {
+		*err = fd;
+		return NULL;
+	}
+	file = file_start(volume, inode, fd, flags);
+	if (!file) {
+		close(fd);
+		*err = -ENOMEM;
+	}
+	return file;
+}
+
+static void file_open(fuse_req_t req, fuse_ino_t ino,
+		      struct fuse_file_info *fi)
+{
+	struct volume *volume = volume_of(req);
+	struct file *file;
+	int err;
+
+	file = file_make(volume, volume_inode(volume, ino), fi->flags, &err);
+	if (!file) {
+		fuse_reply_err(req, -err);
+		return;
+	}
+	fi->fh = (uintptr_t)file;
+	if (fuse_reply_open(req, fi))
+		file_end(file);
+}
+
+/*
+ * Make the file in the caller's name. It must be new: the kernel has checked
+ * only that the caller may make it, not whether it may open one which came
+ * into SOURCE behind the kernel's back. For that one ESTALE makes the kernel
+ * look again. => A descriptor or -errno.
+ */
+static int file_create_below(fuse_req_t req, struct inode *parent,
+			     const char *name, mode_t mode, int *flags)
+{
+	int fd, extra = O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY;
+	bool exclusive = *flags & O_EXCL;
+	struct caller caller;
+
+	*flags = file_flags(volume_of(req), *flags) &
+		~(O_CREAT | O_EXCL | O_TRUNC);
+	caller = caller_enter(req);
+	fd = openat(parent->fd, name, *flags | extra, mode);
+	if (fd < 0 && errno == EINVAL && *flags & O_DIRECT) {
+		/* Made all the same, but there is no O_DIRECT below. */
+		*flags &= ~O_DIRECT;
+		fd = openat(parent->fd, name, (*flags | extra | O_NOFOLLOW) &
+			    ~O_EXCL, mode);
+	}
+	fd = fd < 0 ? -errno : fd;
+	caller_leave(caller);
+	return fd == -EEXIST && !exclusive ? -ESTALE : fd;
+}
+
+/* Entry and open file for @fd, which was just made. */
+static int file_enter(struct volume *volume, int fd, int flags,
+		      struct fuse_entry_param *entry, struct file **file)
+{
+	int err = volume_adopt(volume, fd, entry);
+
+	if (err)
+		return err;
+	*file = file_start(volume, volume_inode(volume, entry->ino), fd,
+			   flags);
+	if (*file)
+		return 0;
+	volume_unlookup(volume, entry);
+	return -ENOMEM;
+}
+
+static void file_create(fuse_req_t req, fuse_ino_t ino, const char *name,
+			mode_t mode, struct fuse_file_info *fi)
+{
+	struct volume *volume = volume_of(req);
+	struct inode *parent = volume_inode(volume, ino);
+	struct fuse_entry_param entry;
+	struct file *file;
+	int fd = -EINVAL, flags = fi->flags, err;
+
+	if (volume_name_ok(name))
+		fd = file_create_below(req, parent, name, mode, &flags);
+	if (fd < 0) {
+		fuse_reply_err(req, -fd);
+		return;
+	}
+	err = file_enter(volume, fd, flags, &entry, &file);
+	if (err) {
+		close(fd);
+		fuse_reply_err(req, -err);
+		return;
+	}
+	fi->fh = (uintptr_t)file;
+	if (fuse_reply_create(req, &entry, fi)) {
+		file_end(file);
+		volume_unlookup(volume, &entry);
+	}
+}
+
+static void file_release(fuse_req_t req, fuse_ino_t ino,
+			 struct fuse_file_info *fi)
+{
+	(void)ino;
+	file_end(file_of(fi));
+	fuse_reply_err(req, 0);
+}
+
+/*
+ * close(2) of a client. Some file systems report late write errors only when
+ * a descriptor is closed, so close a copy of ours.
+ */
+static void file_flush(fuse_req_t req, fuse_ino_t ino,
+		       struct fuse_file_info *fi)
+{
+	struct file *file = file_of(fi);
+	int err = 0;
+
+	(void)ino;
+	if (atomic_exchange(&file->written, false) && close(dup(file->fd)))
+		err = errno;
+	fuse_reply_err(req, err);
+}
+
+static void file_slow_done(struct slot *slot, int result)
+{
+	fuse_reply_err(slot->req, result < 0 ? -result : 0);
+	loop_finish(slot);
+}
+
+static void file_fsync(fuse_req_t req, fuse_ino_t ino, int datasync,
+		       struct fuse_file_info *fi)
+{
+	struct slot *slot = loop_claim(req, file_slow_done);
+	struct io_uring_sqe *sqe = loop_sqe(slot);
+
+	(void)ino;
+	io_uring_prep_fsync(sqe, file_of(fi)->fd,
+			    datasync ? IORING_FSYNC_DATASYNC : 0);
+	loop_submit(slot, sqe);
+}
+
+static void file_fallocate(fuse_req_t req, fuse_ino_t ino, int mode,
+			   off_t offset, off_t length,
+			   struct fuse_file_info *fi)
+{
+	struct slot *slot = loop_claim(req, file_slow_done);
+	struct io_uring_sqe *sqe = loop_sqe(slot);
+
+	(void)ino;
+	io_uring_prep_fallocate(sqe, file_of(fi)->fd, mode, offset, length);
+	loop_submit(slot, sqe);
+}
+
+static void file_copy_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
+			    struct fuse_file_info *fi_in, fuse_ino_t ino_out,
+			    off_t off_out, struct fuse_file_info *fi_out,
+			    size_t length, int flags)
+{
+	ssize_t copied;
+
+	(void)ino_in;
+	(void)ino_out;
+	if (length > FILE_COPY_MAX)
+		length = FILE_COPY_MAX;
+	copied = copy_file_range(file_of(fi_in)->fd, &off_in,
+				 file_of(fi_out)->fd, &off_out, length,
+				 flags);
+	file_of(fi_out)->written = true;
+	if (copied < 0)
+		fuse_reply_err(req, errno);
+	else
+		fuse_reply_write(req, copied);
+}
+
+static void file_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset,
+		       int whence, struct fuse_file_info *fi)
+{
+	off_t found = lseek(file_of(fi)->fd, offset, whence);
+
+	(void)ino;
+	if (found < 0)
+		fuse_reply_err(req, errno);
+	else
+		fuse_reply_lseek(req, found);
+}
+
+void file_install(struct fuse_lowlevel_ops *ops)
+{
+	ops->open = file_open;
+	ops->create = file_create;
+	ops->release = file_release;
+	ops->flush = file_flush;
+	ops->fsync = file_fsync;
+	ops->fallocate = file_fallocate;
+	ops->copy_file_range = file_copy_range;
+	ops->lseek = file_lseek;
+}

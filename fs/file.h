@@ -1,0 +1,46 @@
+/*
+ * file.h - an open file: the descriptors its data goes through.
+ *
+ * A client which opens with O_DIRECT gets a real descriptor with O_DIRECT if
+ * the file system below has it. Requests which do not fit the alignment it
+ * asks for go through a second, buffered descriptor, the twin, opened when
+ * the first such request comes. The kernel keeps the two coherent.
+ *
+ * O_APPEND is not kept on the descriptors: the kernel writes pages of a
+ * shared mapping back through any descriptor, at their own offsets, and
+ * appending those would tear the file. It goes with each write instead.
+ */
+#ifndef FS_FILE_H
+#define FS_FILE_H
+
+#include "fs/volume.h"
+
+#include <stdatomic.h>
+
+struct file {
+	int fd;
+	atomic_int twin;	/* -1 until it is needed */
+	const struct inode *inode;
+	struct volume *volume;
+	int flags;		/* the client's, as opened below */
+	uint32_t align;		/* of offsets and lengths on @fd; 1: any */
+	bool in_memory;		/* tmpfs, ramfs: a read cannot wait */
+	atomic_bool written;	/* since the last flush */
+};
+
+static inline struct file *file_of(struct fuse_file_info *fi)
+{
+	return (struct file *)(uintptr_t)fi->fh;
+}
+
+/* May [@offset, @offset + @length) go through the direct descriptor? */
+static inline bool file_fits(const struct file *file, off_t offset,
+			     size_t length)
+{
+	return !(((uint64_t)offset | length) & (file->align - 1));
+}
+
+/* The buffered descriptor. => A descriptor or -errno. */
+int file_twin(struct file *file);
+
+#endif

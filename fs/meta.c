@@ -1,0 +1,233 @@
+/*
+ * meta.c - what is known about files: names to inodes, attributes, xattrs.
+ *
+ * Every handler makes its system calls on the inode's O_PATH descriptor, or
+ * through the descriptor's magic link where the call takes only a path, and
+ * answers at once. Nothing is kept here; no locks.
+ */
+#include "fs/loop.h"
+#include "fs/operations.h"
+#include "fs/volume.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+static void meta_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct volume *volume = volume_of(req);
+	struct fuse_entry_param entry;
+	int err;
+
+	err = volume_lookup(volume, volume_inode(volume, parent), name,
+			    &entry);
+	if (err == -ENOENT && volume->options.negative_timeout > 0) {
+		entry = (struct fuse_entry_param){
+			.entry_timeout = volume->options.negative_timeout,
+		};
+		fuse_reply_entry(req, &entry);
+		return;
+	}
+	if (err)
+		fuse_reply_err(req, -err);
+	else if (fuse_reply_entry(req, &entry))
+		volume_unlookup(volume, &entry);
+}
+
+static void meta_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup)
+{
+	inode_forget(&volume_of(req)->inodes, volume_target(req, ino),
+		     nlookup);
+	fuse_reply_none(req);
+}
+
+static void meta_forget_multi(fuse_req_t req, size_t count,
+			      struct fuse_forget_data *forgets)
+{
+	struct volume *volume = volume_of(req);
+	size_t i;
+
+	for (i = 0; i < count; i++)
+		inode_forget(&volume->inodes,
+			     volume_inode(volume, forgets[i].ino),
+			     forgets[i].nlookup);
+	fuse_reply_none(req);
+}
+
+static void meta_getattr(fuse_req_t req, fuse_ino_t ino,
+			 struct fuse_file_info *fi)
+{
+	struct volume *volume = volume_of(req);
+	struct stat st;
+	int err;
+
+	(void)fi;
+	err = volume_getattr(volume, volume_inode(volume, ino)->fd, &st);
+	if (err)
+		fuse_reply_err(req, -err);
+	else
+		fuse_reply_attr(req, &st, volume->options.attr_timeout);
+}
+
+static int meta_set_owner(const struct inode *inode, const struct stat *st,
+			  int valid)
+{
+	uid_t uid = valid & FUSE_SET_ATTR_UID ? st->st_uid : (uid_t)-1;
+	gid_t gid = valid & FUSE_SET_ATTR_GID ? st->st_gid : (gid_t)-1;
+
+	return fchownat(inode->fd, "", uid, gid,
+			AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW);
+}
+
+static void meta_fill_time(struct timespec *time, struct timespec value,
+			   bool set, bool now)
+{
+	*time = value;
+	if (now)
+		time->tv_nsec = UTIME_NOW;
+	else if (!set)
+		time->tv_nsec = UTIME_OMIT;
+}
+
+static int meta_set_times(const struct inode *inode, const struct stat *st,
+			  int valid)
+{
+	struct volume_path path = volume_path(inode);
+	struct timespec times[2];
+
+	meta_fill_time(&times[0], st->st_atim, valid & FUSE_SET_ATTR_ATIME,
+		       valid & FUSE_SET_ATTR_ATIME_NOW);
+	meta_fill_time(&times[1], st->st_mtim, valid & FUSE_SET_ATTR_MTIME,
+		       valid & FUSE_SET_ATTR_MTIME_NOW);
+	return utimensat(AT_FDCWD, path.name, times, 0);
+}
+
+#define META_OWNER (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID)
+#define META_TIMES (FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_ATIME_NOW | \
+		    FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW)
+
+/*
+ * The mode comes after the owner: changing the owner clears the set-id bits,
+ * and the times come last because the others change them.
+ */
+static int meta_apply(const struct inode *inode, const struct stat *st,
+		      int valid)
+{
+	struct volume_path path = volume_path(inode);
+
+	if (valid & META_OWNER && meta_set_owner(inode, st, valid))
+		return -errno;
+	if (valid & FUSE_SET_ATTR_SIZE && truncate(path.name, st->st_size))
+		return -errno;
+	if (valid & FUSE_SET_ATTR_MODE && chmod(path.name, st->st_mode))
+		return -errno;
+	if (valid & META_TIMES && meta_set_times(inode, st, valid))
+		return -errno;
+	return 0;
+}
+
+static void meta_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st,
+			 int valid, struct fuse_file_info *fi)
+{
+	int err = meta_apply(volume_target(req, ino), st, valid);
+
+	if (err)
+		fuse_reply_err(req, -err);
+	else
+		meta_getattr(req, ino, fi);
+}
+
+static void meta_readlink(fuse_req_t req, fuse_ino_t ino)
+{
+	char target[PATH_MAX + 1];
+	ssize_t length;
+
+	length = readlinkat(volume_target(req, ino)->fd, "", target,
+			    sizeof(target));
+	if (length < 0) {
+		fuse_reply_err(req, errno);
+	} else if ((size_t)length == sizeof(target)) {
+		fuse_reply_err(req, ENAMETOOLONG);
+	} else {
+		target[length] = '\0';
+		fuse_reply_readlink(req, target);
+	}
+}
+
+static void meta_statfs(fuse_req_t req, fuse_ino_t ino)
+{
+	struct statvfs stbuf;
+
+	if (fstatvfs(volume_target(req, ino)->fd, &stbuf))
+		fuse_reply_err(req, errno);
+	else
+		fuse_reply_statfs(req, &stbuf);
+}
+
+/* Both ways of asking for xattrs: the size needed (size 0), or the bytes. */
+static void meta_reply_xattr(fuse_req_t req, size_t size, const char *value,
+			     ssize_t length)
+{
+	if (length < 0)
+		fuse_reply_err(req, errno);
+	else if (!size)
+		fuse_reply_xattr(req, length);
+	else
+		fuse_reply_buf(req, value, length);
+}
+
+static void meta_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name,
+			  size_t size)
+{
+	struct volume_path path = volume_path(volume_target(req, ino));
+	char *value = loop_scratch(size);
+	char copy[XATTR_NAME_MAX + 1];
+
+	/* @name lies in the request, which @value is about to overwrite. */
+	stpncpy(copy, name, sizeof(copy) - 1)[0] = '\0';
+	meta_reply_xattr(req, size, value,
+			 getxattr(path.name, copy, value, size));
+}
+
+static void meta_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
+{
+	struct volume_path path = volume_path(volume_target(req, ino));
+	char *value = loop_scratch(size);
+
+	meta_reply_xattr(req, size, value,
+			 listxattr(path.name, value, size));
+}
+
+static void meta_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name,
+			  const char *value, size_t size, int flags)
+{
+	struct volume_path path = volume_path(volume_target(req, ino));
+
+	fuse_reply_err(req, setxattr(path.name, name, value, size, flags) ?
+		       errno : 0);
+}
+
+static void meta_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
+{
+	struct volume_path path = volume_path(volume_target(req, ino));
+
+	fuse_reply_err(req, removexattr(path.name, name) ? errno : 0);
+}
+
+void meta_install(struct fuse_lowlevel_ops *ops)
+{
+	ops->lookup = meta_lookup;
+	ops->forget = meta_forget;
+	ops->forget_multi = meta_forget_multi;
+	ops->getattr = meta_getattr;
+	ops->setattr = meta_setattr;
+	ops->readlink = meta_readlink;
+	ops->statfs = meta_statfs;
+	ops->getxattr = meta_getxattr;
+	ops->listxattr = meta_listxattr;
+	ops->setxattr = meta_setxattr;
+	ops->removexattr = meta_removexattr;
+}

@@ -1,0 +1,23 @@
+/*
+ * operations.h - the file-system operations, by family.
+ *
+ * Each family is one file that enters its handlers in libfuse's table:
+ *
+ *	meta	lookup, forget, attributes, links' targets, xattrs, statfs
+ *	name	making, linking, renaming and removing names
+ *	dir	open directories and reading them
+ *	file	open files and everything on them but the data
+ *	data	read and write
+ */
+#ifndef FS_OPERATIONS_H
+#define FS_OPERATIONS_H
+
+#include <fuse_lowlevel.h>
+
+void meta_install(struct fuse_lowlevel_ops *ops);
+void name_install(struct fuse_lowlevel_ops *ops);
+void dir_install(struct fuse_lowlevel_ops *ops);
+void file_install(struct fuse_lowlevel_ops *ops);
+void data_install(struct fuse_lowlevel_ops *ops);
+
+#endif
