@@ -1,0 +1,169 @@
+/*
+ * mountpoint.c - checks before mounting, and unmounting.
+ *
+ * Runs in the main thread, before the mount is there or while other threads
+ * serve it. The only calls made on MOUNTPOINT itself are made before we
+ * mount; later it is only named to umount2(2) or fusermount3.
+ */
+#include "fs/mountpoint.h"
+#include "fs/report.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <mntent.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+
+static int mountpoint_check_device(void)
+{
+	int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC), err = errno;
+
+	if (fd >= 0) {
+		close(fd);
+		return 0;
+	}
+	report("/dev/fuse: %s: %s", strerror(err),
+	       err == ENOENT || err == ENODEV || err == ENXIO ?
+	       "load it with 'modprobe fuse', or give the container the "
+	       "device (--device /dev/fuse)" :
+	       "this user must be able to read and write it");
+	return -err;
+}
+
+/* What keeps @path (our argument @what) from being used. */
+static int mountpoint_refuse(const char *what, const char *path, int err)
+{
+	if (err == ENOTCONN)
+		report("%s %s: a daemon that served it is gone: clear it "
+		       "with 'fusermount3 -u %s' (root: 'umount -l %s')",
+		       what, path, path, path);
+	else if (err == ENOENT)
+		report("%s %s: there is no such directory: make it first "
+		       "(mkdir -p %s)", what, path, path);
+	else if (err == ENOTDIR)
+		report("%s %s: not a directory: pagerfs serves a directory "
+		       "at a directory", what, path);
+	else
+		report("%s %s: %s", what, path, strerror(err));
+	return -err;
+}
+
+/* Make *@path absolute. It must be a directory that answers. */
+static int mountpoint_resolve(const char *what, char **path)
+{
+	struct stat st;
+	char *resolved;
+	int err = 0;
+
+	if (stat(*path, &st))
+		err = errno;
+	else if (!S_ISDIR(st.st_mode))
+		err = ENOTDIR;
+	resolved = err ? NULL : realpath(*path, NULL);
+	if (!resolved)
+		return mountpoint_refuse(what, *path, err ? err : errno);
+	free(*path);
+	*path = resolved;
+	return 0;
+}
+
+/* Is @path in the tree whose top is @top? By identity, not by name. */
+static int mountpoint_is_below(const char *path, const struct stat *top)
+{
+	struct stat st, last = { 0 };
+	int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC), up;
+	int found = 0;
+
+	while (fd >= 0 && !fstat(fd, &st)) {
+		found = st.st_dev == top->st_dev && st.st_ino == top->st_ino;
+		if (found || (st.st_dev == last.st_dev &&
+			      st.st_ino == last.st_ino))
+			break;
+		last = st;
+		up = openat(fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+		close(fd);
+		fd = up;
+	}
+	if (fd >= 0)
+		close(fd);
+	return found;
+}
+
+static int mountpoint_check_apart(const struct options *options)
+{
+	struct stat top;
+
+	if (stat(options->source, &top))
+		return mountpoint_refuse("SOURCE", options->source, errno);
+	if (!mountpoint_is_below(options->mountpoint, &top))
+		return 0;
+	report("MOUNTPOINT %s is SOURCE %s or lies in it: the daemon would "
+	       "serve itself: choose a directory outside SOURCE",
+	       options->mountpoint, options->source);
+	return -EINVAL;
+}
+
+static int mountpoint_check_free(const struct options *options)
+{
+	FILE *mounts = setmntent("/proc/self/mounts", "re");
+	struct mntent *mount;
+	int taken = 0;
+
+	if (!mounts)
+		return 0;
+	while ((mount = getmntent(mounts)))
+		if (!strcmp(mount->mnt_dir, options->mountpoint))
+			taken = !strcmp(mount->mnt_type, "fuse.pagerfs");
+	endmntent(mounts);
+	if (!taken)
+		return 0;
+	report("MOUNTPOINT %s: pagerfs is mounted there already: unmount it "
+	       "first (fusermount3 -u %s)", options->mountpoint,
+	       options->mountpoint);
+	return -EBUSY;
+}
+
+int mountpoint_check(struct options *options)
+{
+	return mountpoint_resolve("SOURCE", &options->source) ?:
+	       mountpoint_resolve("MOUNTPOINT", &options->mountpoint) ?:
+	       mountpoint_check_free(options) ?:
+	       mountpoint_check_apart(options) ?:
+	       mountpoint_check_device();
+}
+
+static int mountpoint_ask_helper(const char *mountpoint)
+{
+	char *argv[] = { "fusermount3", "-u", "-z", "-q", "--",
+			 (char *)mountpoint, NULL };
+	int err, status = 0;
+	pid_t pid;
+
+	err = posix_spawnp(&pid, argv[0], NULL, NULL, argv, environ);
+	if (err)
+		return -err;
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	return WIFEXITED(status) && !WEXITSTATUS(status) ? 0 : -EPERM;
+}
+
+int mountpoint_detach(const char *mountpoint)
+{
+	int err = 0;
+
+	if (umount2(mountpoint, MNT_DETACH | UMOUNT_NOFOLLOW))
+		err = errno == EPERM ? mountpoint_ask_helper(mountpoint) :
+				       -errno;
+	if (err)
+		report("%s: cannot unmount: %s: do it with 'fusermount3 -u "
+		       "%s'", mountpoint, strerror(-err), mountpoint);
+	return err;
+}

@@ -1,0 +1,22 @@
+/*
+ * mountpoint.h - may we mount here, and away again.
+ *
+ * mountpoint_check() finds, before anything is mounted, what would make the
+ * mount fail or hang, and says it in one line with what to do about it. It
+ * puts the absolute paths into the options.
+ */
+#ifndef FS_MOUNTPOINT_H
+#define FS_MOUNTPOINT_H
+
+#include "fs/options.h"
+
+/* => 0, or -errno after having reported what is wrong. */
+int mountpoint_check(struct options *options);
+
+/*
+ * Take the mount out of the tree. Files that clients hold open stay served
+ * until they are closed. => 0 or -errno after having reported.
+ */
+int mountpoint_detach(const char *mountpoint);
+
+#endif

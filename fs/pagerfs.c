@@ -1,0 +1,67 @@
+/*
+ * pagerfs.c - main(): the store daemon, put together.
+ *
+ *	options		the command line
+ *	mountpoint	may we mount there
+ *	daemon		leave the terminal
+ *	volume		SOURCE and its inodes
+ *	session		mount, serve (loop; meta, name, dir, file, data), end
+ */
+#include "fs/daemon.h"
+#include "fs/mountpoint.h"
+#include "fs/options.h"
+#include "fs/report.h"
+#include "fs/session.h"
+#include "fs/volume.h"
+
+#include <fuse_lowlevel.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PAGERFS_VERSION "0.1"
+
+static void pagerfs_stay(void)
+{
+}
+
+static int pagerfs_serve(struct volume *volume)
+{
+	struct options *options = &volume->options;
+	int err;
+
+	err = mountpoint_check(options);
+	if (!err && !options->foreground)
+		err = daemon_start();
+	if (!err)
+		err = volume_open(volume);
+	if (err)
+		return err;
+	err = session_serve(volume, options->foreground ? pagerfs_stay :
+							  daemon_ready);
+	volume_close(volume);
+	return err;
+}
+
+int main(int argc, char **argv)
+{
+	static struct volume volume;
+	int err = 0;
+
+	switch (options_parse(&volume.options, argc, argv)) {
+	case OPTIONS_SERVE:
+		err = pagerfs_serve(&volume);
+		break;
+	case OPTIONS_HELP:
+		options_usage();
+		break;
+	case OPTIONS_VERSION:
+		printf("pagerfs %s, libfuse %s\n", PAGERFS_VERSION,
+		       fuse_pkgversion());
+		break;
+	default:
+		err = 1;
+	}
+	options_free(&volume.options);
+	return err ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,160 @@
+/*
+ * session.c - mount, serve, unmount.
+ *
+ * The main thread mounts, starts the serving threads and then only waits:
+ * for a signal, or for the threads to say that the file system is unmounted.
+ * After a signal it takes the mount out of the tree while the threads still
+ * serve, lets them finish what has been asked, and ends.
+ *
+ * Signals are blocked in every thread and read from a signalfd, so none ever
+ * interrupts a request.
+ */
+#include "fs/session.h"
+#include "fs/loop.h"
+#include "fs/mountpoint.h"
+#include "fs/operations.h"
+#include "fs/report.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/*
+ * Asynchronous direct reads and writes the kernel sends us at once. Its own
+ * default of 12 would be the queue depth which the disk sees.
+ */
+#define SESSION_BACKGROUND	128
+#define SESSION_DRAIN_MS	5000
+
+static void session_init(void *userdata, struct fuse_conn_info *conn)
+{
+	struct volume *volume = userdata;
+
+	conn->max_background = SESSION_BACKGROUND;
+	conn->congestion_threshold = SESSION_BACKGROUND * 3 / 4;
+	/* Our writes are root's and clear no set-id bits: the kernel must. */
+	conn->want &= ~FUSE_CAP_HANDLE_KILLPRIV;
+	/* Requests are read into slots and answered from them. */
+	conn->want &= ~(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE |
+			FUSE_CAP_SPLICE_MOVE);
+	if (volume->options.writeback)
+		conn->want |= conn->capable & FUSE_CAP_WRITEBACK_CACHE;
+}
+
+static void session_fill(struct fuse_lowlevel_ops *ops)
+{
+	*ops = (struct fuse_lowlevel_ops){ .init = session_init };
+	meta_install(ops);
+	name_install(ops);
+	dir_install(ops);
+	file_install(ops);
+	data_install(ops);
+}
+
+/* Ours first: what the user gave comes later and wins. */
+static int session_add_options(struct options *options)
+{
+	char *list = NULL, *name = NULL, *arg = NULL;
+	int err = -ENOMEM;
+
+	if (asprintf(&name, "fsname=%s", options->source) < 0)
+		return -ENOMEM;
+	if (!fuse_opt_add_opt(&list, "default_permissions,subtype=pagerfs") &&
+	    !fuse_opt_add_opt_escaped(&list, name) &&
+	    asprintf(&arg, "-o%s", list) >= 0 &&
+	    !fuse_opt_insert_arg(&options->rest, 1, arg))
+		err = 0;
+	free(arg);
+	free(list);
+	free(name);
+	return err;
+}
+
+static struct fuse_session *session_mount(struct volume *volume)
+{
+	struct fuse_lowlevel_ops ops;
+	struct fuse_session *se;
+
+	session_fill(&ops);
+	if (session_add_options(&volume->options)) {
+		report("out of memory");
+		return NULL;
+	}
+	/* From here to the mount libfuse itself says what is wrong. */
+	se = fuse_session_new(&volume->options.rest, &ops, sizeof(ops),
+			      volume);
+	if (se && fuse_session_mount(se, volume->options.mountpoint)) {
+		fuse_session_destroy(se);
+		se = NULL;
+	}
+	return se;
+}
+
+static int session_block_signals(void)
+{
+	sigset_t signals;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGHUP);
+	sigprocmask(SIG_BLOCK, &signals, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	return signalfd(-1, &signals, SFD_CLOEXEC);
+}
+
+/* => Did a signal end the wait, rather than somebody's unmount? */
+static bool session_wait(struct loop *loop, int signal_fd)
+{
+	struct pollfd fds[] = {
+		{ .fd = loop_ended_fd(loop), .events = POLLIN },
+		{ .fd = signal_fd, .events = POLLIN },
+	};
+
+	while (poll(fds, 2, -1) < 0 && errno == EINTR)
+		;
+	return !fds[0].revents;
+}
+
+static int session_run(struct volume *volume, struct loop *loop,
+		       int signal_fd)
+{
+	if (session_wait(loop, signal_fd)) {
+		mountpoint_detach(volume->options.mountpoint);
+		loop_drain(loop, SESSION_DRAIN_MS);
+	}
+	return loop_join(loop);
+}
+
+int session_serve(struct volume *volume, void (*ready)(void))
+{
+	int signal_fd = session_block_signals(), err = -ENOMEM;
+	struct fuse_session *se = session_mount(volume);
+	struct loop *loop;
+
+	if (!se)
+		return -EIO;
+	umask(0);
+	loop = loop_create(se, volume->options.single ? 1 :
+			   volume->options.threads, volume->options.spin_us);
+	if (loop)
+		err = loop_start(loop);
+	if (err) {
+		fuse_session_unmount(se);
+	} else {
+		ready();
+		err = session_run(volume, loop, signal_fd);
+	}
+	if (loop)
+		loop_destroy(loop);
+	/* Unmounted by now; this closes /dev/fuse and nothing else. */
+	fuse_session_destroy(se);
+	close(signal_fd);
+	return err;
+}
