@@ -161,8 +161,12 @@ static void view_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr,
 
 /* ---- opening and closing ---- */
 
+/* The read before may have answered but not let go of the lock yet: its
+ * reader was quick to close. */
 static void file_free(struct open_file *file)
 {
+	pthread_mutex_lock(&file->lock);
+	pthread_mutex_unlock(&file->lock);
 	if (file->ctl)
 		view_ctl_put(file->ctl);
 	view_text_free(&file->text);
