@@ -4,7 +4,8 @@
  * An area is a regular file: a header page, then slots of one page each,
  * numbered from 1. All its blocks are allocated when it is added, so that a
  * page-out never finds the disk full. What an area held is forgotten when it
- * is added: slots name nothing across runs.
+ * is added: slots name nothing across runs. The io->page of a STORE_SYNC is any
+ * slot of the area to be synced.
  *
  * Locks: none of its own. alloc, ref, unref, bad, add, remove, drain are
  * serialised by the caller; submit may come at the same time from any thread.

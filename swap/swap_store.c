@@ -1,0 +1,327 @@
+/*
+ * swap_store.c - swap areas, joined into one store.
+ *
+ * struct areas decides which slot; the slot's upper bits name the area, whose
+ * file aio then reads and writes: slot i of an area is page i of its file.
+ * Page 0 is a header, by which a file of ours is known from one that only
+ * happens to bear the name.
+ *
+ * An area's file is locked (flock) while it is in use, so that two machines
+ * cannot page to the same one.
+ *
+ * Invariant: file[a].fd >= 0 <=> areas.area[a].slots.
+ */
+#include "swap/swap_store.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "swap/areas.h"
+
+#define PAGE		STORE_PAGE_SIZE
+#define PAGES_MAX	(1ull << SWAP_AREA_SHIFT)
+#define MAGIC		"pagervm swap 1\n"
+
+struct header {
+	char magic[sizeof(MAGIC)];
+	uint64_t npages;	/* with this one */
+};
+
+struct real_swap {
+	struct areas areas;	/* first: found from its swap_store */
+	struct aio *aio;
+	struct aio_file file[SWAP_AREAS_MAX];
+	char *path[SWAP_AREAS_MAX];
+};
+
+/* An area in the making. */
+struct candidate {
+	const char *path;
+	int fd;
+	bool direct;
+	bool created;		/* by us: to be removed if it fails */
+	bool grown;		/* by us: old_size to be restored */
+	uint64_t old_size;
+	uint64_t npages;
+};
+
+static struct real_swap *real_of(struct swap_store *swap)
+{
+	return (struct real_swap *)areas_of(swap);
+}
+
+static void swap_submit(struct store *store, struct store_io *io)
+{
+	struct real_swap *swap = real_of((struct swap_store *)store);
+	unsigned a = SWAP_SLOT_AREA((uint32_t)io->page);
+
+	assert(io->page >> SWAP_AREA_SHIFT && a < SWAP_AREAS_MAX);
+	assert(swap->file[a].fd >= 0);
+	aio_submit(swap->aio, &swap->file[a], io);
+}
+
+static int swap_size(struct store *store, uint64_t *bytes)
+{
+	struct swap_store *swap = (struct swap_store *)store;
+
+	*bytes = swap->ntotal(swap) * PAGE;
+	return 0;
+}
+
+/* Let go of the file of area @a. */
+static void drop_file(struct real_swap *swap, unsigned a)
+{
+	if (swap->file[a].fd < 0)
+		return;
+	aio_file_remove(swap->aio, &swap->file[a]);
+	close(swap->file[a].fd);
+	swap->file[a].fd = -1;
+	free(swap->path[a]);
+	swap->path[a] = NULL;
+}
+
+static void swap_close(struct store *store)
+{
+	struct real_swap *swap = real_of((struct swap_store *)store);
+
+	for (unsigned a = 0; a < SWAP_AREAS_MAX; a++)
+		drop_file(swap, a);
+	areas_free(&swap->areas);
+	free(store->name);
+	free(swap);
+}
+
+static const struct store_ops swap_ops = {
+	.submit = swap_submit,
+	.size = swap_size,
+	.close = swap_close,
+};
+
+int swap_store_create(struct aio *aio, struct swap_store **result)
+{
+	struct real_swap *swap = calloc(1, sizeof(*swap));
+	struct store *store;
+
+	if (!swap)
+		return -ENOMEM;
+	areas_init(&swap->areas);
+	store = &swap->areas.swap.store;
+	store->name = strdup("swap");
+	if (!store->name) {
+		free(swap);
+		return -ENOMEM;
+	}
+	store->ops = &swap_ops;
+	store->writable = true;
+	swap->aio = aio;
+	for (unsigned a = 0; a < SWAP_AREAS_MAX; a++)
+		swap->file[a].fd = -1;
+	*result = &swap->areas.swap;
+	return 0;
+}
+
+/* open(2), without O_DIRECT where the file system does not know it. */
+static int open_direct(struct candidate *c, int flags)
+{
+	flags |= O_RDWR | O_CLOEXEC;
+	c->fd = open(c->path, flags | O_DIRECT, 0600);
+	c->direct = c->fd >= 0;
+	/* O_DIRECT is refused when the file has been created already. */
+	if (c->fd < 0 && errno == EINVAL)
+		c->fd = open(c->path, flags & ~O_EXCL, 0600);
+	return c->fd < 0 ? -errno : 0;
+}
+
+static int open_area(struct candidate *c, bool create)
+{
+	struct stat st;
+	int err = -EEXIST;
+
+	/* Not open(2) itself: a FIFO would keep it waiting. */
+	if (!stat(c->path, &st) && !S_ISREG(st.st_mode))
+		return S_ISDIR(st.st_mode) ? -EISDIR : -ENODEV;
+	if (create)
+		err = open_direct(c, O_CREAT | O_EXCL);
+	c->created = !err;
+	if (err == -EEXIST)
+		err = open_direct(c, 0);
+	if (err)
+		return err;
+	if (flock(c->fd, LOCK_EX | LOCK_NB))
+		return errno == EWOULDBLOCK ? -EBUSY : -errno;
+	if (fstat(c->fd, &st))
+		return -errno;
+	c->old_size = (uint64_t)st.st_size;
+	return S_ISREG(st.st_mode) ? 0 : -ENODEV;
+}
+
+/* Whether the first page allows us to take the file: ours, or nothing. */
+static int check_header(const struct candidate *c, uint8_t *page)
+{
+	const struct header *header = (const void *)page;
+	ssize_t n;
+
+	memset(page, 0, PAGE);
+	do
+		n = pread(c->fd, page, PAGE, 0);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -errno;
+	if (!memcmp(header->magic, MAGIC, sizeof(MAGIC)))
+		return 0;
+	for (unsigned i = 0; i < PAGE; i++)
+		if (page[i])
+			return -EMEDIUMTYPE;
+	return 0;
+}
+
+static int write_all(int fd, const uint8_t *buf, uint64_t len, uint64_t at)
+{
+	while (len) {
+		ssize_t n = pwrite(fd, buf, len, (off_t)at);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n ? -errno : -EIO;
+		buf += n;
+		at += (uint64_t)n;
+		len -= (uint64_t)n;
+	}
+	return 0;
+}
+
+/* Have blocks for all of the area now, not when memory is short. */
+static int allocate(struct candidate *c, uint8_t *page)
+{
+	uint64_t size = c->npages * PAGE, at = c->old_size / PAGE * PAGE;
+	int err = 0;
+
+	c->grown = size > c->old_size;
+	while (fallocate(c->fd, 0, 0, (off_t)size))
+		if (errno != EINTR) {
+			err = -errno;
+			break;
+		}
+	if (err != -EOPNOTSUPP && err != -ENOSYS)
+		return err;
+	memset(page, 0, PAGE);
+	for (err = 0; !err && at < size; at += PAGE)
+		err = write_all(c->fd, page, PAGE, at);
+	return err;
+}
+
+static int write_header(const struct candidate *c, uint8_t *page)
+{
+	struct header *header = (void *)page;
+
+	memset(page, 0, PAGE);
+	memcpy(header->magic, MAGIC, sizeof(MAGIC));
+	header->npages = c->npages;
+	return write_all(c->fd, page, PAGE, 0);
+}
+
+/* Make the opened file an area of @bytes (0: of its size). */
+static int format(struct candidate *c, uint64_t bytes)
+{
+	uint8_t *page;
+	int err;
+
+	c->npages = (bytes ? bytes : c->old_size) / PAGE;
+	if (c->npages < 2)
+		return -EINVAL;
+	if (c->npages > PAGES_MAX)
+		return -EFBIG;
+	page = aligned_alloc(PAGE, PAGE);
+	if (!page)
+		return -ENOMEM;
+	err = check_header(c, page);
+	if (!err)
+		err = allocate(c, page);
+	if (!err)
+		err = write_header(c, page);
+	free(page);
+	return err;
+}
+
+/* Leave no trace of an area that could not be added. */
+static void abandon(struct candidate *c)
+{
+	if (c->fd < 0)
+		return;
+	if (c->created)
+		unlink(c->path);
+	else if (c->grown && ftruncate(c->fd, (off_t)c->old_size))
+		c->grown = false;	/* too long, but whole */
+	close(c->fd);
+}
+
+/* Enter the area that @c became. */
+static int join(struct real_swap *swap, const struct candidate *c,
+		int priority)
+{
+	char *path = strdup(c->path);
+	struct aio_file *file;
+	int a;
+
+	if (!path)
+		return -ENOMEM;
+	a = areas_add(&swap->areas, (uint32_t)c->npages, path, priority);
+	if (a < 0) {
+		free(path);
+		return a;
+	}
+	file = &swap->file[a];
+	*file = (struct aio_file) {
+		.fd = c->fd, .tail_fd = -1, .direct = c->direct,
+		.first_page = SWAP_SLOT((unsigned)a, 0),
+	};
+	swap->path[a] = path;
+	aio_file_add(swap->aio, file);
+	return a;
+}
+
+int swap_store_add(struct swap_store *s, const char *path, uint64_t bytes,
+		   int priority)
+{
+	struct candidate c = { .path = path, .fd = -1 };
+	int ret = open_area(&c, bytes > 0);
+
+	if (!ret)
+		ret = format(&c, bytes);
+	if (!ret)
+		ret = join(real_of(s), &c, priority);
+	if (ret < 0)
+		abandon(&c);
+	return ret;
+}
+
+int swap_store_drain(struct swap_store *swap, unsigned area, bool drain)
+{
+	return areas_drain(areas_of(swap), area, drain);
+}
+
+int swap_store_remove(struct swap_store *swap, unsigned area)
+{
+	int err = areas_remove(areas_of(swap), area);
+
+	if (!err)
+		drop_file(real_of(swap), area);
+	return err;
+}
+
+void swap_store_check(struct swap_store *swap)
+{
+	struct real_swap *real = real_of(swap);
+
+	for (unsigned a = 0; a < SWAP_AREAS_MAX; a++)
+		assert((real->file[a].fd >= 0) ==
+		       (real->areas.area[a].slots != NULL));
+	areas_check(&real->areas);
+}
