@@ -232,21 +232,18 @@ int cpu_store(struct cpu *cpu, uint64_t va, const void *buf, unsigned len)
 	return 0;
 }
 
-/* The same, kept out of the way of the code that hits. */
-__attribute__((noinline, cold)) int
-cpu_load_slow(struct cpu *cpu, uint64_t va, void *buf, unsigned len)
+int cpu_load_slow(struct cpu *cpu, uint64_t va, void *buf, unsigned len)
 {
 	return cpu_load(cpu, va, buf, len);
 }
 
-__attribute__((noinline, cold)) int
-cpu_store_slow(struct cpu *cpu, uint64_t va, const void *buf, unsigned len)
+int cpu_store_slow(struct cpu *cpu, uint64_t va, const void *buf,
+		   unsigned len)
 {
 	return cpu_store(cpu, va, buf, len);
 }
 
-__attribute__((noinline, cold)) void *
-cpu_ptr_slow(struct cpu *cpu, uint64_t va, enum mmu_access access)
+void *cpu_ptr_slow(struct cpu *cpu, uint64_t va, enum mmu_access access)
 {
 	assert(cpu->inside);
 	return cpu_translate(cpu, mmu_linear(&cpu->regs, va), access);

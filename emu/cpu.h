@@ -89,12 +89,19 @@ void cpu_init(struct cpu *cpu, struct ram *ram, unsigned id);
 void cpu_set_paging(struct cpu *cpu, bool long_mode);
 void cpu_set_cr3(struct cpu *cpu, uint64_t cr3);
 
-/* The out-of-line half of what is below. Not for callers. */
-void cpu_drain(struct cpu *cpu);
-void *cpu_ptr_slow(struct cpu *cpu, uint64_t va, enum mmu_access access);
-int cpu_load_slow(struct cpu *cpu, uint64_t va, void *buf, unsigned len);
-int cpu_store_slow(struct cpu *cpu, uint64_t va, const void *buf,
-		   unsigned len);
+/*
+ * The out-of-line half of what is below, not for callers. Cold, so that the
+ * compiler keeps the code that hits in one piece with no jump taken.
+ */
+#define CPU_COLD	__attribute__((noinline, cold))
+
+CPU_COLD void cpu_drain(struct cpu *cpu);
+CPU_COLD void *cpu_ptr_slow(struct cpu *cpu, uint64_t va,
+			    enum mmu_access access);
+CPU_COLD int cpu_load_slow(struct cpu *cpu, uint64_t va, void *buf,
+			   unsigned len);
+CPU_COLD int cpu_store_slow(struct cpu *cpu, uint64_t va, const void *buf,
+			    unsigned len);
 
 /*
  * The exchange is a full barrier: inside is seen set before attention is read
@@ -133,11 +140,12 @@ static inline void cpu_poll(struct cpu *cpu)
 static inline int cpu_load##bits(struct cpu *cpu, uint64_t va,		\
 				 uint##bits##_t *v)			\
 {									\
-	uint##bits##_t slow, *p;					\
+	const struct tlb_entry *e = tlb_entry(&cpu->tlb, va, MMU_READ);	\
+	uint##bits##_t slow;						\
 									\
-	p = tlb_lookup(&cpu->tlb, va, MMU_READ, sizeof(*v));		\
-	if (__builtin_expect(p != NULL, 1)) {				\
-		*v = __atomic_load_n(p, __ATOMIC_RELAXED);		\
+	if (tlb_hit(e, va, sizeof(*v))) {				\
+		*v = __atomic_load_n((uint##bits##_t *)tlb_host(e, va),	\
+				     __ATOMIC_RELAXED);			\
 		return 0;						\
 	}								\
 	if (cpu_load_slow(cpu, va, &slow, sizeof(slow)))		\
@@ -149,11 +157,12 @@ static inline int cpu_load##bits(struct cpu *cpu, uint64_t va,		\
 static inline int cpu_store##bits(struct cpu *cpu, uint64_t va,	\
 				  uint##bits##_t v)			\
 {									\
-	uint##bits##_t slow, *p;					\
+	const struct tlb_entry *e = tlb_entry(&cpu->tlb, va, MMU_WRITE); \
+	uint##bits##_t slow;						\
 									\
-	p = tlb_lookup(&cpu->tlb, va, MMU_WRITE, sizeof(v));		\
-	if (__builtin_expect(p != NULL, 1)) {				\
-		__atomic_store_n(p, v, __ATOMIC_RELAXED);		\
+	if (tlb_hit(e, va, sizeof(v))) {				\
+		__atomic_store_n((uint##bits##_t *)tlb_host(e, va), v,	\
+				 __ATOMIC_RELAXED);			\
 		return 0;						\
 	}								\
 	slow = v;							\

@@ -97,11 +97,8 @@ static void inbox_put(struct cpu_inbox *in, uint64_t va)
 		in->va[in->n++] = va;
 }
 
-/*
- * Take all that is posted, then act on it without the lock. Owner only;
- * cold, so that the code around a poll stays small.
- */
-__attribute__((noinline, cold)) void cpu_drain(struct cpu *cpu)
+/* Take all that is posted, then act on it without the lock. Owner only. */
+void cpu_drain(struct cpu *cpu)
 {
 	struct cpu_inbox *in = &cpu->inbox;
 	uint64_t va[CPU_INBOX_MAX], posted;

@@ -63,18 +63,35 @@ static inline unsigned tlb_index(uint64_t va)
 }
 
 /*
- * Host address for an access of @size bytes (a power of two) at @va; NULL if
- * the page is not here for this kind of access, or @va is not a multiple of
- * @size. With @size 1 an address is always aligned.
+ * Does @e serve an access of @size bytes (a power of two) at @va? Not if the
+ * page is not there for this kind of access, or @va is no multiple of @size.
  */
+static inline bool tlb_hit(const struct tlb_entry *e, uint64_t va,
+			   unsigned size)
+{
+	return __builtin_expect(
+		e->tag == (va & (X86_PAGE_MASK | (size - 1))), 1);
+}
+
+static inline const struct tlb_entry *
+tlb_entry(const struct tlb *tlb, uint64_t va, enum mmu_access access)
+{
+	return &tlb->e[access][tlb_index(va)];
+}
+
+/* => @e serves @va */
+static inline void *tlb_host(const struct tlb_entry *e, uint64_t va)
+{
+	return (void *)(e->addend + va);
+}
+
+/* Host address of @va for @access, or NULL. */
 static inline void *tlb_lookup(const struct tlb *tlb, uint64_t va,
 			       enum mmu_access access, unsigned size)
 {
-	const struct tlb_entry *e = &tlb->e[access][tlb_index(va)];
+	const struct tlb_entry *e = tlb_entry(tlb, va, access);
 
-	if (__builtin_expect(e->tag == (va & (X86_PAGE_MASK | (size - 1))), 1))
-		return (void *)(e->addend + va);
-	return NULL;
+	return tlb_hit(e, va, size) ? tlb_host(e, va) : NULL;
 }
 
 void tlb_init(struct tlb *tlb);
