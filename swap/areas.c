@@ -14,6 +14,11 @@
 #include <errno.h>
 #include <string.h>
 
+static bool known(const struct areas *areas, unsigned a)
+{
+	return a < SWAP_AREAS_MAX && areas->area[a].slots;
+}
+
 static struct area *area_of(struct swap_store *swap, uint32_t slot)
 {
 	unsigned a = SWAP_SLOT_AREA(slot);
@@ -84,10 +89,11 @@ static bool areas_is_bad(struct swap_store *swap, uint32_t slot)
 static int areas_info(struct swap_store *swap, unsigned a,
 		      struct swap_area_info *info)
 {
-	const struct area *area = &areas_of(swap)->area[a];
+	const struct area *area;
 
-	if (a >= SWAP_AREAS_MAX || !area->slots)
+	if (!known(areas_of(swap), a))
 		return -ENOENT;
+	area = &areas_of(swap)->area[a];
 	info->name = area->name;
 	info->nslots = slots_ntotal(area->slots);
 	info->nused = slots_nused(area->slots);
@@ -161,10 +167,11 @@ int areas_add(struct areas *areas, uint32_t end, const char *name,
 
 int areas_remove(struct areas *areas, unsigned a)
 {
-	struct area *area = &areas->area[a];
+	struct area *area;
 
-	if (a >= SWAP_AREAS_MAX || !area->slots)
+	if (!known(areas, a))
 		return -ENOENT;
+	area = &areas->area[a];
 	if (slots_nused(area->slots))
 		return -EBUSY;
 	slots_destroy(area->slots);
@@ -174,7 +181,7 @@ int areas_remove(struct areas *areas, unsigned a)
 
 int areas_drain(struct areas *areas, unsigned a, bool drain)
 {
-	if (a >= SWAP_AREAS_MAX || !areas->area[a].slots)
+	if (!known(areas, a))
 		return -ENOENT;
 	areas->area[a].drain = drain;
 	return 0;
