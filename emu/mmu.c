@@ -42,8 +42,9 @@ struct walk {
 	const struct mmu_regs *regs;
 	uint64_t va;
 	enum mmu_access access;
-	uint64_t all;		/* AND of the entries: U, W */
+	uint64_t all;		/* AND of the entries: U, W, A */
 	uint64_t any;		/* OR of the entries: NX */
+	uint64_t leaf;		/* the last entry */
 	unsigned n;		/* entries read */
 	unsigned shift;		/* of the leaf's page */
 	uint64_t entry[MMU_LEVELS];	/* as read, from the root */
@@ -98,19 +99,20 @@ MMU_INLINE bool entry_mark(void *where, uint64_t old, uint64_t bits,
 			__ATOMIC_SEQ_CST);
 }
 
-/* Reserved bits of a present entry that covers 2^@shift bytes. */
-MMU_INLINE uint64_t entry_reserved(const struct mmu_regs *regs,
-				   uint64_t entry, unsigned shift)
+/* What no present 8-byte entry may have, whatever its level. */
+static inline uint64_t entry_reserved(const struct mmu_regs *regs)
 {
-	uint64_t rsvd = MMU_RSVD64;
+	return walk_nx_on(regs) ? MMU_RSVD64 : MMU_RSVD64 | X86_PTE_NX;
+}
 
-	if (!walk_nx_on(regs))
-		rsvd |= X86_PTE_NX;
+/* The same, because of the level: where pages of 2^@shift bytes may be. */
+MMU_INLINE uint64_t entry_reserved_at(uint64_t entry, unsigned shift)
+{
 	if (shift > 30)
-		rsvd |= X86_PTE_PS;
-	else if (shift > X86_PAGE_SHIFT && (entry & X86_PTE_PS))
-		rsvd |= ((1ull << shift) - 1) & ~0x1fffull;
-	return entry & rsvd;
+		return X86_PTE_PS;
+	if (shift > X86_PAGE_SHIFT && (entry & X86_PTE_PS))
+		return ((1ull << shift) - 1) & ~0x1fffull;
+	return 0;
 }
 
 /* In a 4 KiB leaf bit 7 is PAT; in 32-bit mode without PSE it is ignored. */
@@ -126,49 +128,52 @@ MMU_INLINE uint64_t entry_address(uint64_t entry, unsigned shift, bool wide)
 	return entry & mask & ~((1ull << shift) - 1);
 }
 
-/* Read one entry of the table at @table and judge it by itself. */
-MMU_INLINE int walk_step(struct walk *w, uint64_t table, unsigned shift,
-			 bool wide, struct page_fault *pf)
+/* Where in RAM the entry is; NULL: past it. */
+MMU_INLINE void *entry_where(const struct walk *w, uint64_t table,
+			     unsigned shift, bool wide)
 {
 	uint64_t index = (w->va >> shift) & (wide ? 511 : 1023);
-	uint64_t entry;
-	void *where;
 
 	if (table >= w->ram->size)
-		return walk_fault(w, 0, pf);
-	where = w->ram->base + table + index * (wide ? 8 : 4);
-	entry = entry_load(where, wide);
-	if (!(entry & X86_PTE_P))
-		return walk_fault(w, 0, pf);
-	if (wide && entry_reserved(w->regs, entry, shift))
-		return walk_fault(w, X86_PF_P | X86_PF_RSVD, pf);
-	w->entry[w->n] = entry;
-	w->where[w->n++] = where;
-	w->all &= entry;
-	w->any |= entry;
-	return 0;
+		return NULL;
+	return w->ram->base + table + index * (wide ? 8 : 4);
 }
 
-/* From CR3 to the leaf. => 0, the leaf is the last entry; or -1 and *@pf. */
+/*
+ * From CR3 to the leaf. Unrolled, and in locals until the end: a walk is a
+ * chain of loads, each waiting for the one before, and a detour of an entry
+ * through memory would come on top at every level.
+ * => 0 and w->entry[] filled in; or -1 and *@pf
+ */
 MMU_INLINE int walk_down(struct walk *w, bool wide, struct page_fault *pf)
 {
-	unsigned bits = wide ? 9 : 10;
-	unsigned shift = X86_PAGE_SHIFT + bits * (wide ? 3 : 1);
+	const unsigned levels = wide ? 4 : 2, bits = wide ? 9 : 10;
+	const uint64_t rsvd = wide ? entry_reserved(w->regs) : 0;
 	uint64_t table = entry_address(w->regs->cr3, X86_PAGE_SHIFT, wide);
-	uint64_t entry;
+	uint64_t entry = 0, all = ~0ull, any = 0;
+	unsigned i, shift = X86_PAGE_SHIFT + bits * (levels - 1);
+	void *where;
 
-	w->n = 0;
-	w->all = ~0ull;
-	w->any = 0;
-	for (;;) {
-		if (walk_step(w, table, shift, wide, pf))
-			return -1;
-		entry = w->entry[w->n - 1];
+#pragma GCC unroll 4
+	for (i = 0; i < levels; i++, shift -= bits) {
+		where = entry_where(w, table, shift, wide);
+		entry = where ? entry_load(where, wide) : 0;
+		if (!(entry & X86_PTE_P))
+			return walk_fault(w, 0, pf);
+		if (wide && (entry & (rsvd | entry_reserved_at(entry, shift))))
+			return walk_fault(w, X86_PF_P | X86_PF_RSVD, pf);
+		w->entry[i] = entry;
+		w->where[i] = where;
+		all &= entry;
+		any |= entry;
 		if (entry_is_leaf(entry, shift, wide))
 			break;
 		table = entry_address(entry, X86_PAGE_SHIFT, wide);
-		shift -= bits;
 	}
+	w->n = i + 1;
+	w->leaf = entry;
+	w->all = all;
+	w->any = any;
 	w->shift = shift;
 	return 0;
 }
@@ -193,13 +198,16 @@ static inline bool walk_permitted(const struct walk *w)
 /* => false: an entry is no more what it was. */
 MMU_INLINE bool walk_mark(struct walk *w, bool wide)
 {
+	bool store = w->access == MMU_WRITE;
 	uint64_t bits = X86_PTE_A;
 	unsigned i;
 
+	if ((w->all & X86_PTE_A) && (!store || (w->leaf & X86_PTE_D)))
+		return true;
 	for (i = 0; i < w->n - 1; i++)
 		if (!entry_mark(w->where[i], w->entry[i], bits, wide))
 			return false;
-	if (w->access == MMU_WRITE)
+	if (store)
 		bits |= X86_PTE_D;
 	return entry_mark(w->where[i], w->entry[i], bits, wide);
 }
@@ -208,13 +216,12 @@ MMU_INLINE bool walk_mark(struct walk *w, bool wide)
 MMU_INLINE int walk_once(struct walk *w, bool wide, struct mmu_result *res,
 			 struct page_fault *pf)
 {
-	uint64_t leaf, offset, pa;
+	uint64_t offset, pa;
 
 	if (walk_down(w, wide, pf))
 		return -1;
-	leaf = w->entry[w->n - 1];
 	offset = w->va & ((1ull << w->shift) - 1);
-	pa = entry_address(leaf, w->shift, wide) | offset;
+	pa = entry_address(w->leaf, w->shift, wide) | offset;
 	if (pa >= w->ram->size)
 		return walk_fault(w, 0, pf);
 	if (!walk_permitted(w))
@@ -226,7 +233,7 @@ MMU_INLINE int walk_once(struct walk *w, bool wide, struct mmu_result *res,
 	res->pa = pa;
 	res->writable = walk_writable(w);
 	res->executable = !(w->any & X86_PTE_NX);
-	res->dirty = w->access == MMU_WRITE || (leaf & X86_PTE_D);
+	res->dirty = w->access == MMU_WRITE || (w->leaf & X86_PTE_D);
 	res->shift = w->shift;
 	return 0;
 }
