@@ -39,23 +39,28 @@ all: $(BUILD)/pagerfs $(BUILD)/pagervm
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+	@echo "  CC   $<"
+	@$(CC) $(CPPFLAGS) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
 $(LIB): $(LIB_OBJ)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	@$(AR) rcs $@ $^
 
 $(BUILD)/pagerfs: $(BUILD)/fs/pagerfs.o $(LIB)
-	$(CC) -o $@ $^ $(LIBS)
+	@echo "  LINK $@"
+	@$(CC) -o $@ $^ $(LIBS)
 
 $(BUILD)/pagervm: $(BUILD)/pager/pagervm.o $(LIB)
-	$(CC) -o $@ $^ $(LIBS)
+	@echo "  LINK $@"
+	@$(CC) -o $@ $^ $(LIBS)
 
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(TEST_LIB_OBJ) $(LIB)
-	$(CC) -o $@ $^ -lcmocka $(LIBS)
+	@echo "  LINK $@"
+	@$(CC) -o $@ $^ -lcmocka $(LIBS)
 
 $(BUILD)/bench/%: $(BUILD)/bench/%.o $(LIB)
-	$(CC) -o $@ $^ $(LIBS)
+	@echo "  LINK $@"
+	@$(CC) -o $@ $^ $(LIBS)
 
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -26,6 +26,7 @@
 
 struct vm;
 struct cpu;
+struct ram;
 struct store_engine;
 struct swap_store;
 
@@ -41,14 +42,15 @@ enum vm_mode { VM_MODE_32, VM_MODE_64 };
 #define VM_MAP_POPULATE	8u	/* hint only: the caller touches */
 
 struct vm_config {
-	uint64_t ram_bytes;
+	const struct ram *ram;		/* not owned; the pager's to use */
 	unsigned ncpus;			/* 1..CPU_MAX - 1 */
 	enum vm_mode mode;
-	bool full_copy_fork;		/* the naive fork, to compare with */
 	unsigned wm_min, wm_low, wm_high;  /* free frames; 0: derived from RAM */
 	uint32_t clock_spread;		/* frames between the hands; 0: derived */
 	unsigned cluster;		/* pages per write at most; 0: 256 */
-	bool evict_always;		/* debugging: force the rare paths */
+	bool evict_always;		/* debugging: evict at every fault */
+	bool virtual_clock;		/* time stands still while any thread
+					 * can run, then jumps */
 	struct store_engine *engine;	/* not owned */
 	struct swap_store *swap;	/* NULL: no swap; not owned */
 };
@@ -96,21 +98,8 @@ int vm_mprotect(struct vm *vm, int pid, uint64_t addr, uint64_t len,
 /* The end of the heap: @brk 0 asks. => 0, *now where it is; -ENOMEM. */
 int vm_brk(struct vm *vm, int pid, uint64_t brk, uint64_t *now);
 
-/* ---- waiting ---- */
+/* ---- msync ---- */
 
-/*
- * One thing that can be waited for once. Filled in by the call that starts
- * it; the wake function runs with no lock held, in any host thread.
- */
-struct vm_wait {
-	void (*wake)(struct vm_wait *w);
-	struct vm_wait *next;
-	void *key;
-	int result;
-	bool done;
-};
-
-struct vm_sync;
 #define VM_MS_ASYNC	1u	/* start the writes, do not wait */
 #define VM_MS_SYNC	2u
 /* msync from a host thread: waits. => 0; -ENOMEM: a hole in the range; -EIO,
@@ -174,6 +163,9 @@ void vm_thread_sleep(struct vm_thread *t, uint64_t ns);
  * vm_thread_result(). */
 int vm_thread_msync(struct vm_thread *t, uint64_t addr, uint64_t len,
 		    unsigned flags);
+/* vm_sync() and vm_evict() in the same manner. */
+int vm_thread_sync(struct vm_thread *t);
+int vm_thread_evict(struct vm_thread *t, uint64_t nframes);
 /* Wait until *another* thread calls vm_thread_wake() on this one. A wake
  * that comes first is kept (one of them). */
 void vm_thread_park(struct vm_thread *t);

@@ -1,0 +1,152 @@
+/*
+ * core.h - what the files of the pager share: the machine and its lock.
+ *
+ * Two kinds of lock, in this order:
+ *
+ *	map->lock	one per process: its areas. Held by a fault or call of
+ *			that process; never by completions or pageout.
+ *	vm->lock	the core lock: frames, objects, swap slots, reverse
+ *			map, page-table entries, counters, waiters.
+ *
+ * Below both stand the scheduler's lock and those of the emulated CPUs and
+ * the store, which are leaves. No lock is held across I/O: a frame that is
+ * being read or written is busy, and who needs it waits (wait.h) and looks
+ * everything up again. The core lock is held for some hundred nanoseconds a
+ * fault; a shootdown waits for other CPUs with it held, which is safe because
+ * a CPU between cpu_enter() and cpu_leave() takes no lock.
+ */
+#ifndef PAGER_CORE_H
+#define PAGER_CORE_H
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "emu/cpu.h"
+#include "emu/ram.h"
+#include "pager/stats.h"
+#include "pager/store.h"
+#include "pager/vm.h"
+
+#define PAGE_SHIFT	RAM_FRAME_SHIFT
+#define PAGE_SIZE	RAM_FRAME_SIZE
+#define PFN_NONE	0u		/* frame 0 is never handed out */
+
+struct frame;
+struct object;
+struct proc;
+struct sched;
+struct waiter;
+
+/* Changes of page tables that are yet to be shot down: pmap.h */
+struct gather {
+	struct shootdown sd;
+	uint32_t frames;		/* to be freed, linked by hash_next */
+	bool pending;			/* sd is not empty */
+};
+
+#define WAIT_BUCKETS	1024
+struct waitq {
+	struct waiter *head, **tail;
+};
+
+/* Frames: frame.c */
+struct frame_table {
+	struct frame *f;		/* by frame number */
+	uint32_t *bucket;		/* (object, page) -> frame */
+	uint32_t mask;
+	uint32_t n;			/* frames of RAM */
+	uint32_t nfree, free;		/* free list, linked by hash_next */
+	uint32_t wm_min, wm_low, wm_high;
+	uint32_t ntables, nbusy;
+};
+
+/* Swap slots: slotmap.c */
+struct slot_table {
+	struct slot *area[SWAP_AREAS_MAX];
+	uint32_t nslots[SWAP_AREAS_MAX];
+	uint32_t *bucket;		/* (object, page) -> slot */
+	uint32_t mask;
+};
+
+/* Reverse map: rmap.c */
+struct rmap_pool {
+	struct rmap_node *node;
+	uint32_t n, free;
+};
+
+/* Objects: object.c */
+struct object_table {
+	struct object **o;		/* by id; 0 is none */
+	uint32_t n, free_hint, live;
+	struct object *files;		/* uthash, by (dev, ino) */
+	struct object *dying;		/* files whose last mapping has gone */
+};
+
+/* I/O descriptors, all set aside at start: pageio.c */
+struct pageio_pool {
+	struct pageio *reads, *writes;		/* free ones */
+	struct pageio *all_reads, *all_writes;
+	unsigned nreads, nwrites;		/* of each in all */
+	unsigned free_writes;
+	unsigned inflight;
+};
+
+/* The pageout daemon: pageout.c */
+struct pageout {
+	struct vm_thread *thread;
+	bool parked, running, hopeless;
+	uint64_t idle_scans;		/* frames looked at since one went */
+	uint64_t laundering;		/* frames with FRAME_RECLAIM */
+	uint64_t evict_want, evict_got;	/* vm_evict() */
+	unsigned failures;		/* writes, since a frame was freed */
+	uint64_t retry_ns;		/* failed writes: not before */
+	uint32_t *victims;
+	struct gather forget;		/* accessed bits cleared */
+};
+
+struct vm {
+	struct vm_config cfg;
+	struct ram ram;
+	pthread_mutex_t lock;
+	struct frame_table frames;
+	struct slot_table slots;
+	struct rmap_pool rmap;
+	struct object_table objects;
+	struct pageio_pool io;
+	struct pageout pageout;
+	const struct policy_ops *policy;
+	void *policy_data;
+	struct waitq wait[WAIT_BUCKETS];
+	uint64_t stat[VM_NSTATS];
+
+	struct proc *procs;		/* uthash, by pid */
+	struct proc **pmap_proc;	/* by pmap id */
+	uint32_t npmaps;
+	int last_pid;
+
+	unsigned ncpus;			/* without the service CPU */
+	unsigned ncpus_started;		/* 0: all of them */
+	struct cpu *cpu[CPU_MAX];	/* cpu[ncpus] is the service CPU */
+	pthread_mutex_t service_lock;	/* who uses the service CPU */
+	int service_pid;
+	struct sched *sched;
+};
+
+static inline void vm_lock(struct vm *vm)
+{
+	pthread_mutex_lock(&vm->lock);
+}
+
+static inline void vm_unlock(struct vm *vm)
+{
+	pthread_mutex_unlock(&vm->lock);
+}
+
+/* => core lock held. */
+#define vm_count(vm, what)		((vm)->stat[VM_STAT_##what]++)
+#define vm_count_add(vm, what, n)	((vm)->stat[VM_STAT_##what] += (n))
+
+#endif

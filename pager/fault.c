@@ -1,0 +1,297 @@
+/*
+ * fault.c - the fault handler.
+ *
+ * What can be the case, from the area inwards:
+ *
+ *	no area, or it forbids the access		-> SIGSEGV
+ *	write, area needs_copy				-> shadow object made
+ *	page found in a frame
+ *	  being read					-> wait for the frame
+ *	  in the area's own object
+ *	    being written, and this is a write		-> wait for the frame
+ *	    otherwise					-> enter it
+ *	  in an object behind
+ *	    read					-> enter it read-only
+ *	    write					-> copy it to the front
+ *	page found in a swap slot			-> read it, wait
+ *	a file is at the end of the chain		-> read it, wait
+ *	nothing anywhere				-> zero-filled
+ *
+ * Nothing is remembered over a wait: the access is made again and the fault,
+ * if there still is one, looked at afresh. No frame or descriptor to be had
+ * is a wait too. Locks: the map's, then the core lock, both dropped before
+ * returning.
+ */
+#include "pager/fault.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+
+#include "pager/cow.h"
+#include "pager/frame.h"
+#include "pager/map.h"
+#include "pager/object.h"
+#include "pager/pageio.h"
+#include "pager/pageout.h"
+#include "pager/policy.h"
+#include "pager/pmap.h"
+#include "pager/process.h"
+
+struct fault {
+	struct vm *vm;
+	struct proc *p;
+	struct waiter *w;
+	struct area *a;
+	uint64_t vpn;
+	bool write;
+	struct object *top;	/* the area's object */
+	uint64_t top_page;
+	struct object *o;	/* where the page was found, or the last */
+	uint64_t page;
+};
+
+const char *fault_why(int result)
+{
+	switch (result) {
+	case -EIO:
+		return "the store could not read the page";
+	case -ENXIO:
+		return "past the end of the file";
+	case -ENOMEM:
+		return "out of memory: RAM is full of pages that cannot be "
+		       "written out, and swap is full or missing";
+	case -ESRCH:
+		return "the process has exited";
+	default:
+		return "unknown";
+	}
+}
+
+/* Wait for @key; the caller returns this. */
+static enum fault_result fault_wait(struct fault *f, uint64_t key)
+{
+	wait_add(f->vm, f->w, key);
+	return FAULT_WAIT;
+}
+
+static enum fault_result fault_no_memory(struct fault *f)
+{
+	vm_count(f->vm, MEMWAIT);
+	pageout_wake(f->vm);
+	return fault_wait(f, WAIT_MEMORY);
+}
+
+/* What the area allows here and now; never W while a copy is due. */
+static unsigned fault_prot(const struct fault *f, bool own)
+{
+	unsigned prot = f->a->prot;
+
+	if (!own || f->a->needs_copy)
+		prot &= ~VM_PROT_WRITE;
+	return prot;
+}
+
+/* Enter frame @pfn, which is @own: the area's object's page. */
+static enum fault_result fault_enter(struct fault *f, uint32_t pfn, bool own)
+{
+	struct vm *vm = f->vm;
+	struct frame *fr = frame_at(vm, pfn);
+	unsigned prot = fault_prot(f, own);
+	struct gather g;
+	int err;
+
+	if (fr->flags & FRAME_WRITING) {
+		assert(!f->write || !own);
+		prot &= ~VM_PROT_WRITE;
+	}
+	pageout_retake(vm, pfn);
+	gather_init(&g);
+	err = pmap_enter(vm, &f->p->pmap, f->vpn, pfn, prot, f->write && own,
+			 &g);
+	gather_flush(vm, &g);
+	vm->policy->entered(vm->policy_data, pfn);
+	return err < 0 ? fault_no_memory(f) : FAULT_DONE;
+}
+
+/* A new frame, entered as the front object's page. => PFN_NONE: none. */
+static uint32_t fault_new_page(struct fault *f)
+{
+	uint32_t pfn = frame_alloc(f->vm, FRAME_FOR_PAGE);
+
+	if (pfn != PFN_NONE)
+		frame_enter(f->vm, pfn, f->top, f->top_page);
+	return pfn;
+}
+
+static enum fault_result fault_zero(struct fault *f)
+{
+	uint32_t pfn = fault_new_page(f);
+
+	if (pfn == PFN_NONE)
+		return fault_no_memory(f);
+	memset(ram_frame(&f->vm->ram, pfn), 0, PAGE_SIZE);
+	vm_count(f->vm, ZERO);
+	f->p->minflt++;
+	return fault_enter(f, pfn, true);
+}
+
+/* Copy frame @from, which stands behind, into the front object. */
+static enum fault_result fault_copy(struct fault *f, uint32_t from)
+{
+	struct vm *vm = f->vm;
+	uint32_t pfn = fault_new_page(f);
+
+	if (pfn == PFN_NONE)
+		return fault_no_memory(f);
+	memcpy(ram_frame(&vm->ram, pfn), ram_frame(&vm->ram, from), PAGE_SIZE);
+	frame_at(vm, pfn)->flags |= FRAME_DIRTY;
+	vm_count(vm, COW);
+	f->p->cow++;
+	f->p->minflt++;
+	return fault_enter(f, pfn, true);
+}
+
+/* The page is in frame @pfn of f->o. */
+static enum fault_result fault_found(struct fault *f, uint32_t pfn)
+{
+	struct vm *vm = f->vm;
+	struct frame *fr = frame_at(vm, pfn);
+	bool own = f->o == f->top;
+
+	if ((fr->flags & FRAME_READING) ||
+	    ((fr->flags & FRAME_WRITING) && f->write && own)) {
+		vm_count(vm, BUSYWAIT);
+		return fault_wait(f, WAIT_FRAME(pfn));
+	}
+	if (f->write && !own)
+		return fault_copy(f, pfn);
+	vm_count(vm, MINFAULT);
+	if (fr->rmap && f->o->refs > 1)
+		vm_count(vm, SHARE);
+	f->p->minflt++;
+	return fault_enter(f, pfn, own);
+}
+
+/* The page is in @store (file page or swap slot @at): start the read. */
+static enum fault_result fault_read(struct fault *f, struct store *store,
+				    uint64_t at)
+{
+	struct vm *vm = f->vm;
+	struct pageio *io = pageio_get_read(vm);
+	uint32_t pfn;
+
+	if (!io)
+		return fault_wait(f, WAIT_PAGEIO);
+	pfn = frame_alloc(vm, FRAME_FOR_PAGE);
+	if (pfn == PFN_NONE) {
+		pageio_put(vm, io);
+		return fault_no_memory(f);
+	}
+	frame_enter(vm, pfn, f->o, f->page);
+	vm_count(vm, MAJFAULT);
+	f->p->majflt++;
+	pageio_read(vm, io, f->o, store, at, pfn);
+	return fault_wait(f, WAIT_FRAME(pfn));
+}
+
+/* Look for the page, from the front of the chain backwards. */
+static enum fault_result fault_search(struct fault *f)
+{
+	struct vm *vm = f->vm;
+	uint32_t pfn, slot;
+
+	f->o = f->top;
+	f->page = f->top_page;
+	for (;;) {
+		pfn = frame_lookup(vm, f->o, f->page);
+		if (pfn)
+			return fault_found(f, pfn);
+		slot = slotmap_lookup(vm, f->o, f->page);
+		if (slot)
+			return fault_read(f, &vm->cfg.swap->store, slot);
+		if (f->o->kind == OBJECT_FILE)
+			return fault_read(f, f->o->store, f->page);
+		if (!f->o->backing || f->page >= f->o->npages)
+			return fault_zero(f);
+		f->page += f->o->backing_page;
+		f->o = f->o->backing;
+	}
+}
+
+/* Give the area an object to write to, or to have pages at all. */
+static int fault_object(struct fault *f)
+{
+	struct area *a = f->a;
+
+	if (!a->object) {
+		a->object = object_anon(f->vm, a->end - a->start);
+		if (!a->object)
+			return -ENOMEM;
+	} else if (f->write && a->needs_copy) {
+		return cow_prepare(f->vm, a);
+	}
+	return 0;
+}
+
+static bool fault_permitted(const struct area *a, const struct page_fault *pf)
+{
+	if (pf->error & X86_PF_I)
+		return a->prot & VM_PROT_EXEC;
+	if (pf->error & X86_PF_W)
+		return a->prot & VM_PROT_WRITE;
+	return a->prot & VM_PROT_READ;
+}
+
+/* => map lock held. */
+static enum fault_result fault_locked(struct fault *f,
+				      const struct page_fault *pf, int *sig,
+				      const char **why)
+{
+	enum fault_result r;
+
+	*sig = SIGSEGV;
+	f->a = map_find(&f->p->map, f->vpn);
+	if (!f->a) {
+		*why = f->p->dead ? fault_why(-ESRCH) : "nothing is mapped here";
+		return FAULT_SIGNAL;
+	}
+	if (!fault_permitted(f->a, pf)) {
+		*why = "the mapping does not allow it";
+		return FAULT_SIGNAL;
+	}
+	vm_lock(f->vm);
+	vm_count(f->vm, FAULT);
+	if (fault_object(f) < 0) {
+		r = fault_no_memory(f);
+	} else {
+		f->top = f->a->object;
+		f->top_page = f->a->page + (f->vpn - f->a->start);
+		r = fault_search(f);
+	}
+	vm_unlock(f->vm);
+	return r;
+}
+
+enum fault_result fault_resolve(struct vm *vm, struct proc *p,
+				const struct page_fault *pf, struct waiter *w,
+				int *sig, const char **why)
+{
+	struct fault f = {
+		.vm = vm, .p = p, .w = w,
+		.vpn = pf->addr >> PAGE_SHIFT,
+		.write = pf->error & X86_PF_W,
+	};
+	enum fault_result r;
+
+	w->result = 0;
+	pthread_mutex_lock(&p->map.lock);
+	r = fault_locked(&f, pf, sig, why);
+	pthread_mutex_unlock(&p->map.lock);
+	if (r == FAULT_SIGNAL) {
+		vm_lock(vm);
+		vm_count(vm, SEGV);
+		vm_unlock(vm);
+	}
+	return r;
+}

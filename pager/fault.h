@@ -1,0 +1,29 @@
+/*
+ * fault.h - settle one page fault.
+ */
+#ifndef PAGER_FAULT_H
+#define PAGER_FAULT_H
+
+#include "pager/core.h"
+#include "pager/wait.h"
+
+struct proc;
+
+enum fault_result {
+	FAULT_DONE,	/* make the access again */
+	FAULT_WAIT,	/* @w was queued; when woken with result 0, again */
+	FAULT_SIGNAL,	/* *sig and *why */
+};
+
+/*
+ * Settle the fault @pf that process @p took. => no lock held, outside.
+ * @w is the faulting thread's waiter, in no queue. When it is woken with a
+ * result < 0, the access cannot succeed: fault_why() says why.
+ */
+enum fault_result fault_resolve(struct vm *vm, struct proc *p,
+				const struct page_fault *pf, struct waiter *w,
+				int *sig, const char **why);
+/* The text for the result a waiter was woken with. */
+const char *fault_why(int result);
+
+#endif

@@ -1,0 +1,259 @@
+/*
+ * frame.c - the frame table.
+ *
+ * Frames come off the free list, get an identity in an object's list and the
+ * hash, are busy during I/O, and go back. The hash and the object lists are
+ * threaded through the frames themselves, so nothing here allocates after
+ * start. Invariants and states: frame.h. Lock: the core lock.
+ */
+#include "pager/frame.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "pager/object.h"
+#include "pager/pageout.h"
+#include "pager/wait.h"
+
+static uint32_t frame_hash(const struct vm *vm, uint32_t object, uint64_t page)
+{
+	uint64_t h = (page + ((uint64_t)object << 32)) * 0x9e3779b97f4a7c15ull;
+
+	return (h >> 32) & vm->frames.mask;
+}
+
+/* Watermarks as given, or derived: low is where pageout starts, high where it
+ * stops, min is what ordinary faults leave for page tables. */
+static void frame_watermarks(struct vm *vm)
+{
+	struct frame_table *t = &vm->frames;
+	uint32_t min = t->n / 128, gap = t->n / 32;
+
+	min = min < 2 ? 2 : min > 1024 ? 1024 : min;
+	gap = gap < min ? min : gap > 1024 ? 1024 : gap;
+	t->wm_min = vm->cfg.wm_min ? vm->cfg.wm_min : min;
+	t->wm_low = vm->cfg.wm_low ? vm->cfg.wm_low : t->wm_min * 2;
+	t->wm_high = vm->cfg.wm_high ? vm->cfg.wm_high : t->wm_low + gap;
+}
+
+int frame_init(struct vm *vm)
+{
+	struct frame_table *t = &vm->frames;
+	uint32_t nbuckets = 1;
+
+	t->n = vm->ram.nframes;
+	while (nbuckets <= t->n / 2)
+		nbuckets *= 2;
+	t->mask = nbuckets - 1;
+	t->f = calloc(t->n, sizeof(*t->f));
+	t->bucket = calloc(nbuckets, sizeof(*t->bucket));
+	if (!t->f || !t->bucket) {
+		frame_destroy(vm);
+		return -ENOMEM;
+	}
+	t->f[0].state = FRAME_RESERVED;
+	for (uint32_t pfn = t->n - 1; pfn > 0; pfn--) {
+		t->f[pfn].hash_next = t->free;
+		t->free = pfn;
+		t->nfree++;
+	}
+	frame_watermarks(vm);
+	return 0;
+}
+
+void frame_destroy(struct vm *vm)
+{
+	free(vm->frames.f);
+	free(vm->frames.bucket);
+	vm->frames.f = NULL;
+	vm->frames.bucket = NULL;
+}
+
+uint32_t frame_alloc(struct vm *vm, enum frame_use use)
+{
+	struct frame_table *t = &vm->frames;
+	uint32_t leave = use == FRAME_FOR_TABLE ? t->wm_min / 2 : t->wm_min;
+	uint32_t pfn = t->free;
+
+	if (t->nfree <= t->wm_low)
+		pageout_wake(vm);
+	if (t->nfree <= leave)
+		return PFN_NONE;
+	t->free = t->f[pfn].hash_next;
+	t->nfree--;
+	assert(t->f[pfn].state == FRAME_FREE);
+	memset(&t->f[pfn], 0, sizeof(t->f[pfn]));
+	t->f[pfn].state = FRAME_HELD;
+	return pfn;
+}
+
+void frame_free(struct vm *vm, uint32_t pfn)
+{
+	struct frame_table *t = &vm->frames;
+	struct frame *f = frame_at(vm, pfn);
+
+	assert(f->state == FRAME_HELD || f->state == FRAME_TABLE);
+	assert(f->rmap == 0 || f->state == FRAME_TABLE);
+	f->state = FRAME_FREE;
+	f->flags = 0;
+	f->rmap = 0;
+	f->hash_next = t->free;
+	t->free = pfn;
+	t->nfree++;
+	if (t->nfree > t->wm_min)
+		wait_wake(vm, WAIT_MEMORY, 0, 1);
+}
+
+/* Thread @pfn into the hash and @o's list. */
+static void frame_link(struct vm *vm, uint32_t pfn, struct object *o,
+		       uint64_t page)
+{
+	struct frame *f = frame_at(vm, pfn);
+	uint32_t *b = &vm->frames.bucket[frame_hash(vm, o->id, page)];
+
+	f->object = o->id;
+	f->page = page;
+	f->hash_next = *b;
+	*b = pfn;
+	f->obj_prev = 0;
+	f->obj_next = o->pages;
+	if (o->pages)
+		frame_at(vm, o->pages)->obj_prev = pfn;
+	o->pages = pfn;
+	o->nresident++;
+}
+
+static void frame_unlink(struct vm *vm, uint32_t pfn)
+{
+	struct frame *f = frame_at(vm, pfn);
+	struct object *o = object_at(vm, f->object);
+	uint32_t *at = &vm->frames.bucket[frame_hash(vm, o->id, f->page)];
+
+	while (*at != pfn)
+		at = &frame_at(vm, *at)->hash_next;
+	*at = f->hash_next;
+	if (f->obj_prev)
+		frame_at(vm, f->obj_prev)->obj_next = f->obj_next;
+	else
+		o->pages = f->obj_next;
+	if (f->obj_next)
+		frame_at(vm, f->obj_next)->obj_prev = f->obj_prev;
+	o->nresident--;
+	f->object = 0;
+}
+
+void frame_enter(struct vm *vm, uint32_t pfn, struct object *o, uint64_t page)
+{
+	assert(frame_at(vm, pfn)->state == FRAME_HELD);
+	frame_at(vm, pfn)->state = FRAME_PAGE;
+	frame_link(vm, pfn, o, page);
+}
+
+void frame_remove(struct vm *vm, uint32_t pfn)
+{
+	struct frame *f = frame_at(vm, pfn);
+
+	assert(f->state == FRAME_PAGE && !(f->flags & FRAME_BUSY));
+	assert(f->rmap == 0);
+	if (!(f->flags & FRAME_ORPHAN))
+		frame_unlink(vm, pfn);
+	f->state = FRAME_HELD;
+	f->flags = 0;
+}
+
+void frame_orphan(struct vm *vm, uint32_t pfn)
+{
+	struct frame *f = frame_at(vm, pfn);
+
+	assert(f->flags & FRAME_BUSY);
+	object_at(vm, f->object)->nbusy--;
+	frame_unlink(vm, pfn);
+	f->flags = (f->flags | FRAME_ORPHAN) & ~FRAME_DIRTY;
+}
+
+void frame_rename(struct vm *vm, uint32_t pfn, struct object *to,
+		  uint64_t page)
+{
+	assert(!(frame_at(vm, pfn)->flags & FRAME_BUSY));
+	frame_unlink(vm, pfn);
+	frame_link(vm, pfn, to, page);
+}
+
+uint32_t frame_lookup(const struct vm *vm, const struct object *o,
+		      uint64_t page)
+{
+	uint32_t pfn;
+
+	if (o->nresident == 0)
+		return PFN_NONE;
+	pfn = vm->frames.bucket[frame_hash(vm, o->id, page)];
+	while (pfn) {
+		const struct frame *f = frame_at(vm, pfn);
+
+		if (f->object == o->id && f->page == page)
+			break;
+		pfn = f->hash_next;
+	}
+	return pfn;
+}
+
+void frame_busy(struct vm *vm, uint32_t pfn, unsigned how, uint32_t io)
+{
+	struct frame *f = frame_at(vm, pfn);
+
+	assert(f->state == FRAME_PAGE && !(f->flags & FRAME_BUSY));
+	assert(how == FRAME_READING || how == FRAME_WRITING);
+	f->flags |= how;
+	f->aux = io;
+	object_at(vm, f->object)->nbusy++;
+	vm->frames.nbusy++;
+}
+
+unsigned frame_unbusy(struct vm *vm, uint32_t pfn, int result)
+{
+	struct frame *f = frame_at(vm, pfn);
+
+	assert(f->flags & FRAME_BUSY);
+	f->flags &= ~FRAME_BUSY;
+	if (!(f->flags & FRAME_ORPHAN))
+		object_at(vm, f->object)->nbusy--;
+	vm->frames.nbusy--;
+	return wait_wake(vm, WAIT_FRAME(pfn), result, UINT_MAX);
+}
+
+static void frame_check_one(const struct vm *vm, uint32_t pfn)
+{
+	const struct frame *f = frame_at(vm, pfn);
+	bool r = f->flags & FRAME_READING, w = f->flags & FRAME_WRITING;
+
+	assert(!(r && w));
+	assert(!(r && (f->flags & FRAME_DIRTY)));
+	assert(!((r || w) && f->state != FRAME_PAGE));
+	assert(!(r && f->rmap));
+	if (f->flags & FRAME_ORPHAN) {
+		assert((r || w) && f->object == 0 && f->rmap == 0);
+	} else if (f->state == FRAME_PAGE) {
+		const struct object *o = object_at(vm, f->object);
+
+		assert(o && frame_lookup(vm, o, f->page) == pfn);
+	}
+}
+
+void frame_check(const struct vm *vm)
+{
+	const struct frame_table *t = &vm->frames;
+	uint32_t nfree = 0, nbusy = 0, ntables = 0, walked = 0;
+
+	for (uint32_t pfn = 0; pfn < t->n; pfn++) {
+		frame_check_one(vm, pfn);
+		nfree += t->f[pfn].state == FRAME_FREE;
+		ntables += t->f[pfn].state == FRAME_TABLE;
+		nbusy += !!(t->f[pfn].flags & FRAME_BUSY);
+	}
+	for (uint32_t pfn = t->free; pfn; pfn = t->f[pfn].hash_next)
+		walked++;
+	assert(nfree == t->nfree && walked == nfree);
+	assert(nbusy == t->nbusy && ntables == t->ntables);
+}

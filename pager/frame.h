@@ -1,0 +1,101 @@
+/*
+ * frame.h - the frame table: what every frame of RAM is used for.
+ *
+ * 40 bytes a frame, and 4 for its hash bucket. States and who changes them:
+ *
+ *	          frame_alloc            frame_enter
+ *	FREE ----------------> HELD ----------------> PAGE (in an object)
+ *	  ^  <----------------  |  <----------------
+ *	  |     frame_free      |      frame_remove
+ *	  |                     +--> TABLE (pmap: a page-table page)
+ *
+ * A PAGE has an identity (object, page number) under which frame_lookup()
+ * finds it, and flags:
+ *
+ *	READING	the store is filling it; not mapped; nobody may look inside
+ *	WRITING	the store is reading it; mapped read-only at most
+ *	DIRTY	must be written before it may go (so must one with a dirty
+ *		bit in a page-table entry: pmap_dirty() asks both)
+ *	RECLAIM	free it when the write is done, unless somebody wants it
+ *	ORPHAN	busy, but its object has gone: free it when the I/O is done
+ *
+ * Invariant: READING and WRITING exclude one another, and READING excludes
+ * DIRTY. Lock: the core lock, for everything here.
+ */
+#ifndef PAGER_FRAME_H
+#define PAGER_FRAME_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "pager/core.h"
+
+#define FRAME_PAGE_BITS	52		/* page number in its object */
+
+enum frame_state {
+	FRAME_FREE, FRAME_RESERVED, FRAME_HELD, FRAME_TABLE, FRAME_PAGE,
+};
+
+#define FRAME_READING	1u
+#define FRAME_WRITING	2u
+#define FRAME_DIRTY	4u
+#define FRAME_RECLAIM	8u
+#define FRAME_ORPHAN	16u
+#define FRAME_BUSY	(FRAME_READING | FRAME_WRITING)
+
+struct frame {
+	uint64_t page : FRAME_PAGE_BITS;
+	uint64_t state : 4;
+	uint64_t flags : 8;
+	uint64_t rmap;			/* rmap.h; TABLE: parent entry's address */
+	uint32_t object;		/* id; 0: none */
+	uint32_t hash_next;		/* hash chain, free list, gather list */
+	uint32_t obj_next, obj_prev;	/* pages of the object */
+	uint32_t aux;			/* TABLE: live entries; busy: pageio */
+	uint32_t spare;
+};
+
+/* => 0, -ENOMEM. Frame 0 is reserved and stays zero: the empty page table. */
+int frame_init(struct vm *vm);
+void frame_destroy(struct vm *vm);
+
+static inline struct frame *frame_at(const struct vm *vm, uint32_t pfn)
+{
+	assert(pfn < vm->frames.n);
+	return &vm->frames.f[pfn];
+}
+
+enum frame_use {
+	FRAME_FOR_PAGE,			/* leaves wm_min frames */
+	FRAME_FOR_TABLE,		/* leaves half of that */
+};
+/*
+ * Take a free frame; HELD, its bytes are whatever they were. Wakes the
+ * pageout daemon below wm_low. => its number; PFN_NONE: none to be had now.
+ */
+uint32_t frame_alloc(struct vm *vm, enum frame_use use);
+/* HELD or TABLE becomes FREE; a waiter for memory is woken. */
+void frame_free(struct vm *vm, uint32_t pfn);
+
+/* HELD becomes the page @page of @o. => @o has no such page in RAM. */
+void frame_enter(struct vm *vm, uint32_t pfn, struct object *o, uint64_t page);
+/* PAGE becomes HELD. => not mapped, not busy. */
+void frame_remove(struct vm *vm, uint32_t pfn);
+/* A busy page loses its identity: its object goes. */
+void frame_orphan(struct vm *vm, uint32_t pfn);
+/* PAGE goes from its object to @page of @to. => not busy. */
+void frame_rename(struct vm *vm, uint32_t pfn, struct object *to,
+		  uint64_t page);
+/* => frame number, or PFN_NONE. */
+uint32_t frame_lookup(const struct vm *vm, const struct object *o,
+		      uint64_t page);
+
+/* Busy marks; @io is the descriptor's index. Ending wakes the waiters with
+ * @result; => how many there were. */
+void frame_busy(struct vm *vm, uint32_t pfn, unsigned how, uint32_t io);
+unsigned frame_unbusy(struct vm *vm, uint32_t pfn, int result);
+
+/* Assert every invariant of the table (walks it). */
+void frame_check(const struct vm *vm);
+
+#endif

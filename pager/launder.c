@@ -1,0 +1,74 @@
+/*
+ * launder.c - writing one dirty file page, and its neighbours with it.
+ *
+ * The pages on either side that are dirty too go out in the same write, up to
+ * the cluster limit. All of them lose W and D in every page table before the
+ * write is submitted and the shootdown is over, so a store during the write
+ * faults and finds the frame busy. Lock: the core lock.
+ */
+#include "pager/frame.h"
+#include "pager/object.h"
+#include "pager/pageio.h"
+#include "pager/pageout.h"
+#include "pager/pmap.h"
+
+/* Frame of @page of @o if it wants writing and can be written now. */
+static uint32_t launder_candidate(struct vm *vm, struct object *o,
+				  uint64_t page)
+{
+	uint32_t pfn = frame_lookup(vm, o, page);
+
+	if (pfn == PFN_NONE || (frame_at(vm, pfn)->flags & FRAME_BUSY) ||
+	    !pmap_dirty(vm, pfn))
+		return PFN_NONE;
+	return pfn;
+}
+
+/* How many of the @max pages before (@step -1) or after @page go along. */
+static unsigned launder_extent(struct vm *vm, struct object *o, uint64_t page,
+			       int step, unsigned max)
+{
+	unsigned n = 0;
+
+	while (n < max && !(step < 0 && page == 0)) {
+		page += step;
+		if (launder_candidate(vm, o, page) == PFN_NONE)
+			break;
+		n++;
+	}
+	return n;
+}
+
+/* Nobody maps it: it goes when it is clean. */
+static void launder_reclaim(struct vm *vm, struct frame *f)
+{
+	if (f->rmap || (f->flags & FRAME_RECLAIM))
+		return;
+	f->flags |= FRAME_RECLAIM;
+	vm->pageout.laundering++;
+}
+
+unsigned launder_file(struct vm *vm, uint32_t pfn, bool reclaim)
+{
+	struct object *o = object_at(vm, frame_at(vm, pfn)->object);
+	uint64_t page = frame_at(vm, pfn)->page, first;
+	struct pageio *io = pageio_get_write(vm);
+	unsigned max = vm->cfg.cluster - 1, before, n;
+	struct gather g;
+
+	if (!io)
+		return 0;
+	before = launder_extent(vm, o, page, -1, max);
+	n = before + 1 + launder_extent(vm, o, page, 1, max - before);
+	first = page - before;
+	gather_init(&g);
+	for (unsigned i = 0; i < n; i++) {
+		io->pfn[i] = frame_lookup(vm, o, first + i);
+		pmap_frame_clean(vm, io->pfn[i], &g);
+	}
+	gather_flush(vm, &g);
+	for (unsigned i = 0; reclaim && i < n; i++)
+		launder_reclaim(vm, frame_at(vm, io->pfn[i]));
+	pageio_write(vm, io, o, first, n);
+	return n;
+}

@@ -1,0 +1,106 @@
+/*
+ * object.h - what an area shows: the pages of a file, or anonymous memory.
+ *
+ * An anonymous object may shadow another: a page it does not have itself is
+ * the backing object's page at the same place (plus an offset). That is what
+ * copy on write is made of: see cow.h. Pages are frames (found by
+ * frame_lookup) and swap slots (slotmap_lookup); a FILE object's other pages
+ * are in its store, an anonymous object's are zero.
+ *
+ * References: one for each area and each shadow. A FILE object whose last
+ * reference goes is *dying*: its dirty pages are written (pageout_dying()),
+ * and when no page is left it is closed. Mapped again before, it revives.
+ * Lock: the core lock.
+ */
+#ifndef PAGER_OBJECT_H
+#define PAGER_OBJECT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uthash.h>
+
+#include "pager/core.h"
+#include "pager/pmap.h"
+
+enum object_kind { OBJECT_FILE, OBJECT_ANON };
+
+struct object_key {
+	uint64_t dev, ino;
+};
+
+struct object {
+	uint32_t id;
+	enum object_kind kind;
+	unsigned refs;			/* areas, shadows, calls */
+	uint32_t pages, nresident;	/* frames */
+	uint32_t slots, nslots;		/* swap slots */
+	uint32_t nbusy;			/* frames under I/O */
+
+	/* OBJECT_ANON */
+	struct object *backing;		/* what this one shadows, or NULL */
+	uint64_t backing_page;		/* page 0 of this is that page of it */
+	uint64_t npages;		/* pages of backing it can see */
+	struct object *shadows;		/* that shadow this one */
+	struct object *shadow_next, **shadow_prev;
+	unsigned nshadows;
+	bool one_mapping;		/* no page is seen by two areas */
+
+	/* OBJECT_FILE */
+	struct store *store;
+	struct object_key key;
+	UT_hash_handle hh;		/* vm->objects.files */
+	uint32_t wb_errors;		/* failed writes so far */
+	int wb_error;			/* the last one's -errno */
+	bool dying;
+	struct object *dying_next;
+	uint64_t retry_ns;		/* dying: write not before */
+};
+
+int object_init(struct vm *vm);
+void object_destroy(struct vm *vm);
+
+static inline struct object *object_at(const struct vm *vm, uint32_t id)
+{
+	return id < vm->objects.n ? vm->objects.o[id] : NULL;
+}
+
+/* A new anonymous object with one reference. => NULL: no memory. */
+struct object *object_anon(struct vm *vm, uint64_t npages);
+/*
+ * The object of the file behind @store, with one more reference: a new one
+ * that owns @store, or the one there is; then *spare is a store to be closed
+ * without the lock. => NULL: no memory.
+ */
+struct object *object_file(struct vm *vm, struct store *store,
+			   struct store **spare);
+void object_ref(struct object *o);
+/* The same for a call in progress; a dying file revives. */
+void object_pin(struct vm *vm, struct object *o);
+/* Drop a reference. => what goes is not mapped any more. Frames to be freed
+ * go by @g. */
+void object_unref(struct vm *vm, struct object *o, struct gather *g);
+/* Free frames and slots of @n pages from @page on. Busy ones are orphaned. */
+void object_drop_range(struct vm *vm, struct object *o, uint64_t page,
+		       uint64_t n, struct gather *g);
+/* Free one page that is not busy, mapped or not. */
+void object_drop_frame(struct vm *vm, uint32_t pfn, struct gather *g);
+/* A dying file without pages: out of the tables. => its store, to be closed
+ * without the lock. */
+struct store *object_bury(struct vm *vm, struct object *o);
+
+static inline bool object_has(const struct vm *vm, const struct object *o,
+			      uint64_t page);
+
+#include "pager/frame.h"
+#include "pager/slotmap.h"
+
+/* The page itself, in RAM or swap, not one shining through from behind. */
+static inline bool object_has(const struct vm *vm, const struct object *o,
+			      uint64_t page)
+{
+	return frame_lookup(vm, o, page) || slotmap_lookup(vm, o, page);
+}
+
+void object_check(const struct vm *vm);
+
+#endif

@@ -1,0 +1,408 @@
+/*
+ * pageout.c - the pageout daemon.
+ *
+ *	pageout_step: enough free?  -> park
+ *	  policy names victims -> out of every page table, one shootdown
+ *	    clean         -> freed
+ *	    dirty, file   -> launder_file(): one write with its neighbours
+ *	    dirty, anon   -> gathered: neighbouring swap slots, one write
+ *	  completion (pageio.c) frees what nobody wanted meanwhile
+ *
+ * When a full scan finds nothing and no write is under way, memory is
+ * exhausted: one waiter is told so, and can only give up. Invariant:
+ * laundering counts the frames with FRAME_RECLAIM. Lock: the core lock.
+ */
+#include "pager/pageout.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "pager/frame.h"
+#include "pager/object.h"
+#include "pager/pageio.h"
+#include "pager/policy.h"
+#include "pager/sched.h"
+#include "pager/wait.h"
+
+#define PAGEOUT_BATCH	STORE_MAX_PAGES
+#define PAGEOUT_RETRY	100000000ull	/* ns after a failed write */
+
+/* ---- what the policy may know of frames ---- */
+
+static bool env_pageable(void *ctx, uint32_t pfn)
+{
+	const struct frame *f = frame_at(ctx, pfn);
+
+	return f->state == FRAME_PAGE && !(f->flags & FRAME_BUSY);
+}
+
+static bool env_used(void *ctx, uint32_t pfn)
+{
+	return pmap_accessed(ctx, pfn);
+}
+
+/* The accessed bit needs no shootdown to be right, but without one a hot page
+ * would stay in a TLB and never set it again: post it, do not wait. */
+static void env_forget(void *ctx, uint32_t pfn)
+{
+	struct vm *vm = ctx;
+
+	pmap_frame_accessed(vm, pfn, &vm->pageout.forget);
+}
+
+int pageout_init(struct vm *vm)
+{
+	struct policy_env env = {
+		.ctx = vm,
+		.nframes = vm->frames.n,
+		.spread = vm->cfg.clock_spread,
+		.pageable = env_pageable,
+		.used = env_used,
+		.forget = env_forget,
+	};
+
+	if (env.spread == 0)
+		env.spread = vm->frames.n / 4;
+	gather_init(&vm->pageout.forget);
+	vm->policy = &policy_clock;
+	vm->policy_data = vm->policy->create(&env);
+	vm->pageout.victims =
+		calloc(PAGEOUT_BATCH, sizeof(*vm->pageout.victims));
+	if (!vm->policy_data || !vm->pageout.victims)
+		return -ENOMEM;
+	return sched_daemon(vm, pageout_step, &vm->pageout.thread);
+}
+
+void pageout_destroy(struct vm *vm)
+{
+	if (vm->policy_data)
+		vm->policy->destroy(vm->policy_data);
+	free(vm->pageout.victims);
+}
+
+void pageout_wake(struct vm *vm)
+{
+	struct pageout *p = &vm->pageout;
+
+	if (!p->parked)
+		return;
+	if (p->hopeless && vm->frames.nfree > vm->frames.wm_min)
+		return;
+	p->parked = false;
+	vm_thread_wake(p->thread);
+}
+
+void pageout_io_done(struct vm *vm)
+{
+	vm->pageout.hopeless = false;
+	vm->pageout.idle_scans = 0;
+	if (vm->frames.nfree <= vm->frames.wm_low || vm->pageout.evict_want ||
+	    vm->objects.dying)
+		pageout_wake(vm);
+}
+
+void pageout_write_error(struct vm *vm, struct object *file, int error)
+{
+	vm->pageout.retry_ns = vm_now_ns(vm) + PAGEOUT_RETRY;
+	vm->pageout.failures++;
+	if (!file)
+		return;
+	file->wb_errors++;
+	file->wb_error = error;
+	file->retry_ns = vm->pageout.retry_ns;
+}
+
+void pageout_steal(struct vm *vm, uint32_t pfn, struct gather *g)
+{
+	struct pageout *p = &vm->pageout;
+
+	object_drop_frame(vm, pfn, g);
+	vm_count(vm, STEAL);
+	p->idle_scans = 0;
+	p->failures = 0;
+	if (p->evict_want > 0) {
+		p->evict_got++;
+		if (--p->evict_want == 0)
+			wait_wake(vm, WAIT_EVICT, 0, -1u);
+	}
+}
+
+void pageout_retake(struct vm *vm, uint32_t pfn)
+{
+	struct frame *f = frame_at(vm, pfn);
+
+	if (!(f->flags & FRAME_RECLAIM))
+		return;
+	f->flags &= ~FRAME_RECLAIM;
+	vm->pageout.laundering--;
+	vm_count(vm, RETAKE);
+}
+
+void pageout_evict(struct vm *vm, uint64_t n)
+{
+	vm->pageout.evict_want += n;
+	vm->pageout.idle_scans = 0;
+	vm->pageout.hopeless = false;
+	pageout_wake(vm);
+}
+
+/* ---- swap clusters ---- */
+
+/* Give @n frames pfn[] the slots from @slot on, and write them. */
+static void pageout_swap_write(struct vm *vm, struct pageio *io,
+			       const uint32_t *pfn, uint32_t slot, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		struct frame *f = frame_at(vm, pfn[i]);
+		struct object *o = object_at(vm, f->object);
+
+		io->pfn[i] = pfn[i];
+		if (slotmap_lookup(vm, o, f->page) != slot + i) {
+			slotmap_drop_page(vm, o, f->page);
+			slotmap_set(vm, o, f->page, slot + i);
+		}
+		f->flags |= FRAME_RECLAIM;
+		vm->pageout.laundering++;
+	}
+	pageio_write(vm, io, NULL, slot, n);
+}
+
+/* No free slot: a page that has one from before can use it again. */
+static bool pageout_swap_again(struct vm *vm, struct pageio *io, uint32_t pfn)
+{
+	struct frame *f = frame_at(vm, pfn);
+	uint32_t slot = slotmap_lookup(vm, object_at(vm, f->object), f->page);
+
+	/* More than the owner's reference: an old write is in flight. */
+	if (!slot || vm->cfg.swap->refs(vm->cfg.swap, slot) != 1)
+		return false;
+	pageout_swap_write(vm, io, &pfn, slot, 1);
+	return true;
+}
+
+/* Write @n dirty anonymous frames, unmapped and shot down, to swap. What
+ * finds no slot or descriptor stays, dirty. => how many are under way. */
+static unsigned pageout_swap(struct vm *vm, const uint32_t *pfn, unsigned n)
+{
+	unsigned done = 0, i = 0;
+
+	while (i < n && vm->cfg.swap) {
+		struct pageio *io = pageio_get_write(vm);
+		unsigned want = n - i, got;
+		uint32_t slot;
+
+		if (!io)
+			break;
+		if (want > vm->cfg.cluster)
+			want = vm->cfg.cluster;
+		got = vm->cfg.swap->alloc(vm->cfg.swap, want, &slot);
+		if (got > 0) {
+			pageout_swap_write(vm, io, pfn + i, slot, got);
+			done += got;
+			i += got;
+			continue;
+		}
+		if (pageout_swap_again(vm, io, pfn[i]))
+			done++;
+		else
+			pageio_put(vm, io);
+		i++;
+	}
+	return done;
+}
+
+/* ---- one batch ---- */
+
+/* The victims are out of every page table: free or launder each. => how many
+ * were freed or put under way. */
+static unsigned pageout_sort(struct vm *vm, uint32_t *victim, unsigned n,
+			     struct gather *g)
+{
+	unsigned done = 0, nanon = 0;
+	bool retry = vm_now_ns(vm) >= vm->pageout.retry_ns;
+
+	for (unsigned i = 0; i < n; i++) {
+		struct frame *f = frame_at(vm, victim[i]);
+		struct object *o = object_at(vm, f->object);
+
+		if (f->flags & FRAME_BUSY) {
+			continue;	/* went along with a neighbour */
+		} else if (!(f->flags & FRAME_DIRTY)) {
+			pageout_steal(vm, victim[i], g);
+			done++;
+		} else if (!retry) {
+			continue;
+		} else if (o->kind == OBJECT_FILE) {
+			done += launder_file(vm, victim[i], true) > 0;
+		} else {
+			victim[nanon++] = victim[i];
+		}
+	}
+	return done + pageout_swap(vm, victim, nanon);
+}
+
+/* Take up to @want frames from their users. => as pageout_sort(). */
+static unsigned pageout_batch(struct vm *vm, unsigned want)
+{
+	uint32_t *victim = vm->pageout.victims, scanned;
+	uint32_t budget = want * 64 > 4096 ? want * 64 : 4096;
+	struct gather g;
+	unsigned n;
+
+	n = vm->policy->victims(vm->policy_data, want, budget, victim,
+				&scanned);
+	gather_hint(vm, &vm->pageout.forget);
+	vm_count_add(vm, SCAN, scanned);
+	vm->pageout.idle_scans += scanned;
+	gather_init(&g);
+	for (unsigned i = 0; i < n; i++)
+		pmap_frame_remove(vm, victim[i], &g);
+	gather_flush(vm, &g);
+	n = pageout_sort(vm, victim, n, &g);
+	gather_flush(vm, &g);
+	return n;
+}
+
+/* ---- dying files ---- */
+
+/* Write or free the pages of a file nobody maps. => nothing is left. */
+static bool pageout_dying_file(struct vm *vm, struct object *o)
+{
+	bool retry = vm_now_ns(vm) >= o->retry_ns;
+	struct gather g;
+	uint32_t pfn, next;
+
+	gather_init(&g);
+	for (pfn = o->pages; pfn; pfn = next) {
+		next = frame_at(vm, pfn)->obj_next;
+		if (frame_at(vm, pfn)->flags & FRAME_BUSY)
+			continue;
+		if (!(frame_at(vm, pfn)->flags & FRAME_DIRTY))
+			object_drop_frame(vm, pfn, &g);
+		else if (!retry || !launder_file(vm, pfn, false))
+			break;
+	}
+	gather_flush(vm, &g);
+	return o->nresident == 0;
+}
+
+/* => a store to close without the lock, or NULL. */
+static struct store *pageout_dying(struct vm *vm)
+{
+	for (struct object *o = vm->objects.dying; o; o = o->dying_next)
+		if (pageout_dying_file(vm, o))
+			return object_bury(vm, o);
+	return NULL;
+}
+
+/* ---- the thread ---- */
+
+/* How many frames to take now. */
+static unsigned pageout_want(struct vm *vm)
+{
+	struct frame_table *t = &vm->frames;
+	struct pageout *p = &vm->pageout;
+	uint64_t coming = (uint64_t)t->nfree + p->laundering, want = 0;
+
+	if (t->nfree <= t->wm_low)
+		p->running = true;
+	if (t->nfree >= t->wm_high)
+		p->running = false;
+	if (p->running && coming < t->wm_high)
+		want = t->wm_high - coming;
+	if (p->evict_want > p->laundering &&
+	    p->evict_want - p->laundering > want)
+		want = p->evict_want - p->laundering;
+	return want > PAGEOUT_BATCH ? PAGEOUT_BATCH : want;
+}
+
+/* Nothing found in whole rounds, nothing under way. => nobody else waits. */
+static bool pageout_exhausted(struct vm *vm)
+{
+	struct pageout *p = &vm->pageout;
+
+	p->hopeless = true;
+	p->idle_scans = 0;
+	p->failures = 0;
+	if (p->evict_want > 0) {
+		p->evict_want = 0;
+		wait_wake(vm, WAIT_EVICT, 0, -1u);
+	}
+	if (vm->frames.nfree <= vm->frames.wm_min)
+		vm_count_add(vm, OOM, wait_wake(vm, WAIT_MEMORY, -ENOMEM, 1));
+	return wait_count(vm, WAIT_MEMORY) == 0;
+}
+
+static bool pageout_is_exhausted(const struct vm *vm)
+{
+	const struct pageout *p = &vm->pageout;
+
+	return p->idle_scans > 3ull * vm->frames.n && vm->io.inflight == 0 &&
+	       (vm_now_ns((struct vm *)vm) >= p->retry_ns || p->failures > 3);
+}
+
+/* Until when to sleep; 0: until woken. */
+static uint64_t pageout_nap(struct vm *vm, unsigned want, unsigned done)
+{
+	uint64_t now = vm_now_ns(vm);
+
+	if (want && !done && vm->io.inflight == 0 &&
+	    vm->pageout.retry_ns > now)
+		return vm->pageout.retry_ns - now;
+	for (struct object *o = vm->objects.dying; o; o = o->dying_next)
+		if (o->retry_ns > now && o->nbusy == 0)
+			return o->retry_ns - now;
+	return 0;
+}
+
+/* Nothing to do now: leave the CPU. => core lock held. */
+static enum vm_step pageout_park(struct vm *vm, struct vm_thread *t,
+				 unsigned want, unsigned done)
+{
+	uint64_t nap = pageout_nap(vm, want, done);
+
+	vm->pageout.parked = true;
+	if (nap)
+		vm_thread_sleep(t, nap);
+	else
+		vm_thread_park(t);
+	return VM_STEP_WAIT;
+}
+
+/* A waiter that was woken may not have needed the frame after all: see that
+ * nobody waits beside free memory. */
+static void pageout_memory_waiters(struct vm *vm)
+{
+	const struct frame_table *t = &vm->frames;
+
+	if (t->nfree > t->wm_min)
+		wait_wake(vm, WAIT_MEMORY, 0, t->nfree - t->wm_min);
+}
+
+enum vm_step pageout_step(struct vm_thread *t, struct cpu *cpu)
+{
+	struct vm *vm = vm_thread_vm(t);
+	struct pageout *p = &vm->pageout;
+	enum vm_step next = VM_STEP_AGAIN;
+	unsigned want, done = 0;
+	struct store *close;
+
+	(void)cpu;
+	vm_lock(vm);
+	p->parked = false;
+	close = pageout_dying(vm);
+	want = pageout_want(vm);
+	if (want)
+		done = pageout_batch(vm, want);
+	if (want && !done && pageout_is_exhausted(vm) && pageout_exhausted(vm))
+		want = 0;
+	pageout_memory_waiters(vm);
+	if (!close && (!want || (!done && (vm->io.inflight ||
+					   p->retry_ns > vm_now_ns(vm)) &&
+				 p->idle_scans > 2ull * vm->frames.n)))
+		next = pageout_park(vm, t, want, done);
+	vm_unlock(vm);
+	if (close)
+		close->ops->close(close);
+	return next;
+}

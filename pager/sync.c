@@ -1,0 +1,292 @@
+/*
+ * sync.c - see sync.h.
+ */
+#include "pager/sync.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "pager/frame.h"
+#include "pager/map.h"
+#include "pager/object.h"
+#include "pager/pageio.h"
+#include "pager/pageout.h"
+#include "pager/process.h"
+
+int sync_init(struct vm *vm, struct sync *s, struct proc *p, uint64_t addr,
+	      uint64_t len, unsigned flags)
+{
+	(void)vm;
+	memset(s, 0, sizeof(*s));
+	if (addr % PAGE_SIZE || addr + len < addr ||
+	    addr + len > UINT64_MAX - PAGE_SIZE ||
+	    (flags != VM_MS_ASYNC && flags != VM_MS_SYNC))
+		return -EINVAL;
+	s->p = p;
+	proc_hold(p);
+	s->vpn = addr >> PAGE_SHIFT;
+	s->end = (addr + len + PAGE_SIZE - 1) >> PAGE_SHIFT;
+	s->flags = flags;
+	return 0;
+}
+
+void sync_init_all(struct vm *vm, struct sync *s)
+{
+	(void)vm;
+	memset(s, 0, sizeof(*s));
+	s->flags = VM_MS_SYNC;
+	s->next_object = 1;
+}
+
+void sync_init_evict(struct vm *vm, struct sync *s, uint64_t nframes)
+{
+	(void)vm;
+	memset(s, 0, sizeof(*s));
+	s->stage = SYNC_EVICT;
+	s->evict = nframes;
+}
+
+/* ---- what to work on next; core lock held ---- */
+
+static void sync_take(struct vm *vm, struct sync *s, struct object *o,
+		      uint64_t page, uint64_t last)
+{
+	object_pin(vm, o);
+	s->o = o;
+	s->page = page;
+	s->cursor = page;
+	s->last = last;
+	s->errors = o->wb_errors;
+	s->stage = SYNC_WRITE;
+}
+
+/* The next file of the machine that has pages. => false: no more. */
+static bool sync_find_object(struct vm *vm, struct sync *s)
+{
+	for (; s->next_object < vm->objects.n; s->next_object++) {
+		struct object *o = object_at(vm, s->next_object);
+
+		if (!o || o->kind != OBJECT_FILE)
+			continue;
+		s->next_object++;
+		sync_take(vm, s, o, 0, UINT64_MAX);
+		return true;
+	}
+	return false;
+}
+
+/* The next shared file area of the range. => false: no more. */
+static bool sync_find_area(struct vm *vm, struct sync *s)
+{
+	while (s->vpn < s->end) {
+		struct area *a = map_after(&s->p->map, s->vpn);
+		uint64_t start, end;
+
+		if (!a || a->start > s->vpn)
+			s->result = -ENOMEM;
+		if (!a || a->start >= s->end)
+			return false;
+		start = a->start > s->vpn ? a->start : s->vpn;
+		end = a->end < s->end ? a->end : s->end;
+		s->vpn = end;
+		if (!a->shared || !a->object || a->object->kind != OBJECT_FILE)
+			continue;
+		sync_take(vm, s, a->object, a->page + (start - a->start),
+			  a->page + (end - a->start));
+		return true;
+	}
+	return false;
+}
+
+/* ---- pages of the object in hand; core lock held ---- */
+
+/* Whether there are fewer pages in RAM than in the range. */
+static bool sync_by_list(const struct sync *s)
+{
+	return s->last - s->page > s->o->nresident;
+}
+
+static bool sync_in_range(const struct sync *s, const struct frame *f)
+{
+	return f->page >= s->page && f->page < s->last;
+}
+
+/* The next frame of the range that @is what is looked for: in page order, or
+ * by the object's list, from the start each time. */
+static uint32_t sync_next(struct vm *vm, struct sync *s,
+			  bool (*is)(struct vm *vm, uint32_t pfn))
+{
+	uint32_t pfn;
+
+	if (sync_by_list(s)) {
+		for (pfn = s->o->pages; pfn; pfn = frame_at(vm, pfn)->obj_next)
+			if (sync_in_range(s, frame_at(vm, pfn)) && is(vm, pfn))
+				return pfn;
+		return PFN_NONE;
+	}
+	for (; s->cursor < s->last; s->cursor++) {
+		pfn = frame_lookup(vm, s->o, s->cursor);
+		if (pfn && is(vm, pfn))
+			return pfn;
+	}
+	return PFN_NONE;
+}
+
+static bool sync_wants_write(struct vm *vm, uint32_t pfn)
+{
+	return !(frame_at(vm, pfn)->flags & FRAME_BUSY) && pmap_dirty(vm, pfn);
+}
+
+static bool sync_is_writing(struct vm *vm, uint32_t pfn)
+{
+	return frame_at(vm, pfn)->flags & FRAME_WRITING;
+}
+
+/* ---- stages; core lock held; => true: go on, false: @w waits ---- */
+
+/* Start every write. By list, a page whose write fails at once could come up
+ * again: pages are counted, and a failure ends the stage. */
+static bool sync_write(struct vm *vm, struct sync *s, struct waiter *w)
+{
+	uint32_t pfn;
+
+	while (s->o->wb_errors == s->errors &&
+	       (pfn = sync_next(vm, s, sync_wants_write))) {
+		if (!launder_file(vm, pfn, false)) {
+			wait_add(vm, w, WAIT_PAGEIO);
+			return false;
+		}
+	}
+	s->cursor = s->page;
+	s->stage = s->flags == VM_MS_ASYNC ? SYNC_REPORT : SYNC_DRAIN;
+	return true;
+}
+
+static bool sync_drain(struct vm *vm, struct sync *s, struct waiter *w)
+{
+	uint32_t pfn = sync_next(vm, s, sync_is_writing);
+
+	if (pfn) {
+		wait_add(vm, w, WAIT_FRAME(pfn));
+		return false;
+	}
+	s->stage = SYNC_FSYNC;
+	return true;
+}
+
+static bool sync_fsync(struct vm *vm, struct sync *s, struct waiter *w)
+{
+	struct pageio *io;
+
+	if (s->fsyncing) {
+		s->fsyncing = false;
+		if (w->result < 0) {
+			s->o->wb_errors++;
+			s->o->wb_error = w->result;
+		}
+		s->stage = SYNC_REPORT;
+		return true;
+	}
+	io = pageio_get_read(vm);
+	if (!io) {
+		wait_add(vm, w, WAIT_PAGEIO);
+		return false;
+	}
+	s->fsyncing = true;
+	wait_add(vm, w, WAIT_SYNC(io));
+	pageio_sync(vm, io, s->o);
+	return false;
+}
+
+/* Has a write of this file failed that this mapping was not told of? */
+static void sync_report(struct sync *s)
+{
+	uint64_t vpn = s->vpn - 1;
+	struct area *a = s->p ? map_find(&s->p->map, vpn) : NULL;
+
+	if (a && a->object == s->o) {
+		if (a->wb_seen != s->o->wb_errors)
+			s->result = s->o->wb_error;
+		a->wb_seen = s->o->wb_errors;
+	} else if (s->o->wb_errors != s->errors) {
+		s->result = s->o->wb_error;
+	}
+}
+
+static bool sync_find(struct vm *vm, struct sync *s)
+{
+	return s->p ? sync_find_area(vm, s) : sync_find_object(vm, s);
+}
+
+static void sync_unpin(struct vm *vm, struct sync *s)
+{
+	struct gather g;
+
+	gather_init(&g);
+	object_unref(vm, s->o, &g);
+	gather_flush(vm, &g);
+	s->o = NULL;
+	s->stage = SYNC_FIND;
+}
+
+static enum sync_result sync_evict(struct vm *vm, struct sync *s,
+				   struct waiter *w)
+{
+	uint64_t n = s->evict;
+
+	if (n == 0)
+		return SYNC_DONE;
+	s->evict = 0;
+	wait_add(vm, w, WAIT_EVICT);
+	pageout_evict(vm, n);
+	return SYNC_WAIT;
+}
+
+static enum sync_result sync_locked(struct vm *vm, struct sync *s,
+				    struct waiter *w)
+{
+	bool on = true;
+
+	while (on) {
+		switch (s->stage) {
+		case SYNC_FIND:
+			if (!sync_find(vm, s))
+				return SYNC_DONE;
+			break;
+		case SYNC_WRITE:
+			on = sync_write(vm, s, w);
+			break;
+		case SYNC_DRAIN:
+			on = sync_drain(vm, s, w);
+			break;
+		case SYNC_FSYNC:
+			on = sync_fsync(vm, s, w);
+			break;
+		case SYNC_REPORT:
+			sync_report(s);
+			sync_unpin(vm, s);
+			break;
+		case SYNC_EVICT:
+			return sync_evict(vm, s, w);
+		}
+	}
+	return SYNC_WAIT;
+}
+
+enum sync_result sync_step(struct vm *vm, struct sync *s, struct waiter *w)
+{
+	enum sync_result r;
+
+	if (s->p)
+		pthread_mutex_lock(&s->p->map.lock);
+	vm_lock(vm);
+	r = sync_locked(vm, s, w);
+	vm_unlock(vm);
+	if (s->p)
+		pthread_mutex_unlock(&s->p->map.lock);
+	if (r == SYNC_DONE && s->p) {
+		proc_put(vm, s->p);
+		s->p = NULL;
+	}
+	return r;
+}

@@ -1,0 +1,295 @@
+/*
+ * vm.c - the machine as a whole: made, checked, taken down.
+ */
+#include "pager/vm.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "pager/core.h"
+#include "pager/frame.h"
+#include "pager/object.h"
+#include "pager/pageio.h"
+#include "pager/pageout.h"
+#include "pager/process.h"
+#include "pager/rmap.h"
+#include "pager/sched.h"
+#include "pager/slotmap.h"
+#include "pager/sync.h"
+#include "pager/wait.h"
+
+#define VM_RAM_MIN	16	/* frames: a page table or two, and pages */
+
+static const char *vm_config_error(const struct vm_config *c)
+{
+	if (!c->ram)
+		return "no RAM";
+	if (!c->engine)
+		return "no store engine";
+	if (c->ncpus < 1 || c->ncpus >= CPU_MAX)
+		return "the number of CPUs must be 1 to 63";
+	if (c->ram->nframes < VM_RAM_MIN)
+		return "RAM must be at least 64 KiB (16 frames)";
+	if (c->mode == VM_MODE_32 && c->ram->size > 1ull << 32)
+		return "32-bit page tables reach no more than 4 GiB of RAM";
+	if (c->ram->size > 1ull << 44)
+		return "RAM cannot be more than 16 TiB";
+	if (c->cluster > STORE_MAX_PAGES)
+		return "a cluster is at most 256 pages";
+	if (c->wm_min > c->wm_low || c->wm_low > c->wm_high ||
+	    c->wm_high >= c->ram->nframes)
+		return "watermarks must be min <= low <= high < frames";
+	return NULL;
+}
+
+static void vm_free(struct vm *vm)
+{
+	sched_destroy(vm);
+	pageout_destroy(vm);
+	pageio_destroy(vm);
+	slotmap_destroy(vm);
+	rmap_destroy(vm);
+	frame_destroy(vm);
+	if (vm->objects.o)
+		object_destroy(vm);
+	free(vm->pmap_proc);
+	pthread_mutex_destroy(&vm->lock);
+	pthread_mutex_destroy(&vm->service_lock);
+	free(vm);
+}
+
+/* In the order in which each needs the one before. */
+static int vm_init(struct vm *vm)
+{
+	int (*init[])(struct vm *) = {
+		frame_init, object_init, slotmap_init, pageio_init,
+		sched_create, pageout_init,
+	};
+	int err = 0;
+
+	for (unsigned i = 0; i < sizeof(init) / sizeof(*init) && !err; i++)
+		err = init[i](vm);
+	return err;
+}
+
+int vm_create(struct vm **out, const struct vm_config *config, const char **why)
+{
+	pthread_mutexattr_t attr;
+	struct vm *vm;
+	int err;
+
+	*why = vm_config_error(config);
+	if (*why)
+		return -EINVAL;
+	vm = calloc(1, sizeof(*vm));
+	if (!vm)
+		return -ENOMEM;
+	vm->cfg = *config;
+	vm->ram = *config->ram;
+	if (vm->cfg.cluster == 0)
+		vm->cfg.cluster = STORE_MAX_PAGES;
+	vm->ncpus = config->ncpus;
+	pthread_mutexattr_init(&attr);
+	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ADAPTIVE_NP);
+	pthread_mutex_init(&vm->lock, &attr);
+	pthread_mutexattr_destroy(&attr);
+	pthread_mutex_init(&vm->service_lock, NULL);
+	wait_init(vm);
+	err = vm_init(vm);
+	if (err < 0) {
+		*why = "not enough host memory for the frame table";
+		vm_free(vm);
+		return err;
+	}
+	*out = vm;
+	return 0;
+}
+
+/* ---- taking down ---- */
+
+/* Close a file nobody maps, its pages lost if they still are dirty. */
+static uint64_t vm_abandon(struct vm *vm, struct object *o)
+{
+	uint64_t lost = o->nresident;
+	struct store *store;
+	struct gather g;
+
+	gather_init(&g);
+	vm_lock(vm);
+	object_drop_range(vm, o, 0, UINT64_MAX, &g);
+	gather_flush(vm, &g);
+	store = object_bury(vm, o);
+	vm_unlock(vm);
+	store->ops->close(store);
+	return lost;
+}
+
+/* Dirty pages of files go out; what fails twice is given up. */
+static uint64_t vm_flush(struct vm *vm)
+{
+	uint64_t lost = 0;
+	struct object *o;
+
+	if (vm_sync(vm) < 0)
+		vm_sync(vm);
+	vm_run(vm);
+	vm_lock(vm);
+	o = vm->objects.dying;
+	vm_unlock(vm);
+	while (o) {
+		lost += vm_abandon(vm, o);
+		o = vm->objects.dying;
+	}
+	return lost;
+}
+
+uint64_t vm_destroy(struct vm *vm)
+{
+	struct proc *p, *tmp;
+	uint64_t lost;
+
+	vm_stop(vm);
+	HASH_ITER(hh, vm->procs, p, tmp)
+		vm_exit(vm, p->pid);
+	lost = vm_flush(vm);
+	vm_free(vm);
+	return lost;
+}
+
+/* ---- the machine as a whole ---- */
+
+/* Step @s in a host thread until it is done. */
+static int vm_sync_host(struct vm *vm, struct sync *s)
+{
+	struct host_waiter h;
+
+	host_waiter_init(&h, vm);
+	while (sync_step(vm, s, &h.w) == SYNC_WAIT)
+		if (host_wait(&h) == -EDEADLK)
+			return -EDEADLK;
+	return s->result;
+}
+
+int vm_sync(struct vm *vm)
+{
+	struct sync s;
+
+	sync_init_all(vm, &s);
+	return vm_sync_host(vm, &s);
+}
+
+int vm_msync(struct vm *vm, int pid, uint64_t addr, uint64_t len,
+	     unsigned flags)
+{
+	struct proc *p = proc_get(vm, pid);
+	struct sync s;
+	int err;
+
+	if (!p)
+		return -ESRCH;
+	err = sync_init(vm, &s, p, addr, len, flags);
+	if (err == 0)
+		err = vm_sync_host(vm, &s);
+	proc_put(vm, p);
+	return err;
+}
+
+uint64_t vm_evict(struct vm *vm, uint64_t nframes)
+{
+	struct sync s;
+	uint64_t before, after;
+
+	vm_stat_get(vm, "pgsteal", &before);
+	sync_init_evict(vm, &s, nframes);
+	vm_sync_host(vm, &s);
+	vm_stat_get(vm, "pgsteal", &after);
+	return after - before;
+}
+
+void vm_check(struct vm *vm)
+{
+	struct proc *p, *tmp;
+
+	vm_lock(vm);
+	frame_check(vm);
+	slotmap_check(vm);
+	object_check(vm);
+	HASH_ITER(hh, vm->procs, p, tmp)
+		pmap_check(vm, &p->pmap);
+	vm_unlock(vm);
+}
+
+/* ---- counters ---- */
+
+static const char *const vm_stat_name[] = {
+#define X(id, name) name,
+	VM_STATS(X)
+#undef X
+};
+
+static uint64_t vm_count_frames(const struct vm *vm, unsigned flag)
+{
+	uint64_t n = 0;
+
+	for (uint32_t pfn = 1; pfn < vm->frames.n; pfn++) {
+		const struct frame *f = frame_at(vm, pfn);
+
+		if (f->state != FRAME_PAGE)
+			continue;
+		n += flag == FRAME_DIRTY ? pmap_dirty(vm, pfn) :
+					   !!(f->flags & flag);
+	}
+	return n;
+}
+
+static uint64_t vm_swap_used(const struct vm *vm)
+{
+	struct swap_store *s = vm->cfg.swap;
+
+	return s ? s->ntotal(s) - s->nfree(s) : 0;
+}
+
+static uint64_t vm_stat_value(const struct vm *vm, unsigned i)
+{
+	switch (i) {
+	case VM_STAT_FREE:
+		return vm->frames.nfree;
+	case VM_STAT_DIRTY:
+		return vm_count_frames(vm, FRAME_DIRTY);
+	case VM_STAT_WRITEBACK:
+		return vm_count_frames(vm, FRAME_WRITING);
+	case VM_STAT_READING:
+		return vm_count_frames(vm, FRAME_READING);
+	case VM_STAT_TABLES:
+		return vm->frames.ntables;
+	case VM_STAT_SWAPUSED:
+		return vm_swap_used(vm);
+	case VM_STAT_OBJECTS:
+		return vm->objects.live;
+	default:
+		return vm->stat[i];
+	}
+}
+
+bool vm_stat(struct vm *vm, unsigned index, const char **name, uint64_t *value)
+{
+	if (index >= VM_NSTATS)
+		return false;
+	*name = vm_stat_name[index];
+	vm_lock(vm);
+	*value = vm_stat_value(vm, index);
+	vm_unlock(vm);
+	return true;
+}
+
+bool vm_stat_get(struct vm *vm, const char *name, uint64_t *value)
+{
+	const char *have;
+
+	for (unsigned i = 0; i < VM_NSTATS; i++) {
+		if (strcmp(vm_stat_name[i], name) == 0)
+			return vm_stat(vm, i, &have, value);
+	}
+	return false;
+}
