@@ -15,8 +15,8 @@
  * the connection go and fails everybody's requests, and what the stuck one
  * will say one day goes nowhere; its memory is left as it is.
  *
- * kill -9: the kernel ends the connection, readers get ENOTCONN, and with
- * auto_unmount a waiting fusermount3 takes the mount away.
+ * kill -9: the kernel ends the connection, readers get ENOTCONN, and a helper
+ * process (fs/view_watch.c) takes the mount away.
  *
  * No locks; struct view does not change between start and stop.
  */
@@ -38,6 +38,7 @@
 #include "fs/view_fuse.h"
 #include "fs/view_jobs.h"
 #include "fs/view_mount.h"
+#include "fs/view_watch.h"
 
 #define NTHREADS 4
 #define MAX_WAITING 64		/* threads for requests that wait */
@@ -55,6 +56,7 @@ struct view {
 	int stop_event;
 	pthread_t threads[NTHREADS];
 	unsigned nthreads;
+	struct view_watch watch;
 };
 
 /* ---- what libfuse has to say ---- */
@@ -136,10 +138,10 @@ static bool view_threads_stop(struct view *view)
 
 /* ---- mounting ---- */
 
-static int session_mount(struct view *view, const char *options)
+static int session_mount(struct view *view)
 {
 	char *argv[] = {(char *)VIEW_MOUNT_NAME, (char *)"-o",
-			(char *)options, NULL};
+			(char *)MOUNT_OPTIONS, NULL};
 	struct fuse_args args = FUSE_ARGS_INIT(3, argv);
 
 	view->session = fuse_session_new(&args, &view_fuse_ops,
@@ -154,7 +156,6 @@ static int session_mount(struct view *view, const char *options)
 	return -ENODEV;
 }
 
-/* auto_unmount needs fusermount3, which a bare system may not have. */
 static int view_mount(struct view *view, char *why, size_t size)
 {
 	char line[200] = "";
@@ -163,9 +164,7 @@ static int view_mount(struct view *view, char *why, size_t size)
 	fuse_set_log_func(view_log);
 	log_line = line;
 	log_size = sizeof(line);
-	err = session_mount(view, MOUNT_OPTIONS ",auto_unmount");
-	if (err)
-		err = session_mount(view, MOUNT_OPTIONS);
+	err = session_mount(view);
 	log_line = NULL;
 	if (err) {
 		snprintf(why, size, "%s: cannot mount the live view: %s",
@@ -173,6 +172,7 @@ static int view_mount(struct view *view, char *why, size_t size)
 		return err;
 	}
 	view->connection = view_mount_find(view->path);
+	view_watch_start(&view->watch, view->path);
 	return 0;
 }
 
@@ -182,6 +182,7 @@ static void view_unmount(struct view *view)
 	if (view->connection >= 0 &&
 	    view_mount_find(view->path) == view->connection)
 		view_mount_clear(view->path);
+	view_watch_stop(&view->watch);
 }
 
 /* ---- start and stop ---- */

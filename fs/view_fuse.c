@@ -72,10 +72,11 @@ static mode_t entry_mode(const struct view_entry *entry)
 	return entry->mode | (entry->kind == VIEW_DIR ? S_IFDIR : S_IFREG);
 }
 
+/* The root's attributes are asked for to see whether anybody serves it. */
 static double node_timeout(const struct view_node *node,
 			   const struct view_entry *entry)
 {
-	return node->pid || node->arg || !entry->name ||
+	return node->pid || node->arg || !entry->name || !entry->parent ||
 		entry->kind == VIEW_CTL ? 0 : FIXED_TIMEOUT;
 }
 

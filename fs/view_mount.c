@@ -12,6 +12,7 @@
 #include "fs/view_mount.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <spawn.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -168,10 +169,13 @@ static int resolve(const char *mountpoint, char path[PATH_MAX])
 
 static int clear_stale(const char *path, char *why, size_t size)
 {
-	struct stat st;
+	struct statx st;
 	int err;
 
-	if (!stat(path, &st) || (errno != ENOTCONN && errno != ECONNABORTED))
+	/* The kernel may still know the attributes of a dead view's root. */
+	if (!statx(AT_FDCWD, path, AT_STATX_FORCE_SYNC, STATX_BASIC_STATS,
+		   &st) ||
+	    (errno != ENOTCONN && errno != ECONNABORTED))
 		return say(why, size, -EBUSY, "%s: the live view of a running "
 			   "machine is mounted here; end that machine or "
 			   "choose another name", path);

@@ -272,16 +272,6 @@ static void server_fork(struct fixture *f)
 	f->from = from[0];
 }
 
-/* => what view_start() said. */
-static int server_start(struct fixture *f)
-{
-	int err;
-
-	server_fork(f);
-	assert_int_equal(read(f->from, &err, sizeof(err)), sizeof(err));
-	return err;
-}
-
 /* => its wait status; a sanitizer that found something makes it fail. */
 static int server_forget(struct fixture *f)
 {
@@ -292,6 +282,18 @@ static int server_forget(struct fixture *f)
 	close(f->from);
 	f->server = 0;
 	return status;
+}
+
+/* => what view_start() said. */
+static int server_start(struct fixture *f)
+{
+	int err;
+
+	server_fork(f);
+	assert_int_equal(read(f->from, &err, sizeof(err)), sizeof(err));
+	if (err)
+		server_forget(f);
+	return err;
 }
 
 /* => what view_stop() said, and in *ms how long it took. */
@@ -329,14 +331,19 @@ static int up(void **state)
 static int down(void **state)
 {
 	struct fixture *f = *state;
+	int stopped = 0, left;
 	unsigned ms;
 
 	if (f->server)
-		assert_int_equal(server_stop(f, &ms), 0);
-	assert_int_equal(view_mount_find(f->dir), -1);
+		stopped = server_stop(f, &ms);
+	left = view_mount_find(f->dir);
+	if (left >= 0)
+		view_mount_clear(f->dir);
 	assert_int_equal(rmdir(f->dir), 0);
 	current = NULL;
 	free(f);
+	assert_int_equal(stopped, 0);
+	assert_int_equal(left, -1);
 	return 0;
 }
 
@@ -665,8 +672,51 @@ static void one_machine_per_name(void **state)
 	struct fixture *f = *state, second = *f;
 
 	assert_int_equal(server_start(&second), -EBUSY);
-	server_forget(&second);
 	free(slurp(f, "3/maps", 100));
+}
+
+static void a_killed_machine_leaves_no_view(void **state)
+{
+	struct fixture *f = *state;
+	pid_t reader = slow_reader(f);
+
+	usleep(200000);
+	server_kill(f);
+	assert_int_equal(reaped(reader), 1);
+	for (int ms = 0; ms < 5000 && view_mount_find(f->dir) >= 0; ms++)
+		usleep(1000);
+	assert_int_equal(view_mount_find(f->dir), -1);
+}
+
+static bool child_of(const char *pid, pid_t parent)
+{
+	char path[64];
+	FILE *stat;
+	int ppid = 0;
+
+	snprintf(path, sizeof(path), "/proc/%.20s/stat", pid);
+	stat = fopen(path, "re");
+	if (!stat)
+		return false;
+	if (fscanf(stat, "%*d (%*[^)]) %*c %d", &ppid) != 1)
+		ppid = 0;
+	fclose(stat);
+	return ppid == parent;
+}
+
+/* Who would take the view away when its server is killed. */
+static void kill_watchers(const struct fixture *f)
+{
+	DIR *proc = opendir("/proc");
+	struct dirent *d;
+	unsigned killed = 0;
+
+	assert_non_null(proc);
+	while ((d = readdir(proc)))
+		if (atoi(d->d_name) > 0 && child_of(d->d_name, f->server))
+			killed += !kill(atoi(d->d_name), SIGKILL);
+	closedir(proc);
+	assert_int_equal(killed, 1);
 }
 
 static void a_dead_view_is_cleared(void **state)
@@ -674,9 +724,12 @@ static void a_dead_view_is_cleared(void **state)
 	struct fixture *f = *state;
 	pid_t reader = slow_reader(f);
 	int fd = view_open_at(f, "3/maps", O_RDONLY);
+	struct stat st;
 	char c;
 
+	assert_int_equal(stat(f->dir, &st), 0);
 	usleep(200000);
+	kill_watchers(f);
 	server_kill(f);
 	assert_int_equal(reaped(reader), 1);
 	assert_int_equal(read(fd, &c, 1), -1);
@@ -728,6 +781,7 @@ int main(void)
 		T(ctl_answers),
 		T(the_dead_are_gone),
 		T(one_machine_per_name),
+		T(a_killed_machine_leaves_no_view),
 		T(a_dead_view_is_cleared),
 		T(the_end_waits_for_no_reader),
 		T(the_end_waits_for_no_machine),
