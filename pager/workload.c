@@ -15,6 +15,7 @@
  */
 #include "workload.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,6 +55,7 @@ static void *program_alloc(struct program *prog, size_t size)
 		c = chunk_new(prog, size > CHUNK_SIZE ? size : CHUNK_SIZE);
 	if (!c)
 		return NULL;
+	assert(c->used + size <= c->size);
 	mem = c->data + c->used;
 	c->used += size;
 	return mem;
@@ -112,8 +114,8 @@ static int fail_at(struct parser *p, const struct token *tok, const char *what)
 	p->err->line = tok->line;
 	describe(tok, found, sizeof(found));
 	if (tok->bad)
-		snprintf(p->err->message, sizeof(p->err->message), "%.64s:%u: %s",
-			 p->prog->name, tok->line, tok->bad);
+		snprintf(p->err->message, sizeof(p->err->message),
+			 "%.64s:%u: %s", p->prog->name, tok->line, tok->bad);
 	else
 		snprintf(p->err->message, sizeof(p->err->message),
 			 "%.64s:%u: expected %s, found %s", p->prog->name,
@@ -355,6 +357,7 @@ int parser_body(struct parser *p, struct wl_stmt *s)
 	parser_advance(p);
 	if (block_parse(p, TOKEN_CLOSE, &s->body, &s->nbody))
 		return -1;
+	assert(p->depth && p->tok.kind == TOKEN_CLOSE);
 	p->depth--;
 	parser_advance(p);
 	return 0;

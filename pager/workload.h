@@ -69,7 +69,7 @@ struct wl_stmt {
 	unsigned text_len;
 	const char *text;		/* as written, for messages */
 	struct wl_stmt *next;
-	struct wl_stmt *body;		/* of a block; what `expect error` runs */
+	struct wl_stmt *body;		/* of a block, of `expect error` */
 	unsigned nbody;
 
 	const char *proc;		/* may hold $vars: "worker$i" */
@@ -105,7 +105,7 @@ struct program {
 	char *name;			/* file, for messages */
 	struct wl_stmt *first;
 	unsigned nstmts;
-	uint64_t total;			/* statements a run executes, if known */
+	uint64_t total;			/* statements of a run, if known */
 	bool total_known;
 	struct wl_chunk *chunks;	/* all memory of the program */
 };

@@ -188,7 +188,8 @@ static enum number_status scale(uint64_t *v, bool big, const char *s,
 				size_t len, const struct suffix *suffix)
 {
 	for (; suffix->text; suffix++)
-		if (strlen(suffix->text) == len && !memcmp(suffix->text, s, len))
+		if (strlen(suffix->text) == len &&
+		    !memcmp(suffix->text, s, len))
 			break;
 	if (!suffix->text)
 		return NUMBER_NONE;

@@ -12,6 +12,7 @@
  */
 #include "zipf.h"
 
+#include <assert.h>
 #include <math.h>
 
 #define RNG_GAMMA	0x9e3779b97f4a7c15ull
@@ -31,7 +32,7 @@ uint64_t rng_next(struct rng *r)
 
 uint64_t rng_below(struct rng *r, uint64_t n)
 {
-	uint64_t limit = -n % n;	/* 2^64 mod n: the part that would bias */
+	uint64_t limit = -n % n;	/* 2^64 mod n: what would bias */
 	unsigned __int128 wide;
 
 	do {
@@ -80,6 +81,7 @@ static double zipf_inverse(double s, double x)
 
 void zipf_init(struct zipf *z, uint64_t n, double s)
 {
+	assert(n && s >= 0 && s <= ZIPF_S_MAX);
 	z->n = n;
 	z->s = s;
 	z->h_first = zipf_integral(s, 1.5) - 1;
