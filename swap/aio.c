@@ -348,8 +348,7 @@ int aio_reap(struct aio *aio, int64_t timeout_ns)
 	}
 	pthread_mutex_unlock(&aio->reaper);
 	/* What was resumed or taken from the queue should not wait for us. */
-	if (done.n)
-		aio_kick(aio);
+	aio_kick(aio);
 	return call_done(&done);
 }
 
