@@ -405,6 +405,21 @@ void pmap_protect(struct vm *vm, struct pmap *p, uint64_t vpn, uint64_t n,
 	}
 }
 
+uint64_t pmap_count(const struct vm *vm, const struct pmap *p, uint64_t vpn,
+		    uint64_t n)
+{
+	uint64_t end = vpn + n, span, count = 0;
+
+	while (vpn < end && count < p->resident) {
+		void *e = pmap_leaf(vm, p, vpn, &span);
+
+		if (e)
+			count += pte_read(p, e) & X86_PTE_P;
+		vpn += e ? 1 : span;
+	}
+	return count;
+}
+
 uint64_t pmap_entry(const struct vm *vm, const struct pmap *p, uint64_t vpn)
 {
 	uint64_t span;
