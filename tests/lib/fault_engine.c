@@ -288,16 +288,21 @@ static void swap_submit(struct store *store, struct store_io *io)
 	pass(s->fault, &s->inner->store, io);
 }
 
+static struct store *under(struct store *store)
+{
+	return &swap_of((struct swap_store *)store)->inner->store;
+}
+
 static int swap_size(struct store *store, uint64_t *bytes)
 {
-	struct store *inner = &swap_of((struct swap_store *)store)->inner->store;
+	struct store *inner = under(store);
 
 	return inner->ops->size(inner, bytes);
 }
 
 static void swap_close(struct store *store)
 {
-	struct store *inner = &swap_of((struct swap_store *)store)->inner->store;
+	struct store *inner = under(store);
 
 	inner->ops->close(inner);
 }
