@@ -1,6 +1,7 @@
 /*
  * test_engine.c - the real engine on real files, on a memory and on a disk
- * file system: what aio, file_store and swap_store promise together.
+ * file system: what aio, file_store and swap_store promise together. With an
+ * argument, on that directory instead: for a mounted pagerfs.
  *
  * The kernel's part is not seen by TSan; what it checks is our side: requests
  * and queues under several threads.
@@ -81,6 +82,14 @@ static int setup_disk(void **state)
 {
 	(void)state;
 	return setup("/var/tmp");
+}
+
+static const char *given;
+
+static int setup_given(void **state)
+{
+	(void)state;
+	return setup(given);
 }
 
 static int teardown(void **state)
@@ -802,33 +811,33 @@ static void test_swap_full_disk(void **state)
 	assert_int_equal(umount(path_of("tiny")), 0);
 }
 
-#define TESTS(group) \
-	const struct CMUnitTest group[] = { \
-		cmocka_unit_test(test_read), \
-		cmocka_unit_test(test_read_end), \
-		cmocka_unit_test(test_write_end), \
-		cmocka_unit_test(test_write_read), \
-		cmocka_unit_test(test_open_errors), \
-		cmocka_unit_test(test_io_error), \
-		cmocka_unit_test(test_overflow), \
-		cmocka_unit_test(test_unregistered), \
-		cmocka_unit_test(test_many_files), \
-		cmocka_unit_test(test_wake), \
-		cmocka_unit_test(test_threads), \
-		cmocka_unit_test(test_swap), \
-		cmocka_unit_test(test_swap_remove), \
-		cmocka_unit_test(test_swap_errors), \
-		cmocka_unit_test(test_swap_truncated), \
-		cmocka_unit_test(test_swap_full_disk), \
-	}
-
-int main(void)
+int main(int argc, char **argv)
 {
-	TESTS(in_memory);
-	TESTS(on_disk);
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_read),
+		cmocka_unit_test(test_read_end),
+		cmocka_unit_test(test_write_end),
+		cmocka_unit_test(test_write_read),
+		cmocka_unit_test(test_open_errors),
+		cmocka_unit_test(test_io_error),
+		cmocka_unit_test(test_overflow),
+		cmocka_unit_test(test_unregistered),
+		cmocka_unit_test(test_many_files),
+		cmocka_unit_test(test_wake),
+		cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_swap),
+		cmocka_unit_test(test_swap_remove),
+		cmocka_unit_test(test_swap_errors),
+		cmocka_unit_test(test_swap_truncated),
+		cmocka_unit_test(test_swap_full_disk),
+	};
 	int failed;
 
-	failed = cmocka_run_group_tests(in_memory, setup_mem, teardown);
-	failed += cmocka_run_group_tests(on_disk, setup_disk, teardown);
+	if (argc > 1) {
+		given = argv[1];
+		return cmocka_run_group_tests(tests, setup_given, teardown);
+	}
+	failed = cmocka_run_group_tests(tests, setup_mem, teardown);
+	failed += cmocka_run_group_tests(tests, setup_disk, teardown);
 	return failed;
 }
