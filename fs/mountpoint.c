@@ -41,7 +41,8 @@ static int mountpoint_check_device(void)
 /* What keeps @path (our argument @what) from being used. */
 static int mountpoint_refuse(const char *what, const char *path, int err)
 {
-	if (err == ENOTCONN)
+	/* The first one to ask after its death is told the second. */
+	if (err == ENOTCONN || err == ECONNABORTED)
 		report("%s %s: a daemon that served it is gone: clear it "
 		       "with 'fusermount3 -u %s' (root: 'umount -l %s')",
 		       what, path, path, path);

@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# O_DIRECT of any alignment, single requests of 1 MiB, appends, and fio's
+# verifying jobs, all compared with the real file.
+. "$(dirname "$0")/lib.sh"
+time_limit 40
+need fio dd
+src=$dir/src mnt=$dir/mnt
+mkdir -p "$src"
+mount_store "$src" "$mnt"
+
+head -c 3000001 /dev/urandom >"$src/in"
+for bs in 1000 4095 4097 65536 1048576; do
+	check "O_DIRECT read, blocks of $bs" \
+		dd if="$mnt/in" of="$dir/copy" iflag=direct bs=$bs
+	check "its bytes" cmp "$src/in" "$dir/copy"
+	rm -f "$mnt/out"
+	check "O_DIRECT write, blocks of $bs" \
+		dd if="$src/in" of="$mnt/out" oflag=direct bs=$bs
+	check "its bytes" cmp "$src/in" "$src/out"
+done
+check "odd offset and length" dd if="$src/in" of="$mnt/out" conv=notrunc \
+	oflag=direct,seek_bytes iflag=skip_bytes,fullblock \
+	bs=70001 count=3 seek=12345 skip=12345
+check "its bytes" cmp "$src/in" "$src/out"
+
+printf ab >"$mnt/log"
+for i in 1 2 3; do printf "%s" $i >>"$mnt/log"; done
+printf x >>"$src/log"
+printf y >>"$mnt/log"
+check_equal "appends, some made below" ab123xy "$(cat "$src/log")"
+
+verify() {
+	check "fio $1" fio --name="$1" --directory="$mnt" --size=8M \
+		--verify=crc32c --verify_fatal=1 --do_verify=1 \
+		--verify_state_save=0 "${@:2}"
+}
+verify direct --rw=randwrite --bs=4k --ioengine=io_uring --direct=1 \
+	--iodepth=16
+verify odd --rw=randwrite --bsrange=512-33k --bs_unaligned=1 \
+	--ioengine=psync --direct=1
+verify buffered --rw=randrw --bs=4k --ioengine=psync --fsync=64
+verify large --rw=write --bs=1M --ioengine=io_uring --direct=1 --iodepth=4
+verify mapped --rw=randwrite --bs=4k --ioengine=mmap
+verify many --rw=randwrite --bs=8k --ioengine=io_uring --direct=1 \
+	--iodepth=8 --numjobs=4 --size=2M
+
+# The daemon's own debug output says how large a request arrived.
+umount_store "$mnt"
+mount_store "$src" "$mnt" -d
+dd if=/dev/zero of="$mnt/mib" oflag=direct bs=1M count=4 2>/dev/null
+check "1 MiB arrives as one request" \
+	grep -Eq 'opcode: WRITE .*insize: 1048656' "$dir/store.log"
+umount_store "$mnt"
+finish

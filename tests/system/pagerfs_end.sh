@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# How the daemon ends and begins: signals under load, a mount whose daemon
+# was killed, and everything that must be refused with one clear line.
+. "$(dirname "$0")/lib.sh"
+time_limit 40
+need fio
+src=$dir/src mnt=$dir/mnt
+mkdir -p "$src" "$mnt"
+
+for signal in TERM INT HUP; do
+	mount_store "$src" "$mnt"
+	fio --name=load --directory="$mnt" --size=4M --rw=randrw --bs=4k \
+		--ioengine=io_uring --direct=1 --iodepth=8 --time_based \
+		--runtime=1 >/dev/null 2>&1 &
+	load=$!
+	sleep 0.5
+	kill -$signal "$store_pid"
+	wait "$store_pid"
+	check_equal "status after SIG$signal" 0 $?
+	wait $load
+	check "no mount left by SIG$signal" bash -c "! grep -q ' $mnt ' \
+		/proc/self/mounts"
+done
+
+# kill -9: the mount is stale; say so, and the said command clears it
+mount_store "$src" "$mnt"
+kill -KILL "$store_pid"
+{ wait "$store_pid"; } 2>/dev/null
+"$BUILD/pagerfs" "$src" "$mnt" 2>"$dir/err" && fail "mounted over a stale one"
+check "the line names the command" grep -q "fusermount3 -u $mnt" "$dir/err"
+check_equal "one line" 1 "$(wc -l <"$dir/err")"
+check "the command works" fusermount3 -u "$mnt"
+mount_store "$src" "$mnt"
+echo again >"$mnt/again"
+check_equal "served again" again "$(cat "$src/again")"
+
+# refuse WHAT PATTERN ARGUMENTS...: non-zero, one line, no mount
+refuse() {
+	local what=$1 pattern=$2 before after
+	shift 2
+	before=$(wc -l </proc/self/mounts)
+	timeout 10 "$BUILD/pagerfs" "$@" 2>"$dir/err" && fail "$what: accepted"
+	after=$(wc -l </proc/self/mounts)
+	check_equal "$what: mounts" "$before" "$after"
+	check_equal "$what: lines" 1 "$(wc -l <"$dir/err")"
+	check "$what: $(cat "$dir/err")" grep -Eq "$pattern" "$dir/err"
+}
+mkdir -p "$src/in" "$dir/free"
+echo file >"$dir/file"
+refuse "mounted twice" 'already.*fusermount3 -u' "$src" "$mnt"
+umount_store "$mnt"
+refuse "no SOURCE" "SOURCE $dir/none: there is no" "$dir/none" "$mnt"
+refuse "no MOUNTPOINT" "MOUNTPOINT $dir/none: there" "$src" "$dir/none"
+refuse "SOURCE a file" "not a directory" "$dir/file" "$mnt"
+refuse "MOUNTPOINT a file" "not a directory" "$src" "$dir/file"
+refuse "MOUNTPOINT in SOURCE" "serve itself" "$src" "$src/in"
+refuse "MOUNTPOINT is SOURCE" "serve itself" "$src" "$src"
+refuse "one argument" "MOUNTPOINT is missing" "$src"
+refuse "three arguments" "too many" "$src" "$mnt" "$dir/free"
+refuse "unknown option" "no_such_option" -o no_such_option "$src" "$mnt"
+refuse "bad timeout" "seconds" -o attr_timeout=-1 "$src" "$mnt"
+check "-h" bash -c "'$BUILD/pagerfs' -h | grep -q 'usage: pagerfs'"
+check "-V" bash -c "'$BUILD/pagerfs' -V | grep -q '^pagerfs '"
+
+# in the background: the parent returns when the mount is live
+"$BUILD/pagerfs" "$src" "$mnt"
+check_equal "status of the parent" 0 $?
+guard_mount "$mnt"
+check_equal "live at once" again "$(cat "$mnt/again")"
+fusermount3 -u "$mnt"
+finish

@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# Other users: mount -t, new files belong to their makers, permission is
+# checked, and an unprivileged user can run the daemon.
+#
+# mount(8) looks for the helper in its own PATH, so the program is put on it
+# in a mount namespace of this test.
+if [ "$(id -u)" = 0 ] && [ -z "$PAGERFS_TEST_NAMESPACE" ]; then
+	PAGERFS_TEST_NAMESPACE=1 exec unshare -m "$0" "$@"
+fi
+. "$(dirname "$0")/lib.sh"
+time_limit 20
+need_root
+need setpriv mount fusermount3
+src=$dir/src mnt=$dir/mnt
+mkdir -p "$src" "$mnt" "$dir/bin"
+chmod 755 "$dir"
+chmod 1777 "$src"
+install "$BUILD/pagerfs" "$dir/bin/pagerfs"
+
+as() {
+	setpriv --reuid="$1" --regid="$2" --clear-groups -- "${@:3}"
+}
+
+mount --bind "$dir/bin" /usr/local/sbin || skip "no mount namespaces here"
+check "mount -t fuse.pagerfs" mount -t fuse.pagerfs \
+	-o rw,noatime,dev,suid,allow_other,_netdev,nofail "$src" "$mnt"
+is_mounted "$mnt" || finish
+guard_mount "$mnt"
+check "named after SOURCE" grep -q "^$src $mnt fuse.pagerfs" /proc/mounts
+check "default_permissions is on" \
+	grep -q " $mnt .*default_permissions" /proc/mounts
+
+check "a user's file" as 1234 4321 touch "$mnt/theirs"
+check_equal "its owner" 1234:4321 "$(stat -c %u:%g "$src/theirs")"
+check "a user's directory" as 1234 4321 mkdir "$mnt/their-dir"
+check_equal "its owner" 1234:4321 "$(stat -c %u:%g "$src/their-dir")"
+check "a user's link" as 1234 4321 ln -s x "$mnt/their-link"
+check_equal "its owner" 1234:4321 "$(stat -c %u:%g "$src/their-link")"
+mkdir "$src/group" && chown 0:77 "$src/group" && chmod 2777 "$src/group"
+check "in a setgid directory" as 1234 4321 touch "$mnt/group/f"
+check_equal "its group" 1234:77 "$(stat -c %u:%g "$src/group/f")"
+check "a directory there" as 1234 4321 mkdir "$mnt/group/d"
+check_equal "its group and bit" 77:2755 "$(stat -c %g:%a "$src/group/d")"
+install -m 600 /dev/null "$src/secret"
+check "no permission" bash -c "! setpriv --reuid=1234 --regid=4321 \
+	--clear-groups cat '$mnt/secret' 2>/dev/null"
+install -m 4755 -o 0 /bin/true "$src/suid"
+chmod 666 "$src/suid" && chmod 4777 "$src/suid"
+check "a write clears the set-id bit" as 1234 4321 \
+	bash -c "echo x >>'$mnt/suid'"
+check_equal "mode after it" 777 "$(stat -c %a "$src/suid")"
+check "umount" umount "$mnt"
+
+# the daemon run by nobody (fusermount3 wants a user with a name)
+user_src=$dir/user-src user_mnt=$dir/user-mnt
+mkdir "$user_src" "$user_mnt" && chown 65534:65534 "$user_src" "$user_mnt"
+mknod "$guard/fuse" c 10 229 && chmod 666 "$guard/fuse" &&
+	mount --bind "$guard/fuse" /dev/fuse || skip "no device for users"
+if [ ! -u "$(command -v fusermount3)" ]; then
+	say "fusermount3 is not set-id: unprivileged mount left out"
+elif as 65534 65534 "$dir/bin/pagerfs" "$user_src" "$user_mnt" 2>"$dir/err"
+then
+	guard_mount "$user_mnt"
+	check "its own file" as 65534 65534 touch "$user_mnt/f"
+	check "removed" as 65534 65534 rm "$user_mnt/f"
+	check "unmounted" as 65534 65534 fusermount3 -u "$user_mnt"
+else
+	fail "unprivileged: $(cat "$dir/err")"
+fi
+umount /dev/fuse
+finish
