@@ -73,14 +73,8 @@ static void format_kib(struct view_text *t, const char *name, uint64_t kib)
 	view_text_str(t, " kB\n");
 }
 
-/* Only what a snapshot knows. Readers take a line that is absent for 0. */
-static void format_smap(struct view_text *t, const struct snap_area *a)
+static void format_vm_flags(struct view_text *t, const struct snap_area *a)
 {
-	format_area(t, a);
-	format_kib(t, "Size:", (a->end - a->start) / 1024);
-	format_kib(t, "KernelPageSize:", PAGE_KIB);
-	format_kib(t, "MMUPageSize:", PAGE_KIB);
-	format_kib(t, "Rss:", a->resident * PAGE_KIB);
 	view_text_str(t, "VmFlags: ");
 	view_text_str(t, a->prot & PROT_READ ? "rd " : "");
 	view_text_str(t, a->prot & PROT_WRITE ? "wr " : "");
@@ -91,11 +85,27 @@ static void format_smap(struct view_text *t, const struct snap_area *a)
 	view_text_char(t, '\n');
 }
 
-void view_format_smaps(struct view_text *t, const struct snap_area *areas,
-		       size_t n)
+/* Shared and private go by the kind of the area: who else maps a page is in
+ * frames. Of Linux's other lines, those absent are not known here, and readers
+ * take them for 0. */
+void view_format_smap(struct view_text *t, const struct snap_area *a,
+		      const struct view_usage *usage)
 {
-	for (size_t i = 0; i < n; i++)
-		format_smap(t, &areas[i]);
+	uint64_t dirty = usage->dirty * PAGE_KIB;
+	uint64_t rss = a->resident * PAGE_KIB;
+	uint64_t clean = rss > dirty ? rss - dirty : 0;
+
+	format_area(t, a);
+	format_kib(t, "Size:", (a->end - a->start) / 1024);
+	format_kib(t, "KernelPageSize:", PAGE_KIB);
+	format_kib(t, "MMUPageSize:", PAGE_KIB);
+	format_kib(t, "Rss:", rss);
+	format_kib(t, "Shared_Clean:", a->shared ? clean : 0);
+	format_kib(t, "Shared_Dirty:", a->shared ? dirty : 0);
+	format_kib(t, "Private_Clean:", a->shared ? 0 : clean);
+	format_kib(t, "Private_Dirty:", a->shared ? 0 : dirty);
+	format_kib(t, "Swap:", usage->swapped * PAGE_KIB);
+	format_vm_flags(t, a);
 }
 
 static void format_status_kib(struct view_text *t, const char *name,

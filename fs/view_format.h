@@ -14,8 +14,13 @@
 /* One process: Linux's maps, smaps and status. */
 void view_format_maps(struct view_text *t, const struct snap_area *areas,
 		      size_t n);
-void view_format_smaps(struct view_text *t, const struct snap_area *areas,
-		       size_t n);
+/* An area's pages that are in memory and dirty, and those in swap. */
+struct view_usage {
+	uint64_t dirty, swapped;
+};
+/* One area of smaps. */
+void view_format_smap(struct view_text *t, const struct snap_area *area,
+		      const struct view_usage *usage);
 void view_format_status(struct view_text *t, const struct snap_proc *proc);
 
 /* The machine: Linux's swaps, meminfo and vmstat (a counter at a time). */

@@ -11,7 +11,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -648,6 +649,56 @@ static void ctl_answers(void **state)
 	assert_file(f, "ctl", 5, "ctl:1: pid 0: what is 'no newlin'?\n");
 }
 
+/* In a name space of its own, our maps and smaps in place of our parent's,
+ * whom pmap is asked about. */
+static void exec_pmap(const struct fixture *f, int out)
+{
+	const char *names[] = {"maps", "smaps"};
+	char from[128], to[64], pid[16];
+
+	if (unshare(CLONE_NEWNS) ||
+	    mount("", "/", NULL, MS_REC | MS_PRIVATE, NULL))
+		_exit(77);
+	for (int i = 0; i < 2; i++) {
+		snprintf(from, sizeof(from), "%s/3/%s", f->dir, names[i]);
+		snprintf(to, sizeof(to), "/proc/%d/%s", getppid(), names[i]);
+		if (mount(from, to, NULL, MS_BIND, NULL))
+			_exit(77);
+	}
+	snprintf(pid, sizeof(pid), "%d", getppid());
+	dup2(out, 1);
+	execlp("pmap", "pmap", "-x", pid, NULL);
+	_exit(77);
+}
+
+static void pmap_reads_it(void **state)
+{
+	struct fixture *f = *state;
+	size_t len;
+	char *out;
+	int ends[2], status;
+	pid_t pid;
+
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	pid = fork();
+	if (!pid)
+		exec_pmap(f, ends[1]);
+	close(ends[1]);
+	out = slurp_fd(ends[0], 4096, &len);
+	close(ends[0]);
+	status = reaped(pid);
+	if (status == 77) {
+		fprintf(stderr, "SKIPPED: pmap_reads_it: no pmap, or not "
+			"allowed to bind over /proc\n");
+		free(out);
+		skip();
+	}
+	assert_int_equal(status, 0);
+	assert_non_null(strstr(out, "0000000000010000      32       0"));
+	assert_non_null(strstr(out, "rw--- low\n00007f0000000000 "));
+	free(out);
+}
+
 static void the_dead_are_gone(void **state)
 {
 	struct fixture *f = *state;
@@ -779,6 +830,7 @@ int main(void)
 		T(waiting_holds_up_nobody),
 		T(who_waits_can_be_killed),
 		T(ctl_answers),
+		T(pmap_reads_it),
 		T(the_dead_are_gone),
 		T(one_machine_per_name),
 		T(a_killed_machine_leaves_no_view),

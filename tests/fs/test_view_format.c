@@ -108,10 +108,11 @@ static void smaps_say_what_is_resident(void **state)
 		.start = 0x1000, .end = 0x5000, .prot = 3, .resident = 3,
 		.grows_down = true, .label = "[stack]",
 	};
+	struct view_usage usage = {.dirty = 2, .swapped = 1};
 	struct view_text t = {0};
 
 	(void)state;
-	view_format_smaps(&t, &area, 1);
+	view_format_smap(&t, &area, &usage);
 	assert_text(&t,
 		    "00001000-00005000 rw-p 00000000 00:00 0"
 		    "                                  [stack]\n"
@@ -119,6 +120,11 @@ static void smaps_say_what_is_resident(void **state)
 		    "KernelPageSize:        4 kB\n"
 		    "MMUPageSize:           4 kB\n"
 		    "Rss:                  12 kB\n"
+		    "Shared_Clean:          0 kB\n"
+		    "Shared_Dirty:          0 kB\n"
+		    "Private_Clean:         4 kB\n"
+		    "Private_Dirty:         8 kB\n"
+		    "Swap:                  4 kB\n"
 		    "VmFlags: rd wr mr mw me gd \n");
 }
 
