@@ -22,6 +22,7 @@
 #include "pager/store.h"
 
 struct aio;
+struct aio_request;
 
 struct aio_config {
 	void *ram;		/* host address of frame 0 */
@@ -47,6 +48,9 @@ struct aio_file {
 				   never write past its end */
 	bool split;		/* refuses unaligned direct I/O (learned) */
 	uint64_t first_page;
+
+	/* aio's own, 0 at first: who asks for the size, who asks next. */
+	struct aio_request *asker, *late;
 };
 
 struct aio_stats {
@@ -54,6 +58,7 @@ struct aio_stats {
 	uint64_t pages_read, pages_written;
 	uint64_t errors;			/* completed with an error */
 	uint64_t resumed;			/* short, EAGAIN, EINTR */
+	uint64_t sizes;				/* asked before writes */
 	uint64_t enters;			/* system calls made */
 	unsigned inflight, queued;		/* now */
 	unsigned depth;

@@ -344,6 +344,51 @@ static void test_write_read(void **state)
 	store->ops->close(store);
 }
 
+/* A burst asks for the size once; who comes after it is sent asks again. */
+static void test_shared_size(void **state)
+{
+	enum { N = 32 };
+	struct aio_stats before, after;
+	struct store_io io[N];
+	uint32_t pfn[N];
+	struct store *store;
+
+	(void)state;
+	need_uring();
+	make_file("f", N * PAGE);
+	store = open_store("f", true);
+	spread(pfn, N);
+	dirty(pfn, N);
+	engine_stats(w.e, &before);
+	atomic_store(&ndone, 0);
+	for (unsigned i = 0; i < N; i++) {
+		fill(&io[i], store, STORE_WRITE, i, 1, &pfn[i]);
+		store->ops->submit(store, &io[i]);
+	}
+	while (atomic_load(&ndone) < N)
+		w.e->reap(w.e, -1);
+	engine_stats(w.e, &after);
+	assert_int_equal(after.sizes - before.sizes, 1);
+	check_file("f", pfn, N * PAGE);
+	atomic_store(&ndone, 0);
+	for (unsigned i = 0; i < N; i++) {
+		fill(&io[i], store, STORE_WRITE, i, 1, &pfn[i]);
+		store->ops->submit(store, &io[i]);
+		if (i == 0)
+			w.e->kick(w.e);
+		if (i == 0)
+			assert_int_equal(truncate(path_of("f"), PAGE), 0);
+	}
+	while (atomic_load(&ndone) < N)
+		w.e->reap(w.e, -1);
+	for (unsigned i = 0; i < N; i++) {
+		assert_int_equal(io[i].error, 0);
+		assert_int_equal(io[i].npast, i > 0);
+	}
+	assert_int_equal(size_of("f"), PAGE);
+	store->ops->close(store);
+}
+
 static void test_open_errors(void **state)
 {
 	struct store *store, *again;
@@ -556,6 +601,7 @@ struct job {
 };
 
 static atomic_bool stop;
+static struct store *sink;	/* what they write to */
 
 static void job_done(struct store_io *io)
 {
@@ -571,10 +617,13 @@ static void submit_job(struct job *job, struct store *store, unsigned seed)
 	unsigned n = r >> 8 & 1 ? 1 : 4;
 
 	atomic_store(&job->done, false);
-	fill(&job->io, store, STORE_READ, (r >> 10) % 60, n, job->pfn);
+	if (r >> 9 & 1)
+		fill(&job->io, store, STORE_READ, (r >> 10) % 60, n, job->pfn);
+	else
+		fill(&job->io, sink, STORE_WRITE, (r >> 10) % 60, n, job->pfn);
 	job->io.done = job_done;
 	job->io.ctx = job;
-	store->ops->submit(store, &job->io);
+	job->io.store->ops->submit(job->io.store, &job->io);
 }
 
 static void *submitter(void *arg)
@@ -594,8 +643,9 @@ static void *submitter(void *arg)
 		for (unsigned i = 0; i < BATCH; i++) {
 			while (!atomic_load(&jobs[i].done))
 				usleep(10);
-			check_frame(jobs[i].pfn[0], jobs[i].io.page,
-				    64 * PAGE);
+			if (jobs[i].io.op == STORE_READ)
+				check_frame(jobs[i].pfn[0], jobs[i].io.page,
+					    64 * PAGE);
 		}
 	}
 	for (unsigned i = 0; i < BATCH; i++)
@@ -635,7 +685,9 @@ static void test_threads(void **state)
 	need_uring();
 	reopen(16, false);
 	make_file("f", 64 * PAGE);
+	make_file("g", 62 * PAGE + 10);
 	store = open_store("f", false);
+	sink = open_store("g", true);
 	atomic_store(&stop, false);
 	pthread_create(&reap, NULL, reaper, NULL);
 	pthread_create(&meddle, NULL, meddler, NULL);
@@ -652,7 +704,10 @@ static void test_threads(void **state)
 	pthread_join(reap, NULL);
 	pthread_join(meddle, NULL);
 	engine_stats(w.e, &stats);
-	assert_int_equal(stats.reads, THREADS * (ROUNDS + 1) * BATCH);
+	assert_int_equal(stats.reads + stats.writes,
+			 THREADS * (ROUNDS + 1) * BATCH);
+	assert_int_equal(size_of("g"), 62 * PAGE + 10);
+	sink->ops->close(sink);
 	for (int i = 0; i < THREADS; i++)
 		free(jobs[i]);
 	store->ops->close(store);
@@ -818,6 +873,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_read_end),
 		cmocka_unit_test(test_write_end),
 		cmocka_unit_test(test_write_read),
+		cmocka_unit_test(test_shared_size),
 		cmocka_unit_test(test_open_errors),
 		cmocka_unit_test(test_io_error),
 		cmocka_unit_test(test_overflow),
