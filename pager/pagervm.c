@@ -1,0 +1,720 @@
+/*
+ * pagervm.c - main() of the machine: options, and what is joined to what.
+ *
+ * The only file that sees all layers. It makes RAM, an engine over it, swap
+ * areas and files through the mounted store, the machine on top, and a live
+ * view beside it; runs the programs named on the command line; and takes all
+ * of it down again, whatever happened, in the opposite order.
+ */
+#include <argp.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "emu/ram.h"
+#include "fs/view.h"
+#include "pager/runner.h"
+#include "pager/vm.h"
+#include "pager/workload.h"
+#include "swap/engine.h"
+#include "swap/swap_store.h"
+
+#define FUSE_MAGIC	0x65735546
+#define MAX_SWAPS	15
+#define MAX_FILES	1024
+
+enum { OPT_NO_SWAP = 256, OPT_NO_VIEW, OPT_PLAIN, OPT_CLUSTER, OPT_SPREAD,
+       OPT_SEED, OPT_STATS, OPT_HOLD, OPT_MODE };
+
+struct swap_arg {
+	char *path;
+	uint64_t size;
+	int priority;
+};
+
+struct options {
+	const char *dir;		/* the mounted store */
+	const char *name;		/* of the machine, in dir/vm */
+	uint64_t ram;
+	unsigned cpus, cluster, spread;
+	enum vm_mode mode;
+	uint64_t seed;
+	struct swap_arg swap[MAX_SWAPS];
+	unsigned nswaps;
+	bool no_swap, no_view, plain, hold, stats;
+	char *file[MAX_FILES];
+	unsigned nfiles;
+};
+
+/* Everything that is up, in the order in which it went up. */
+struct machine {
+	struct options opt;
+	struct ram ram;
+	struct store_engine *engine;
+	struct swap_store *swap;
+	struct vm *vm;
+	struct runner_session *session;
+	struct view *view;
+	char view_dir[PATH_MAX];
+	bool made_view_dir;
+	pthread_mutex_t ctl_lock;	/* what `self` means */
+};
+
+static struct machine *the_machine;	/* for the signal handler */
+static volatile sig_atomic_t interrupted;
+
+/* ---- messages ---- */
+
+__attribute__((format(printf, 1, 2))) static int fail(const char *fmt, ...)
+{
+	va_list ap;
+
+	fflush(stdout);
+	fputs("pagervm: ", stderr);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+	return -1;
+}
+
+/* ---- the command line ---- */
+
+static int parse_size(const char *s, uint64_t *size)
+{
+	char *end;
+	unsigned shift = 0;
+	uint64_t n;
+
+	errno = 0;
+	n = strtoull(s, &end, 0);
+	if (errno || end == s || *s == '-')
+		return -1;
+	switch (*end) {
+	case 'T': case 't':
+		shift += 10;
+		/* fall through */
+	case 'G': case 'g':
+		shift += 10;
+		/* fall through */
+	case 'M': case 'm':
+		shift += 10;
+		/* fall through */
+	case 'K': case 'k':
+		shift += 10;
+		end++;
+	}
+	if (*end || (shift && n >> (64 - shift)))
+		return -1;
+	*size = n << shift;
+	return 0;
+}
+
+static const struct argp_option options[] = {
+	{ "dir", 'd', "DIR", 0,
+	  "the mounted store, or with --plain any directory (default: mnt)", 1 },
+	{ "name", 'n', "NAME", 0,
+	  "name of the machine: its live view is DIR/vm/NAME (default: vm0)",
+	  1 },
+	{ "ram", 'r', "SIZE", 0, "RAM (default: 64M); K, M, G, T", 2 },
+	{ "cpus", 'c', "N", 0, "emulated CPUs (default: 2)", 2 },
+	{ "mode", OPT_MODE, "32|64", 0,
+	  "two-level or four-level paging (default: 64)", 2 },
+	{ "swap", 's', "FILE[,SIZE[,PRI]]", 0,
+	  "a swap area, may be given up to 15 times; FILE is made if SIZE is "
+	  "given (default: DIR/swap/swap0, twice the RAM)", 3 },
+	{ "no-swap", OPT_NO_SWAP, NULL, 0, "no swap at all", 3 },
+	{ "cluster", OPT_CLUSTER, "PAGES", 0,
+	  "pages per write at most, 1 to 256 (default: 256)", 4 },
+	{ "spread", OPT_SPREAD, "FRAMES", 0,
+	  "between the two hands of the clock (default: a quarter of RAM)", 4 },
+	{ "seed", OPT_SEED, "N", 0, "seed of random statements", 4 },
+	{ "stats", OPT_STATS, NULL, 0, "print the counters at the end", 5 },
+	{ "hold", OPT_HOLD, NULL, 0,
+	  "stay up after the programs, until interrupted, for the live view",
+	  5 },
+	{ "no-view", OPT_NO_VIEW, NULL, 0, "no live view", 5 },
+	{ "plain", OPT_PLAIN, NULL, 0,
+	  "DIR need not be a mounted store (no pagerfs beneath)", 5 },
+	{ 0 },
+};
+
+static error_t parse_swap(struct options *o, char *arg, struct argp_state *st)
+{
+	struct swap_arg *s = &o->swap[o->nswaps];
+	char *size = strchr(arg, ','), *pri = NULL, *end;
+
+	if (o->nswaps == MAX_SWAPS)
+		argp_error(st, "more than %d swap areas", MAX_SWAPS);
+	if (size) {
+		*size++ = 0;
+		pri = strchr(size, ',');
+		if (pri)
+			*pri++ = 0;
+		if (parse_size(size, &s->size) < 0)
+			argp_error(st, "--swap: '%s' is not a size", size);
+	}
+	if (pri) {
+		s->priority = strtol(pri, &end, 10);
+		if (*end || end == pri)
+			argp_error(st, "--swap: '%s' is not a priority", pri);
+	}
+	s->path = arg;
+	o->nswaps++;
+	return 0;
+}
+
+static void parse_number(struct argp_state *st, const char *what,
+			 const char *arg, uint64_t min, uint64_t max,
+			 unsigned *n)
+{
+	uint64_t v;
+
+	if (parse_size(arg, &v) < 0 || v < min || v > max)
+		argp_error(st, "--%s: '%s' is not a number from %llu to %llu",
+			   what, arg, (unsigned long long)min,
+			   (unsigned long long)max);
+	*n = (unsigned)v;
+}
+
+static bool name_ok(const char *s)
+{
+	return *s && *s != '.' && !strchr(s, '/') && strlen(s) < 64;
+}
+
+static error_t parse_opt(int key, char *arg, struct argp_state *st)
+{
+	struct options *o = st->input;
+
+	switch (key) {
+	case 'd':
+		o->dir = arg;
+		break;
+	case 'n':
+		if (!name_ok(arg))
+			argp_error(st, "--name: '%s' is not a file name", arg);
+		o->name = arg;
+		break;
+	case 'r':
+		if (parse_size(arg, &o->ram) < 0)
+			argp_error(st, "--ram: '%s' is not a size", arg);
+		break;
+	case 'c':
+		parse_number(st, "cpus", arg, 1, 63, &o->cpus);
+		break;
+	case OPT_MODE:
+		if (strcmp(arg, "32") && strcmp(arg, "64"))
+			argp_error(st, "--mode: '%s' is not 32 or 64", arg);
+		o->mode = arg[0] == '3' ? VM_MODE_32 : VM_MODE_64;
+		break;
+	case 's':
+		return parse_swap(o, arg, st);
+	case OPT_CLUSTER:
+		parse_number(st, "cluster", arg, 1, 256, &o->cluster);
+		break;
+	case OPT_SPREAD:
+		parse_number(st, "spread", arg, 1, UINT_MAX, &o->spread);
+		break;
+	case OPT_SEED:
+		if (parse_size(arg, &o->seed) < 0)
+			argp_error(st, "--seed: '%s' is not a number", arg);
+		break;
+	case OPT_NO_SWAP:
+		o->no_swap = true;
+		break;
+	case OPT_NO_VIEW:
+		o->no_view = true;
+		break;
+	case OPT_PLAIN:
+		o->plain = true;
+		break;
+	case OPT_STATS:
+		o->stats = true;
+		break;
+	case OPT_HOLD:
+		o->hold = true;
+		break;
+	case ARGP_KEY_ARG:
+		if (st->arg_num == 0 && strcmp(arg, "run") == 0)
+			break;
+		if (st->arg_num == 0)
+			argp_error(st, "unknown command '%s'; there is: run",
+				   arg);
+		if (o->nfiles == MAX_FILES)
+			argp_error(st, "more than %d files", MAX_FILES);
+		o->file[o->nfiles++] = arg;
+		break;
+	case ARGP_KEY_END:
+		if (st->arg_num == 0)
+			argp_error(st, "say what to do: pagervm run [FILE...]");
+		break;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+	return 0;
+}
+
+const char *argp_program_version = "pagervm 0.1";
+
+static const struct argp argp = {
+	.options = options,
+	.parser = parse_opt,
+	.args_doc = "run [FILE...]",
+	.doc = "Run programs of the workload language on an emulated machine "
+	       "that maps files and swaps through a mounted store.\v"
+	       "Each FILE is a program; - or no FILE is standard input, and "
+	       "with --hold and no FILE none is read. Files that programs map "
+	       "are relative to DIR.\n\n"
+	       "  pagerfs ~/store mnt && pagervm run --ram 16M prog.pvm\n\n"
+	       "Exit status: 0 all programs ran to their end; 1 one of them, or "
+	       "the machine, failed; 64 wrong usage; 130 interrupted.",
+};
+
+/* ---- going up ---- */
+
+static int check_dir(const struct options *o)
+{
+	struct statfs fs;
+
+	if (statfs(o->dir, &fs) < 0 && errno == ENOTCONN)
+		return fail("%s: the store's daemon has died; clear the mount "
+			    "with `fusermount3 -u %s' and mount it again",
+			    o->dir, o->dir);
+	if (statfs(o->dir, &fs) < 0)
+		return fail("%s: %s", o->dir, strerror(errno));
+	if (fs.f_type != FUSE_MAGIC && !o->plain)
+		return fail("%s: no store is mounted here; mount one with "
+			    "`pagerfs SOURCE %s', or say --plain to page on "
+			    "the directory itself", o->dir, o->dir);
+	return 0;
+}
+
+static int up_ram(struct machine *m)
+{
+	struct aio_config aio = { 0 };
+	int err = ram_create(&m->ram, m->opt.ram);
+
+	if (err < 0)
+		return fail("cannot make %llu bytes of RAM: %s",
+			    (unsigned long long)m->opt.ram, strerror(-err));
+	aio.ram = m->ram.base;
+	aio.ram_size = m->ram.size;
+	err = engine_create(&aio, &m->engine);
+	if (err == -ENOSYS || err == -EPERM)
+		return fail("io_uring cannot be used: %s; it needs Linux 5.11 "
+			    "or later and kernel.io_uring_disabled=0",
+			    strerror(-err));
+	if (err < 0)
+		return fail("cannot set up I/O: %s", strerror(-err));
+	return 0;
+}
+
+/* A path as given, or below the store. */
+static void store_path(const struct machine *m, const char *path, char *out)
+{
+	if (*path == '/')
+		snprintf(out, PATH_MAX, "%s", path);
+	else
+		snprintf(out, PATH_MAX, "%s/%s", m->opt.dir, path);
+}
+
+static const char *swap_reason(int err)
+{
+	switch (err) {
+	case -EMEDIUMTYPE:
+		return "holds something that is not a swap area; remove it or "
+		       "name another file";
+	case -EBUSY:
+		return "is in use as a swap area by another machine";
+	case -ENODEV:
+		return "not a regular file";
+	case -EINVAL:
+		return "a swap area needs at least two pages (8K)";
+	case -EFBIG:
+		return "a swap area can be at most 1T";
+	default:
+		return strerror(-err);
+	}
+}
+
+static int up_swap_area(struct machine *m, const struct swap_arg *s)
+{
+	char path[PATH_MAX];
+	int err;
+
+	store_path(m, s->path, path);
+	err = swap_store_add(m->swap, path, s->size, s->priority);
+	if (err < 0)
+		return fail("swap area %s: %s", path, swap_reason(err));
+	return 0;
+}
+
+static int up_swap(struct machine *m)
+{
+	struct swap_arg s = { .path = "swap/swap0", .size = 2 * m->opt.ram };
+	char dir[PATH_MAX];
+
+	if (m->opt.no_swap)
+		return 0;
+	if (engine_swap(m->engine, &m->swap) < 0)
+		return fail("cannot set up swap: out of memory");
+	if (m->opt.nswaps == 0) {
+		store_path(m, "swap", dir);
+		if (mkdir(dir, 0700) < 0 && errno != EEXIST)
+			return fail("%s: %s", dir, strerror(errno));
+		return up_swap_area(m, &s);
+	}
+	for (unsigned i = 0; i < m->opt.nswaps; i++)
+		if (up_swap_area(m, &m->opt.swap[i]) < 0)
+			return -1;
+	return 0;
+}
+
+static int up_vm(struct machine *m)
+{
+	struct vm_config c = {
+		.ram = &m->ram,
+		.ncpus = m->opt.cpus,
+		.mode = m->opt.mode,
+		.clock_spread = m->opt.spread,
+		.cluster = m->opt.cluster,
+		.engine = m->engine,
+		.swap = m->swap,
+	};
+	struct runner_opts r = { .base = m->opt.dir, .seed = m->opt.seed };
+	const char *why = "out of memory";
+	int err = vm_create(&m->vm, &c, &why);
+
+	if (err < 0)
+		return fail("cannot make the machine: %s", why);
+	if (runner_session_create(m->vm, &r, &m->session) < 0)
+		return fail("cannot make the machine: out of memory");
+	err = vm_start(m->vm);
+	if (err < 0)
+		return fail("cannot start the CPUs: %s", strerror(-err));
+	return 0;
+}
+
+/* ---- the live view's calls ---- */
+
+static ssize_t view_peek(void *ctx, int pid, uint64_t addr, void *buf,
+			 size_t len)
+{
+	struct machine *m = ctx;
+
+	return vm_peek(m->vm, pid, addr, buf, len, NULL);
+}
+
+static ssize_t view_poke(void *ctx, int pid, uint64_t addr, const void *buf,
+			 size_t len)
+{
+	struct machine *m = ctx;
+
+	return vm_poke(m->vm, pid, addr, buf, len, NULL);
+}
+
+static int view_command(void *ctx, int pid, const char *text, size_t len,
+			char *msg, size_t size)
+{
+	struct machine *m = ctx;
+	struct runner_result res;
+	int err = 0;
+
+	if (pid) {
+		pthread_mutex_lock(&m->ctl_lock);
+		err = runner_session_bind(m->session, "self", pid);
+	}
+	if (err == 0) {
+		err = runner_session_exec(m->session, "ctl", text, len, &res);
+		snprintf(msg, size, "%s", res.message);
+	} else {
+		snprintf(msg, size, "%s", strerror(-err));
+	}
+	if (pid)
+		pthread_mutex_unlock(&m->ctl_lock);
+	return err;
+}
+
+static bool view_stat(void *ctx, unsigned index, const char **name,
+		      uint64_t *value)
+{
+	struct machine *m = ctx;
+
+	return vm_stat(m->vm, index, name, value);
+}
+
+static int up_view(struct machine *m)
+{
+	struct view_ops ops = {
+		.ctx = m,
+		.peek = view_peek,
+		.poke = view_poke,
+		.command = view_command,
+		.stat = view_stat,
+	};
+	char why[512];
+
+	if (m->opt.no_view)
+		return 0;
+	store_path(m, "vm", m->view_dir);
+	if (mkdir(m->view_dir, 0755) < 0 && errno != EEXIST)
+		return fail("%s: %s", m->view_dir, strerror(errno));
+	snprintf(m->view_dir, sizeof(m->view_dir), "%s/vm/%s", m->opt.dir,
+		 m->opt.name);
+	if (mkdir(m->view_dir, 0755) == 0)
+		m->made_view_dir = true;
+	else if (errno != EEXIST && errno != ENOTCONN)
+		return fail("%s: %s", m->view_dir, strerror(errno));
+	if (view_start(m->vm, &ops, m->view_dir, &m->view, why,
+		       sizeof(why)) < 0)
+		return fail("live view: %s", why);
+	m->made_view_dir = true;
+	return 0;
+}
+
+/* ---- running ---- */
+
+static void on_signal(int sig)
+{
+	(void)sig;
+	interrupted = 1;
+	if (the_machine && the_machine->session)
+		runner_session_stop(the_machine->session);
+}
+
+static void catch_signals(struct machine *m)
+{
+	struct sigaction sa = { .sa_handler = on_signal };
+
+	the_machine = m;
+	sigaction(SIGINT, &sa, NULL);
+	sigaction(SIGTERM, &sa, NULL);
+	sigaction(SIGHUP, &sa, NULL);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+/* A bar on the terminal, for what takes over two seconds. */
+struct bar {
+	struct machine *m;
+	const char *name;
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t cond;
+	bool stop, on;
+};
+
+static void bar_draw(const struct bar *b)
+{
+	struct runner_progress p;
+	double part;
+	int width = 30, full;
+
+	runner_session_progress(b->m->session, &p);
+	part = p.statements_total ?
+		       (double)p.statements / p.statements_total : 0;
+	if (part > 1)
+		part = 1;
+	full = (int)(part * width);
+	fprintf(stderr, "\r%s [%.*s%*s] %3.0f%%  %llu accesses ", b->name, full,
+		"##############################", width - full, "",
+		part * 100, (unsigned long long)p.accesses);
+}
+
+static void *bar_thread(void *arg)
+{
+	struct bar *b = arg;
+	struct timespec ts;
+	bool drawn = false;
+
+	pthread_mutex_lock(&b->lock);
+	clock_gettime(CLOCK_REALTIME, &ts);
+	ts.tv_sec += 2;
+	while (!b->stop) {
+		if (pthread_cond_timedwait(&b->cond, &b->lock, &ts) == 0)
+			continue;
+		bar_draw(b);
+		drawn = true;
+		clock_gettime(CLOCK_REALTIME, &ts);
+		ts.tv_nsec += 200000000;
+		ts.tv_sec += ts.tv_nsec / 1000000000;
+		ts.tv_nsec %= 1000000000;
+	}
+	pthread_mutex_unlock(&b->lock);
+	if (drawn)
+		fprintf(stderr, "\r%*s\r", 78, "");
+	return NULL;
+}
+
+static void bar_start(struct bar *b, struct machine *m, const char *name)
+{
+	memset(b, 0, sizeof(*b));
+	b->m = m;
+	b->name = name;
+	pthread_mutex_init(&b->lock, NULL);
+	pthread_cond_init(&b->cond, NULL);
+	b->on = isatty(STDERR_FILENO) &&
+		pthread_create(&b->thread, NULL, bar_thread, b) == 0;
+}
+
+static void bar_stop(struct bar *b)
+{
+	pthread_mutex_lock(&b->lock);
+	b->stop = true;
+	pthread_cond_signal(&b->cond);
+	pthread_mutex_unlock(&b->lock);
+	if (b->on)
+		pthread_join(b->thread, NULL);
+}
+
+/* The whole of @path ("-": standard input). => NULL, and errno. */
+static char *read_file(const char *path, size_t *len)
+{
+	FILE *f = strcmp(path, "-") ? fopen(path, "r") : stdin;
+	size_t room = 0, n;
+	char *text = NULL, *more;
+
+	*len = 0;
+	if (!f)
+		return NULL;
+	do {
+		if (room - *len < 65536) {
+			room = room ? room * 2 : 1 << 17;
+			more = realloc(text, room);
+			if (!more)
+				break;
+			text = more;
+		}
+		n = fread(text + *len, 1, room - *len, f);
+		*len += n;
+	} while (n > 0 && *len <= WL_TEXT_MAX && !interrupted);
+	if (ferror(f)) {
+		free(text);
+		text = NULL;
+	}
+	if (f != stdin)
+		fclose(f);
+	return text;
+}
+
+/* The program of the interpreter that failed must outlive the machine. */
+static int run_file(struct machine *m, const char *path)
+{
+	const char *name = strcmp(path, "-") ? path : "standard input";
+	struct runner_result res;
+	struct program *prog;
+	struct wl_error err;
+	struct bar bar;
+	size_t len;
+	char *text = read_file(path, &len);
+
+	if (!text)
+		return fail("%s: %s", path, strerror(errno));
+	if (program_parse(name, text, len, &prog, &err) < 0) {
+		free(text);
+		return fail("%s", err.message);
+	}
+	free(text);
+	bar_start(&bar, m, name);
+	runner_session_run(m->session, prog, &res);
+	bar_stop(&bar);
+	if (res.err != -EDEADLK)
+		program_free(prog);
+	if (res.err == -EINTR)
+		return -1;
+	return res.err ? fail("%s", res.message) : 0;
+}
+
+static int run_all(struct machine *m)
+{
+	int err = 0;
+
+	if (m->opt.nfiles == 0 && !m->opt.hold)
+		m->opt.file[m->opt.nfiles++] = "-";
+	for (unsigned i = 0; i < m->opt.nfiles && !err && !interrupted; i++)
+		err = run_file(m, m->opt.file[i]);
+	fflush(stdout);
+	while (m->opt.hold && !err && !interrupted)
+		pause();
+	return err;
+}
+
+static void print_stats(struct machine *m)
+{
+	const char *name;
+	uint64_t value;
+
+	for (unsigned i = 0; vm_stat(m->vm, i, &name, &value); i++)
+		printf("%s %llu\n", name, (unsigned long long)value);
+}
+
+/* ---- going down ---- */
+
+static int down(struct machine *m)
+{
+	uint64_t lost = 0;
+
+	if (view_stop(m->view) == -EBUSY) {
+		/* A request waits for a store that is gone: it would use the
+		 * machine after its end. */
+		fail("the live view is held up by a store that does not "
+		     "answer; leaving without an orderly end");
+		_exit(1);
+	}
+	if (m->made_view_dir)
+		rmdir(m->view_dir);
+	if (m->vm)
+		lost = vm_destroy(m->vm);
+	if (m->session)
+		runner_session_destroy(m->session);
+	if (m->swap)
+		m->swap->store.ops->close(&m->swap->store);
+	if (m->engine)
+		engine_destroy(m->engine);
+	if (m->ram.base)
+		ram_destroy(&m->ram);
+	if (lost)
+		return fail("%llu dirty pages could not be written to their "
+			    "files and are lost", (unsigned long long)lost);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	static struct machine m;
+	int err;
+
+	m.opt = (struct options){
+		.dir = "mnt", .name = "vm0", .ram = 64 << 20, .cpus = 2,
+		.mode = VM_MODE_64, .seed = 1,
+	};
+	argp_err_exit_status = 64;
+	argp_parse(&argp, argc, argv, 0, NULL, &m.opt);
+	pthread_mutex_init(&m.ctl_lock, NULL);
+	catch_signals(&m);
+	err = check_dir(&m.opt);
+	if (!err)
+		err = up_ram(&m);
+	if (!err)
+		err = up_swap(&m);
+	if (!err)
+		err = up_vm(&m);
+	if (!err)
+		err = up_view(&m);
+	if (!err)
+		err = run_all(&m);
+	if (m.opt.stats && m.vm)
+		print_stats(&m);
+	if (down(&m) < 0)
+		err = -1;
+	return interrupted ? 130 : err ? 1 : 0;
+}
