@@ -1,16 +1,20 @@
 # pagerfs / pagervm
 #
-#   make            build/pagerfs and build/pagervm
 #   make run        install what is missing, build, mount mnt/, take the tour
 #   make test       everything, with a total line
 #   make help       the rest
+#
+# BUILD is where everything goes; the sanitizer builds are this same file with
+# another BUILD and SAN.
 
 CC ?= gcc
 PREFIX ?= /usr/local
+DESTDIR ?=
 BUILD ?= build
 OPT ?= -O2 -g
 SAN ?=
-PKGS = fuse3 liburing libbsd-overlay
+FILE ?=
+FUZZ_SECONDS ?= 60
 
 CPPFLAGS += -D_GNU_SOURCE -DFUSE_USE_VERSION=314 -I.
 CFLAGS_ALL = -std=gnu11 -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes \
@@ -18,24 +22,26 @@ CFLAGS_ALL = -std=gnu11 -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes \
 	$(shell pkg-config --cflags fuse3 liburing) $(CFLAGS)
 LIBS = $(shell pkg-config --libs fuse3 liburing) -lpthread -lm $(SAN)
 
-EMU_SRC := $(wildcard emu/*.c)
-PAGER_SRC := $(filter-out pager/pagervm.c,$(wildcard pager/*.c))
-SWAP_SRC := $(wildcard swap/*.c)
-VIEW_SRC := $(wildcard fs/view*.c)
-FS_SRC := $(filter-out fs/pagerfs.c $(VIEW_SRC),$(wildcard fs/*.c))
+# What Debian calls them. deps: to build and run; test and bench: besides.
+DEPS = gcc make pkg-config libc6-dev fuse3 libfuse3-dev liburing-dev \
+	libbsd-dev uthash-dev
+DEPS_TEST = libcmocka-dev fio procps util-linux
+DEPS_BENCH = valgrind
 
-LIB_SRC := $(EMU_SRC) $(PAGER_SRC) $(SWAP_SRC) $(VIEW_SRC) $(FS_SRC)
+LIB_SRC := $(filter-out pager/pagervm.c fs/pagerfs.c, \
+	$(wildcard emu/*.c pager/*.c swap/*.c fs/*.c))
 LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o)
 LIB := $(BUILD)/libpager.a
+PROGRAMS := $(BUILD)/pagerfs $(BUILD)/pagervm
 
-TEST_LIB_SRC := $(wildcard tests/lib/*.c)
-TEST_LIB_OBJ := $(TEST_LIB_SRC:%.c=$(BUILD)/%.o)
-UNIT_SRC := $(wildcard tests/*/test_*.c)
-UNIT_BIN := $(UNIT_SRC:tests/%.c=$(BUILD)/tests/%)
-BENCH_SRC := $(wildcard bench/*.c)
-BENCH_BIN := $(BENCH_SRC:%.c=$(BUILD)/%)
+TEST_LIB_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/lib/*.c))
+TEST_BIN := $(patsubst tests/%.c,$(BUILD)/tests/%, \
+	$(filter-out tests/lib/%,$(wildcard tests/*/test_*.c tests/*/tool_*.c)))
+BENCH_BIN := $(patsubst %.c,$(BUILD)/%,$(wildcard bench/*.c))
 
-all: $(BUILD)/pagerfs $(BUILD)/pagervm
+all: $(PROGRAMS)
+
+# ---- building ----
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
@@ -62,10 +68,97 @@ $(BUILD)/bench/%: $(BUILD)/bench/%.o $(LIB)
 	@echo "  LINK $@"
 	@$(CC) -o $@ $^ $(LIBS)
 
+tests: $(PROGRAMS) $(TEST_BIN)
+benches: $(PROGRAMS) $(BENCH_BIN)
+
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 
-units: $(UNIT_BIN)
-benches: $(BENCH_BIN)
+# ---- what people call ----
 
-.PHONY: all units benches
+# Missing Debian packages, by name; nothing when all are there.
+define install_missing
+	@missing=; for p in $(1); do \
+		dpkg-query -W -f '$${Status}\n' $$p 2>/dev/null | \
+			grep -q 'ok installed' || missing="$$missing $$p"; \
+	done; \
+	[ -z "$$missing" ] && exit 0; \
+	sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+	echo "installing:$$missing"; \
+	$$sudo apt-get update -qq && \
+	DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq \
+		--no-install-recommends $$missing >/dev/null
+endef
+
+deps:
+	$(call install_missing,$(DEPS))
+
+deps-test: deps
+	$(call install_missing,$(DEPS_TEST))
+
+deps-bench: deps-test
+	$(call install_missing,$(DEPS_BENCH))
+
+run: deps
+	@$(MAKE) --no-print-directory -s all
+	@BUILD='$(BUILD)' tour/tour.sh $(if $(FILE),'$(FILE)')
+
+test: deps-test
+	@$(MAKE) --no-print-directory -j2 tests
+	@tests/run $(BUILD)
+
+# The same tests under the sanitizers, each in a build of its own.
+asan: deps-test
+	@$(MAKE) --no-print-directory -j2 BUILD=$(BUILD)/asan OPT='-O1 -g' \
+		SAN='-fsanitize=address,undefined -fno-sanitize-recover=undefined' \
+		tests
+	@LIMIT=900 tests/run $(BUILD)/asan
+
+tsan: deps-test
+	@$(MAKE) --no-print-directory -j2 BUILD=$(BUILD)/tsan OPT='-O1 -g' \
+		SAN='-fsanitize=thread' tests
+	@LIMIT=1800 tests/run $(BUILD)/tsan
+
+bench: deps-bench
+	@$(MAKE) --no-print-directory -j2 benches
+	@bench/run $(BUILD)
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 \
+		$(DESTDIR)$(PREFIX)/share/man/man8
+	install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
+	install -m 644 $(wildcard docs/*.1) $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 644 $(wildcard docs/*.8) $(DESTDIR)$(PREFIX)/share/man/man8
+
+uninstall:
+	rm -f $(patsubst $(BUILD)/%,$(DESTDIR)$(PREFIX)/bin/%,$(PROGRAMS)) \
+		$(patsubst docs/%,$(DESTDIR)$(PREFIX)/share/man/man1/%,$(wildcard docs/*.1)) \
+		$(patsubst docs/%,$(DESTDIR)$(PREFIX)/share/man/man8/%,$(wildcard docs/*.8))
+
+# Coverage-guided; needs clang and its runtime (libclang-rt-dev).
+fuzz:
+	@mkdir -p $(BUILD)/fuzz/corpus
+	clang $(CPPFLAGS) -std=gnu11 -g -O1 -DFUZZ_MAIN \
+		-fsanitize=fuzzer,address,undefined -o $(BUILD)/fuzz/workload \
+		tests/pager/fuzz_workload.c $(wildcard pager/workload*.c)
+	$(BUILD)/fuzz/workload -max_total_time=$(FUZZ_SECONDS) \
+		$(BUILD)/fuzz/corpus docs/examples
+
+clean:
+	rm -rf $(BUILD)
+
+help:
+	@echo 'make                 build/pagerfs and build/pagervm'
+	@echo 'make run [FILE=F]    install what is missing, build, take the tour of file F'
+	@echo 'make test            all tests; ends with N passed, N failed, N skipped'
+	@echo '                     (TESTS="name ..." picks some)'
+	@echo 'make asan tsan       the same tests under the sanitizers'
+	@echo 'make bench           the tables of docs/performance.md, measured here'
+	@echo 'make fuzz            fuzz the workload parser for FUZZ_SECONDS=60'
+	@echo 'make install         to PREFIX=/usr/local, below DESTDIR'
+	@echo 'make uninstall       what install put there'
+	@echo 'make deps            Debian packages that are missing (sudo when not root)'
+	@echo 'make clean'
+
+.PHONY: all tests benches deps deps-test deps-bench run test asan tsan bench \
+	install uninstall fuzz clean help
