@@ -1,0 +1,181 @@
+/*
+ * test_inode.c - the inode table: identity, exact counts, many threads.
+ *
+ * Inodes are made up: any (dev, ino) will do, with a copy of one descriptor
+ * for each, so that a leaked or twice closed descriptor shows.
+ */
+#include "fs/inode.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdlib.h>
+#include <stdarg.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define THREADS		4
+#define ROUNDS		20000
+#define SHARED		64	/* inodes over which the threads meet */
+
+static unsigned int count_descriptors(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	unsigned int count = 0;
+
+	assert_non_null(dir);
+	while (readdir(dir))
+		count++;
+	closedir(dir);
+	return count;
+}
+
+static int some_descriptor(void)
+{
+	int fd = open("/", O_PATH | O_CLOEXEC);
+
+	assert_true(fd >= 0);
+	return fd;
+}
+
+static struct stat some_stat(dev_t dev, ino_t ino)
+{
+	return (struct stat){
+		.st_dev = dev, .st_ino = ino, .st_mode = S_IFREG | 0644,
+	};
+}
+
+static void make_table(struct inode_table *table)
+{
+	assert_int_equal(inode_table_create(table, some_descriptor()), 0);
+}
+
+static void test_counts(void **state)
+{
+	struct stat st = some_stat(1, 2);
+	struct inode_table table;
+	struct inode *inode;
+
+	(void)state;
+	make_table(&table);
+	assert_null(inode_find(&table, &st));
+	inode = inode_add(&table, some_descriptor(), &st);
+	assert_non_null(inode);
+	assert_ptr_equal(inode_find(&table, &st), inode);
+	assert_ptr_equal(inode_add(&table, some_descriptor(), &st), inode);
+	assert_int_equal(inode->nlookup, 3);
+	inode_forget(&table, inode, 2);
+	assert_ptr_equal(inode_find(&table, &st), inode);
+	inode_forget(&table, inode, 2);
+	assert_null(inode_find(&table, &st));
+	assert_int_equal(table.count, 1);
+	inode_table_destroy(&table);
+}
+
+static void test_identity(void **state)
+{
+	struct stat a = some_stat(1, 7), b = some_stat(2, 7);
+	struct inode_table table;
+	struct inode *first, *second;
+
+	(void)state;
+	make_table(&table);
+	first = inode_add(&table, some_descriptor(), &a);
+	second = inode_add(&table, some_descriptor(), &b);
+	assert_ptr_not_equal(first, second);
+	inode_forget(&table, first, 1);
+	assert_ptr_equal(inode_find(&table, &b), second);
+	inode_table_destroy(&table);
+}
+
+static void test_root_stays(void **state)
+{
+	struct inode_table table;
+
+	(void)state;
+	make_table(&table);
+	inode_forget(&table, &table.root, 1000);
+	assert_int_equal(table.count, 1);
+	assert_true(fcntl(table.root.fd, F_GETFD) >= 0);
+	inode_table_destroy(&table);
+}
+
+static void test_grows(void **state)
+{
+	unsigned int before = count_descriptors();
+	struct inode_table table;
+	struct inode *inodes[3000];
+	struct stat st;
+	ino_t i;
+
+	(void)state;
+	make_table(&table);
+	for (i = 0; i < 3000; i++) {
+		/* One descriptor for all: only the number counts here. */
+		st = some_stat(9, i);
+		inodes[i] = inode_add(&table, i < 500 ? some_descriptor() :
+				      -1, &st);
+	}
+	assert_true(table.nchains >= 2048);
+	for (i = 0; i < 3000; i++) {
+		st = some_stat(9, i);
+		assert_ptr_equal(inode_find(&table, &st), inodes[i]);
+		inode_forget(&table, inodes[i], 2);
+	}
+	assert_int_equal(table.count, 1);
+	inode_table_destroy(&table);
+	assert_int_equal(count_descriptors(), before);
+}
+
+static void *meet(void *arg)
+{
+	struct inode_table *table = arg;
+	unsigned int i, seed = (uintptr_t)&seed;
+	struct inode *inode;
+	struct stat st;
+
+	for (i = 0; i < ROUNDS; i++) {
+		st = some_stat(3, rand_r(&seed) % SHARED);
+		inode = inode_find(table, &st);
+		if (!inode)
+			inode = inode_add(table, open("/", O_PATH), &st);
+		if (!inode || inode->ino != st.st_ino)
+			return "another inode";
+		inode_forget(table, inode, 1);
+	}
+	return NULL;
+}
+
+static void test_threads(void **state)
+{
+	unsigned int before = count_descriptors(), i;
+	struct inode_table table;
+	pthread_t threads[THREADS];
+	void *wrong;
+
+	(void)state;
+	make_table(&table);
+	for (i = 0; i < THREADS; i++)
+		pthread_create(&threads[i], NULL, meet, &table);
+	for (i = 0; i < THREADS; i++) {
+		pthread_join(threads[i], &wrong);
+		assert_null(wrong);
+	}
+	assert_int_equal(table.count, 1);
+	inode_table_destroy(&table);
+	assert_int_equal(count_descriptors(), before);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_counts),
+		cmocka_unit_test(test_identity),
+		cmocka_unit_test(test_root_stays),
+		cmocka_unit_test(test_grows),
+		cmocka_unit_test(test_threads),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
