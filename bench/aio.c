@@ -1,7 +1,7 @@
 /*
  * aio.c - what the engine costs over a bare io_uring and a bare pwritev.
  *
- *	build/bench/aio [-r REPETITIONS] [DIRECTORY...]
+ *	build/bench/aio [-r REPETITIONS] [-s SPIN_NS] [DIRECTORY...]
  *
  * Each line: the same I/O by the engine and by the least code that can do it,
  * in turn, the median of each and the median of the ratios (1.00: no cost).
@@ -39,6 +39,7 @@ static uint32_t swap_slot[4];
 static struct io_uring bare;
 static int bare_fd;
 static uint32_t scattered[4][CLUSTER];
+static unsigned spin_ns;
 static uint64_t seed = 88172645463325252ull;
 
 static void die(const char *what, int err)
@@ -287,7 +288,8 @@ static void make_file(void)
 
 static void open_all(const char *dir)
 {
-	struct aio_config config = { .ram = ram, .ram_size = FRAMES * PAGE };
+	struct aio_config config = { .ram = ram, .ram_size = FRAMES * PAGE,
+				     .spin_ns = spin_ns };
 	int err;
 
 	snprintf(path, sizeof(path), "%s/bench-aio.%d", dir, getpid());
@@ -371,13 +373,18 @@ int main(int argc, char **argv)
 	unsigned reps = 25;
 	int opt;
 
-	while ((opt = getopt(argc, argv, "r:")) != -1) {
-		reps = opt == 'r' ? (unsigned)atoi(optarg) : 0;
-		if (reps < 1 || reps > REPS_MAX) {
-			fprintf(stderr, "usage: aio [-r REPETITIONS] "
-				"[DIRECTORY...]\n");
-			return 2;
-		}
+	while ((opt = getopt(argc, argv, "r:s:")) != -1) {
+		if (opt == 'r')
+			reps = (unsigned)atoi(optarg);
+		else if (opt == 's')
+			spin_ns = (unsigned)atoi(optarg);
+		else
+			reps = 0;
+	}
+	if (reps < 1 || reps > REPS_MAX) {
+		fprintf(stderr, "usage: aio [-r REPETITIONS] [-s SPIN_NS] "
+			"[DIRECTORY...]\n");
+		return 2;
 	}
 	make_ram();
 	scatter();

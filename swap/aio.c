@@ -23,6 +23,14 @@
  * requests twice over: completions can be seen before the kernel gives their
  * entries back, so each request may have a used and a new one.
  *
+ * Spinning. A sleeper on an idle CPU takes some 25 us to wake up, on the way
+ * there and back as long as the I/O itself. So a reap may watch the
+ * completions for a while first; only when one I/O is under way, since with
+ * more there is work enough to keep the CPUs from idling, and watching would
+ * take one from it. Off unless asked for: it doubles the reads per second when
+ * server and reaper run on two idle CPUs, and halves them when the scheduler
+ * would have put both on one, which is the faster place.
+ *
  * Waking: an eventfd that a read in the ring is waiting for. wake() writes to
  * it only if someone sleeps; else the flag is enough.
  */
@@ -64,6 +72,7 @@ struct aio {
 	uint64_t flushes;	/* times that sqes were shown to the kernel */
 	struct aio_stats stats;
 
+	unsigned spin_ns;
 	atomic_bool woken;
 	atomic_bool sleeping;
 	int event;
@@ -326,14 +335,6 @@ void aio_kick(struct aio *aio)
 			break;
 }
 
-static int64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000ll + ts.tv_nsec;
-}
-
 /* The kernel is short of memory: a moment's peace, so as not to spin. */
 static void breathe(int err)
 {
@@ -342,6 +343,45 @@ static void breathe(int err)
 	if (err != -EAGAIN && err != -EBUSY && err != -ENOMEM)
 		abort();	/* the ring is broken: nothing can complete */
 	nanosleep(&ts, NULL);
+}
+
+static int64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000ll + ts.tv_nsec;
+}
+
+static bool spinning(struct aio *aio)
+{
+	bool yes;
+
+	if (!aio->spin_ns)
+		return false;
+	pthread_mutex_lock(&aio->lock);
+	yes = aio->stats.inflight == 1;
+	pthread_mutex_unlock(&aio->lock);
+	return yes;
+}
+
+/* Submit and watch for a completion or wake(). reaper held.
+ * => whether there is one. */
+static bool spin(struct aio *aio, unsigned submit, int64_t timeout_ns)
+{
+	int64_t limit = aio->spin_ns, until;
+
+	if (timeout_ns > 0 && timeout_ns < limit)
+		limit = timeout_ns;
+	until = now_ns() + limit;
+	if (ring_enter(&aio->ring, submit, false, 0) != (int)submit)
+		return true;	/* go round again */
+	do
+		if (io_uring_cq_ready(&aio->ring.uring) ||
+		    atomic_load(&aio->woken))
+			return true;
+	while (now_ns() < until);
+	return false;
 }
 
 /* Submit, and sleep unless there is something to reap. reaper held.
@@ -355,6 +395,11 @@ static bool submit_and_wait(struct aio *aio, int64_t timeout_ns)
 
 	if (!submit && !wait)
 		return true;
+	if (wait && submit && spinning(aio)) {
+		if (spin(aio, submit, timeout_ns))
+			return true;
+		submit = 0;
+	}
 	ret = ring_enter(&aio->ring, submit, wait, timeout_ns);
 	if (ret == -ETIME)
 		return false;
@@ -530,6 +575,7 @@ int aio_create(const struct aio_config *config, struct aio **result)
 	if (!aio)
 		return -ENOMEM;
 	aio->ram = config->ram;
+	aio->spin_ns = config->spin_ns;
 	aio->queue_tail = &aio->queue;
 	err = setup(aio, config);
 	if (err) {

@@ -29,6 +29,8 @@ struct aio_config {
 	uint64_t ram_size;	/* bytes, whole frames */
 	unsigned depth;		/* requests in flight; 0: AIO_DEPTH */
 	bool no_register;	/* leave RAM unpinned (tests, huge RAM) */
+	unsigned spin_ns;	/* a reap watches for so long before it sleeps,
+				   while a single I/O is under way; 0: never */
 };
 
 #define AIO_DEPTH	256	/* default of aio_config.depth */

@@ -43,9 +43,12 @@ struct world {
 
 static struct world w;
 
+static unsigned spin_ns;
+
 static int create_engine(unsigned depth, bool no_register)
 {
 	struct aio_config config = {
+		.spin_ns = spin_ns,
 		.ram = w.ram, .ram_size = FRAMES * PAGE, .depth = depth,
 		.no_register = no_register,
 	};
@@ -558,14 +561,12 @@ static void *wake_later(void *arg)
 	return NULL;
 }
 
-static void test_wake(void **state)
+static void try_wake(void)
 {
 	useconds_t delay = 30000;
 	pthread_t thread;
 	double start;
 
-	(void)state;
-	need_uring();
 	/* Before: the next that would wait returns; only that one. */
 	w.e->wake(w.e);
 	assert_int_equal(w.e->reap(w.e, 0), 0);
@@ -586,6 +587,27 @@ static void test_wake(void **state)
 	ualarm(20000, 0);
 	assert_int_equal(w.e->reap(w.e, -1), 0);
 	signal(SIGALRM, SIG_DFL);
+}
+
+static void test_wake(void **state)
+{
+	(void)state;
+	need_uring();
+	try_wake();
+}
+
+/* A reap that watches before it sleeps does the same. */
+static void test_spin(void **state)
+{
+	(void)state;
+	need_uring();
+	spin_ns = 100000;
+	reopen(0, false);
+	try_wake();
+	test_read(state);
+	test_write_end(state);
+	spin_ns = 0;
+	reopen(0, false);
 }
 
 /*
@@ -880,6 +902,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_unregistered),
 		cmocka_unit_test(test_many_files),
 		cmocka_unit_test(test_wake),
+		cmocka_unit_test(test_spin),
 		cmocka_unit_test(test_threads),
 		cmocka_unit_test(test_swap),
 		cmocka_unit_test(test_swap_remove),
