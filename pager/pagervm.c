@@ -32,6 +32,7 @@
 #define FUSE_MAGIC	0x65735546
 #define MAX_SWAPS	15
 #define MAX_FILES	1024
+#define SWAP_MIN	(256ull << 20)	/* size of the default area */
 
 enum { OPT_NO_SWAP = 256, OPT_NO_VIEW, OPT_PLAIN, OPT_CLUSTER, OPT_SPREAD,
        OPT_SEED, OPT_STATS, OPT_HOLD, OPT_MODE };
@@ -132,7 +133,7 @@ static const struct argp_option options[] = {
 	  "two-level or four-level paging (default: 64)", 2 },
 	{ "swap", 's', "FILE[,SIZE[,PRI]]", 0,
 	  "a swap area, may be given up to 15 times; FILE is made if SIZE is "
-	  "given (default: DIR/swap/swap0, twice the RAM)", 3 },
+	  "given (default: DIR/swap/swap0, twice the RAM, at least 256M)", 3 },
 	{ "no-swap", OPT_NO_SWAP, NULL, 0, "no swap at all", 3 },
 	{ "cluster", OPT_CLUSTER, "PAGES", 0,
 	  "pages per write at most, 1 to 256 (default: 256)", 4 },
@@ -361,7 +362,10 @@ static int up_swap_area(struct machine *m, const struct swap_arg *s)
 
 static int up_swap(struct machine *m)
 {
-	struct swap_arg s = { .path = "swap/swap0", .size = 2 * m->opt.ram };
+	struct swap_arg s = {
+		.path = "swap/swap0",
+		.size = m->opt.ram > SWAP_MIN / 2 ? 2 * m->opt.ram : SWAP_MIN,
+	};
 	char dir[PATH_MAX];
 
 	if (m->opt.no_swap)
