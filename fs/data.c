@@ -27,6 +27,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fuse.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
@@ -228,6 +229,9 @@ static void data_write(fuse_req_t req, fuse_ino_t ino, const char *buf,
 	slot->rw_flags = fi->flags & O_APPEND && !fi->writepage &&
 		!volume_of(req)->options.writeback ? RWF_APPEND : 0;
 	file_of(fi)->written = true;
+	if (((const struct fuse_write_in *)loop_request())->write_flags &
+	    FUSE_WRITE_KILL_SUIDGID)
+		file_kill_setid(file_of(fi)->fd);
 	data_start(slot, file_of(fi), size, offset);
 }
 

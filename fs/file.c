@@ -16,6 +16,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fuse.h>
 #include <linux/magic.h>
 #include <stdlib.h>
 #include <sys/statfs.h>
@@ -117,6 +118,19 @@ int file_twin(struct file *file)
 	return fd;
 }
 
+void file_kill_setid(int fd)
+{
+	mode_t kill = S_ISUID;
+	struct stat st;
+
+	if (fstat(fd, &st))
+		return;
+	if (st.st_mode & S_IXGRP)
+		kill |= S_ISGID;	/* else it stands for locking */
+	if (st.st_mode & kill)
+		fchmod(fd, st.st_mode & ~kill & 07777);
+}
+
 /* Open @inode; where there is no O_DIRECT below, without it. */
 static int file_open_below(struct volume *volume, const struct inode *inode,
 			   int *flags)
@@ -165,6 +179,9 @@ static void file_open(fuse_req_t req, fuse_ino_t ino,
 		fuse_reply_err(req, -err);
 		return;
 	}
+	if (((const struct fuse_open_in *)loop_request())->open_flags &
+	    FUSE_OPEN_KILL_SUIDGID)
+		file_kill_setid(file->fd);
 	fi->fh = (uintptr_t)file;
 	if (fuse_reply_open(req, fi))
 		file_end(file);

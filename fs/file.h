@@ -40,6 +40,12 @@ static inline bool file_fits(const struct file *file, off_t offset,
 	return !(((uint64_t)offset | length) & (file->align - 1));
 }
 
+/*
+ * A caller without CAP_FSETID changed what @fd shows: as for any file, its
+ * set-id bits go. (File capabilities go by themselves.)
+ */
+void file_kill_setid(int fd);
+
 /* The buffered descriptor. => A descriptor or -errno. */
 int file_twin(struct file *file);
 

@@ -130,6 +130,12 @@ void loop_finish(struct slot *slot)
 		loop_free(slot);
 }
 
+const void *loop_request(void)
+{
+	return self->current->page + LOOP_PAGE - LOOP_HEADER +
+	       sizeof(struct fuse_in_header);
+}
+
 void *loop_scratch(size_t size)
 {
 	assert(size <= SLOT_PAYLOAD);

@@ -66,6 +66,9 @@ struct io_uring_sqe *loop_sqe(struct slot *slot);
 void loop_submit(struct slot *slot, struct io_uring_sqe *sqe);
 void loop_finish(struct slot *slot);
 
+/* What follows the header in the request, for what libfuse does not pass. */
+const void *loop_request(void);
+
 /* Room for a reply, good until the handler returns. @size is bounded. */
 void *loop_scratch(size_t size);
 

@@ -5,12 +5,14 @@
  * through the descriptor's magic link where the call takes only a path, and
  * answers at once. Nothing is kept here; no locks.
  */
+#include "fs/file.h"
 #include "fs/loop.h"
 #include "fs/operations.h"
 #include "fs/volume.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fuse.h>
 #include <string.h>
 #include <sys/statvfs.h>
 #include <sys/xattr.h>
@@ -105,6 +107,29 @@ static int meta_set_times(const struct inode *inode, const struct stat *st,
 	return utimensat(AT_FDCWD, path.name, times, 0);
 }
 
+static int meta_set_size(const struct inode *inode, const struct stat *st)
+{
+	const struct fuse_setattr_in *in = loop_request();
+	struct volume_path path = volume_path(inode);
+	int fd;
+
+	if (!(in->valid & FATTR_KILL_SUIDGID))
+		return truncate(path.name, st->st_size);
+	fd = open(path.name, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -1;
+	if (ftruncate(fd, st->st_size)) {
+		int err = errno;
+
+		close(fd);
+		errno = err;
+		return -1;
+	}
+	file_kill_setid(fd);
+	close(fd);
+	return 0;
+}
+
 #define META_OWNER (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID)
 #define META_TIMES (FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_ATIME_NOW | \
 		    FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW)
@@ -120,7 +145,7 @@ static int meta_apply(const struct inode *inode, const struct stat *st,
 
 	if (valid & META_OWNER && meta_set_owner(inode, st, valid))
 		return -errno;
-	if (valid & FUSE_SET_ATTR_SIZE && truncate(path.name, st->st_size))
+	if (valid & FUSE_SET_ATTR_SIZE && meta_set_size(inode, st))
 		return -errno;
 	if (valid & FUSE_SET_ATTR_MODE && chmod(path.name, st->st_mode))
 		return -errno;

@@ -16,6 +16,7 @@
 #include "fs/report.h"
 
 #include <errno.h>
+#include <linux/fuse.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -23,6 +24,7 @@
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 /*
@@ -38,7 +40,7 @@ static void session_init(void *userdata, struct fuse_conn_info *conn)
 
 	conn->max_background = SESSION_BACKGROUND;
 	conn->congestion_threshold = SESSION_BACKGROUND * 3 / 4;
-	/* Our writes are root's and clear no set-id bits: the kernel must. */
+	/* The second version is wanted instead: session_patch_init(). */
 	conn->want &= ~FUSE_CAP_HANDLE_KILLPRIV;
 	/* Requests are read into slots and answered from them. */
 	conn->want &= ~(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE |
@@ -76,8 +78,48 @@ static int session_add_options(struct options *options)
 	return err;
 }
 
+/*
+ * What this libfuse cannot ask for yet. Without KILLPRIV_V2 the kernel asks
+ * for the xattr security.capability before every single write, which more
+ * than doubles the cost of one; with it, the set-id bits are ours to clear
+ * (file_kill_setid()).
+ */
+static void session_patch_init(const struct iovec *reply)
+{
+	struct fuse_init_out *init = reply->iov_base;
+
+	if (reply->iov_len >= sizeof(*init))
+		init->flags |= FUSE_HANDLE_KILLPRIV_V2;
+}
+
+/* All of libfuse's replies pass here; the first one answers FUSE_INIT. */
+static ssize_t session_send(int fd, struct iovec *iov, int count,
+			    void *userdata)
+{
+	struct volume *volume = userdata;
+
+	if (!volume->greeted) {
+		volume->greeted = true;
+		if (count == 2)
+			session_patch_init(&iov[1]);
+	}
+	return writev(fd, iov, count);
+}
+
+/* libfuse wants one, but our threads read the requests. */
+static ssize_t session_receive(int fd, void *buf, size_t length,
+			       void *userdata)
+{
+	(void)userdata;
+	return read(fd, buf, length);
+}
+
 static struct fuse_session *session_mount(struct volume *volume)
 {
+	static const struct fuse_custom_io io = {
+		.writev = session_send,
+		.read = session_receive,
+	};
 	struct fuse_lowlevel_ops ops;
 	struct fuse_session *se;
 
@@ -91,7 +133,12 @@ static struct fuse_session *session_mount(struct volume *volume)
 			      volume);
 	if (se && fuse_session_mount(se, volume->options.mountpoint)) {
 		fuse_session_destroy(se);
-		se = NULL;
+		return NULL;
+	}
+	if (se && fuse_session_custom_io(se, &io, fuse_session_fd(se))) {
+		fuse_session_unmount(se);
+		fuse_session_destroy(se);
+		return NULL;
 	}
 	return se;
 }
