@@ -102,8 +102,11 @@ void frame_free(struct vm *vm, uint32_t pfn)
 	f->hash_next = t->free;
 	t->free = pfn;
 	t->nfree++;
-	if (t->nfree > t->wm_min)
-		wait_wake(vm, WAIT_MEMORY, 0, 1);
+	/* Somebody waited: the daemon sees to it that nobody is left behind. */
+	if (t->nfree > t->wm_min && wait_wake(vm, WAIT_MEMORY, 0, 1) > 0) {
+		vm->pageout.hopeless = false;
+		pageout_wake(vm);
+	}
 }
 
 /* Thread @pfn into the hash and @o's list. */

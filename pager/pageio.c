@@ -4,6 +4,7 @@
 #include "pager/pageio.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 
 #include "pager/cow.h"
@@ -118,6 +119,10 @@ static void pageio_finish(struct vm *vm, struct pageio *io)
 	vm->io.inflight--;
 	sched_io_ended(vm);
 	pageio_put(vm, io);
+	/* Who was woken may not have needed it; no later end will wake the
+	 * others. */
+	if (vm->io.inflight == 0)
+		wait_wake(vm, WAIT_PAGEIO, 0, UINT_MAX);
 	pageout_io_done(vm);
 }
 

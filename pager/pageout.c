@@ -15,6 +15,7 @@
 #include "pager/pageout.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 
 #include "pager/frame.h"
@@ -369,14 +370,15 @@ static enum vm_step pageout_park(struct vm *vm, struct vm_thread *t,
 	return VM_STEP_WAIT;
 }
 
-/* A waiter that was woken may not have needed the frame after all: see that
- * nobody waits beside free memory. */
-static void pageout_memory_waiters(struct vm *vm)
+/* A waiter that was woken may not have needed the frame after all: before the
+ * daemon rests, everybody is woken who waits beside free memory. */
+static void pageout_memory_waiters(struct vm *vm, bool rest)
 {
 	const struct frame_table *t = &vm->frames;
 
 	if (t->nfree > t->wm_min)
-		wait_wake(vm, WAIT_MEMORY, 0, t->nfree - t->wm_min);
+		wait_wake(vm, WAIT_MEMORY, 0, rest ? UINT_MAX :
+			  t->nfree - t->wm_min);
 }
 
 enum vm_step pageout_step(struct vm_thread *t, struct cpu *cpu)
@@ -396,7 +398,7 @@ enum vm_step pageout_step(struct vm_thread *t, struct cpu *cpu)
 		done = pageout_batch(vm, want);
 	if (want && !done && pageout_is_exhausted(vm) && pageout_exhausted(vm))
 		want = 0;
-	pageout_memory_waiters(vm);
+	pageout_memory_waiters(vm, want == 0);
 	if (!close && (!want || (!done && (vm->io.inflight ||
 					   p->retry_ns > vm_now_ns(vm)) &&
 				 p->idle_scans > 2ull * vm->frames.n)))

@@ -26,7 +26,7 @@ struct proc {
 	struct map map;
 	struct pmap pmap;
 	uint64_t minflt, majflt, cow;	/* core lock */
-	atomic_uint nthreads;
+	atomic_uint nthreads, nwaiting;	/* of these, parked on a fault */
 	UT_hash_handle hh;		/* vm->procs, by pid */
 };
 

@@ -264,6 +264,7 @@ static bool sched_resume(struct vm *vm, struct vm_thread *t)
 {
 	if (t->faulting) {
 		t->faulting = false;
+		atomic_fetch_sub(&t->p->nwaiting, 1);
 		if (t->w.result < 0) {
 			t->sig = SIGBUS;
 			t->why = fault_why(t->w.result);
@@ -299,6 +300,7 @@ static bool sched_fault(struct vm *vm, struct vm_thread *t, struct cpu *cpu)
 	default:
 		t->sig = 0;
 		t->faulting = true;
+		atomic_fetch_add(&t->p->nwaiting, 1);
 		return false;
 	}
 }
@@ -488,6 +490,13 @@ void vm_run(struct vm *vm)
 	assert(!vm->sched->running);
 	while (sched_drive(vm))
 		;
+}
+
+void sched_settle(struct vm *vm)
+{
+	assert(!vm->sched->running);
+	while (vm->sched->head || atomic_load(&vm->sched->inflight))
+		sched_drive(vm);
 }
 
 static void host_woken(struct waiter *w)

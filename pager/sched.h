@@ -30,6 +30,10 @@ void sched_io_ended(struct vm *vm);
 /* Hand queued I/O to the store now. => no lock held. */
 void sched_kick(struct vm *vm);
 
+/* Like vm_run(), but does not wait for timers: what is retried again and again
+ * is left alone. */
+void sched_settle(struct vm *vm);
+
 /* A host thread that is no CPU waits for something. */
 struct host_waiter {
 	struct waiter w;

@@ -70,6 +70,7 @@ static void snap_proc(struct vm *vm, struct proc *p, struct snap_proc *s)
 	snap_copy(s->name, sizeof(s->name), p->name);
 	s->nareas = p->map.nareas;
 	s->nthreads = atomic_load(&p->nthreads);
+	s->nwaiting = atomic_load(&p->nwaiting);
 	s->size = p->map.npages << PAGE_SHIFT;
 	s->rss = p->pmap.resident << PAGE_SHIFT;
 	s->minflt = p->minflt;

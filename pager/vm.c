@@ -133,7 +133,7 @@ static uint64_t vm_flush(struct vm *vm)
 
 	if (vm_sync(vm) < 0)
 		vm_sync(vm);
-	vm_run(vm);
+	sched_settle(vm);
 	vm_lock(vm);
 	o = vm->objects.dying;
 	vm_unlock(vm);
