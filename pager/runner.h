@@ -66,7 +66,8 @@ int runner_session_exec(struct runner_session *s, const char *name,
 /* Let scripts call process @pid @name ("self"). => 0, -EINVAL, -ENOMEM. */
 int runner_session_bind(struct runner_session *s, const char *name, int pid);
 
-/* From any thread, or a signal handler: */
+/* From any thread, or a signal handler. What runs fails with -EINTR soon; the
+ * session runs nothing more. */
 void runner_session_stop(struct runner_session *s);
 void runner_session_progress(struct runner_session *s,
 			     struct runner_progress *p);

@@ -233,6 +233,12 @@ static void branch_advance(struct branch *b)
 	}
 }
 
+static void stmt_count(struct branch *b)
+{
+	atomic_fetch_add_explicit(&b->run->session->statements, 1,
+				  memory_order_relaxed);
+}
+
 enum op_result branch_enter(struct branch *b, uint64_t count)
 {
 	if (!count || !b->stmt->body)
@@ -242,13 +248,8 @@ enum op_result branch_enter(struct branch *b, uint64_t count)
 	b->frame[b->depth++] = (struct frame){ b->stmt, 0, count, false };
 	b->stmt = b->stmt->body;
 	b->cur.begun = false;
+	stmt_count(b);
 	return OP_ENTER;
-}
-
-static void stmt_count(struct branch *b)
-{
-	atomic_fetch_add_explicit(&b->run->session->statements, 1,
-				  memory_order_relaxed);
 }
 
 /* => the statement is over; false: it failed, and so did the run. */

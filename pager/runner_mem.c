@@ -47,6 +47,13 @@ static void plan(struct branch *b, uint64_t n)
 				  memory_order_relaxed);
 }
 
+/* The one access of a statement was made. */
+static void single(struct branch *b, struct cpu *cpu)
+{
+	plan(b, 1);
+	spend(b, cpu, 1);
+}
+
 /* ---- one access ---- */
 
 static uint64_t width_max(const struct wl_stmt *s)
@@ -54,14 +61,50 @@ static uint64_t width_max(const struct wl_stmt *s)
 	return s->width >= 8 ? UINT64_MAX : (1ull << (8 * s->width)) - 1;
 }
 
+/* By the accessors of one width, which are atomic where aligned; v is
+ * little-endian, as the machine. */
+static int load_width(struct cpu *cpu, uint64_t va, void *v, unsigned width)
+{
+	switch (width) {
+	case 1:
+		return cpu_load8(cpu, va, v);
+	case 2:
+		return cpu_load16(cpu, va, v);
+	case 4:
+		return cpu_load32(cpu, va, v);
+	default:
+		return cpu_load64(cpu, va, v);
+	}
+}
+
+static int store_width(struct cpu *cpu, uint64_t va, uint64_t v,
+		       unsigned width)
+{
+	switch (width) {
+	case 1:
+		return cpu_store8(cpu, va, (uint8_t)v);
+	case 2:
+		return cpu_store16(cpu, va, (uint16_t)v);
+	case 4:
+		return cpu_store32(cpu, va, (uint32_t)v);
+	default:
+		return cpu_store64(cpu, va, v);
+	}
+}
+
 enum op_result load_access(struct branch *b, struct cpu *cpu)
 {
-	uint64_t v = 0;		/* little-endian, as the machine */
+	union {
+		uint64_t v;
+		uint32_t v32;
+		uint16_t v16;
+		uint8_t v8;
+	} word = { 0 };
 
-	if (cpu_load(cpu, b->cur.addr, &v, b->stmt->width))
+	if (load_width(cpu, b->cur.addr, &word, b->stmt->width))
 		return OP_FAULT;
-	b->cur.found = v;
-	spend(b, cpu, 1);
+	b->cur.found = word.v;
+	single(b, cpu);
 	return OP_DONE;
 }
 
@@ -87,9 +130,9 @@ enum op_result store_begin(struct branch *b)
 
 enum op_result store_access(struct branch *b, struct cpu *cpu)
 {
-	if (cpu_store(cpu, b->cur.addr, &b->cur.value, b->stmt->width))
+	if (store_width(cpu, b->cur.addr, b->cur.value, b->stmt->width))
 		return OP_FAULT;
-	spend(b, cpu, 1);
+	single(b, cpu);
 	return OP_DONE;
 }
 
@@ -99,7 +142,7 @@ enum op_result fetch_access(struct branch *b, struct cpu *cpu)
 
 	if (cpu_fetch(cpu, b->cur.addr, &byte, 1))
 		return OP_FAULT;
-	spend(b, cpu, 1);
+	single(b, cpu);
 	return OP_DONE;
 }
 
@@ -246,6 +289,14 @@ static enum op_result range_wraps(struct branch *b, uint64_t addr)
 	return OP_DONE;
 }
 
+static uint64_t pages_of(const struct cursor *c)
+{
+	if (!c->len)
+		return 0;
+	return (c->addr + (c->len - 1)) / RAM_FRAME_SIZE -
+	       c->addr / RAM_FRAME_SIZE + 1;
+}
+
 enum op_result range_begin(struct branch *b)
 {
 	if (range_wraps(b, b->cur.addr) != OP_DONE)
@@ -254,7 +305,7 @@ enum op_result range_begin(struct branch *b)
 		return branch_fail(b, -EOVERFLOW,
 				   "expected a byte, found 0x%llx",
 				   (unsigned long long)b->cur.value);
-	plan(b, b->cur.len / TOUCH_STRIDE * RUN_COST);
+	plan(b, pages_of(&b->cur) * RUN_COST);
 	return OP_DONE;
 }
 

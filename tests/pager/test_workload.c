@@ -279,6 +279,8 @@ static void run_bad(const char *text, int err, const char *message)
 /* Every statement but the concurrent ones. */
 static const char sequential[] =
 	"proc p; map p a anon 64K; map p f file f0 size 32K shared\n"
+	"store p a+64 0xffffaaaa5555 u64; store p a+64 7 u16; store p a+67 1 "
+	"u32; expect p a+64 == 0x01aa0007; expect p a+65 == 0xaa00 u16\n"
 	"store p a+4 0x11223344; load p a+4 u8 -> $x; print $x\n"
 	"store p a+4094 0x1122334455667788; expect p a+4096 == 0x112233445566\n"
 	"expect p a+4096 == 0x5566 u16; expect $x+1 > 0x40\n"

@@ -240,25 +240,23 @@ static int fake_cpu_fetch(struct cpu *cpu, uint64_t va, void *buf, unsigned len)
 	return fake_may(va, len, VM_PROT_EXEC);
 }
 
-static int fake_cpu_load8(struct cpu *cpu, uint64_t va, uint8_t *v)
-{
-	return fake_cpu_load(cpu, va, v, 1);
+#define FAKE_ACCESSORS(bits)						\
+static int fake_cpu_load##bits(struct cpu *cpu, uint64_t va,		\
+			       uint##bits##_t *v)			\
+{									\
+	return fake_cpu_load(cpu, va, v, bits / 8);			\
+}									\
+									\
+static int fake_cpu_store##bits(struct cpu *cpu, uint64_t va,		\
+				uint##bits##_t v)			\
+{									\
+	return fake_cpu_store(cpu, va, &v, bits / 8);			\
 }
 
-static int fake_cpu_load64(struct cpu *cpu, uint64_t va, uint64_t *v)
-{
-	return fake_cpu_load(cpu, va, v, 8);
-}
-
-static int fake_cpu_store8(struct cpu *cpu, uint64_t va, uint8_t v)
-{
-	return fake_cpu_store(cpu, va, &v, 1);
-}
-
-static int fake_cpu_store64(struct cpu *cpu, uint64_t va, uint64_t v)
-{
-	return fake_cpu_store(cpu, va, &v, 8);
-}
+FAKE_ACCESSORS(8)
+FAKE_ACCESSORS(16)
+FAKE_ACCESSORS(32)
+FAKE_ACCESSORS(64)
 
 static void *fake_cpu_ptr(struct cpu *cpu, uint64_t va, enum mmu_access access)
 {
@@ -738,8 +736,12 @@ static void fake_destroy(void)
 #define cpu_store fake_cpu_store
 #define cpu_fetch fake_cpu_fetch
 #define cpu_load8 fake_cpu_load8
+#define cpu_load16 fake_cpu_load16
+#define cpu_load32 fake_cpu_load32
 #define cpu_load64 fake_cpu_load64
 #define cpu_store8 fake_cpu_store8
+#define cpu_store16 fake_cpu_store16
+#define cpu_store32 fake_cpu_store32
 #define cpu_store64 fake_cpu_store64
 #define cpu_ptr fake_cpu_ptr
 #define vm_run fake_vm_run
