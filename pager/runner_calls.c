@@ -49,6 +49,17 @@ static enum op_result new_name(struct branch *b, char name[NAME_BUF])
 	return OP_DONE;
 }
 
+/* No frame for a page table now: wait for pageout and call again, unless that
+ * has been tried and there is nothing to be had. */
+static enum op_result wait_memory(struct branch *b)
+{
+	if (b->cur.phase && vm_thread_result(b->thread) < 0)
+		return branch_refused(b, -ENOMEM);
+	b->cur.phase = 1;
+	vm_thread_memory(b->thread);
+	return OP_WAIT;
+}
+
 enum op_result call_proc(struct branch *b)
 {
 	struct runner_session *s = session(b);
@@ -58,6 +69,8 @@ enum op_result call_proc(struct branch *b)
 	if (new_name(b, name) != OP_DONE)
 		return OP_FAIL;
 	pid = vm_proc_create(s->vm, name);
+	if (pid == -ENOMEM)
+		return wait_memory(b);
 	if (pid < 0)
 		return branch_refused(b, pid);
 	env_exit(&s->env, "", pid);	/* names under this number are old */
@@ -73,6 +86,8 @@ enum op_result call_fork(struct branch *b)
 	if (new_name(b, name) != OP_DONE)
 		return OP_FAIL;
 	pid = vm_fork(s->vm, b->cur.pid, name);
+	if (pid == -ENOMEM)
+		return wait_memory(b);
 	if (pid < 0)
 		return branch_refused(b, pid);
 	err = env_fork(&s->env, b->cur.pid, pid);

@@ -53,7 +53,7 @@ struct cpu_slot {
 	unsigned index;
 	int loaded;			/* pid whose table CR3 names; 0: none */
 	pthread_t host;
-};
+} __attribute__((aligned(64)));
 
 struct sched {
 	pthread_mutex_t lock;
@@ -451,6 +451,8 @@ static void *sched_cpu(void *arg)
 	}
 	s->awake--;
 	sched_unlock(s);
+	/* A poll of ours may have eaten the wake-up of one that waits. */
+	vm->cfg.engine->wake(vm->cfg.engine);
 	return NULL;
 }
 
@@ -765,6 +767,12 @@ int vm_thread_sync(struct vm_thread *t)
 	sync_init_all(t->vm, &t->sync);
 	t->syncing = true;
 	return 0;
+}
+
+void vm_thread_memory(struct vm_thread *t)
+{
+	sync_init_memory(t->vm, &t->sync);
+	t->syncing = true;
 }
 
 int vm_thread_evict(struct vm_thread *t, uint64_t nframes)

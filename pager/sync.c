@@ -46,6 +46,13 @@ void sync_init_evict(struct vm *vm, struct sync *s, uint64_t nframes)
 	s->evict = nframes;
 }
 
+void sync_init_memory(struct vm *vm, struct sync *s)
+{
+	(void)vm;
+	memset(s, 0, sizeof(*s));
+	s->stage = SYNC_MEMORY;
+}
+
 /* ---- what to work on next; core lock held ---- */
 
 static void sync_take(struct vm *vm, struct sync *s, struct object *o,
@@ -242,6 +249,19 @@ static enum sync_result sync_evict(struct vm *vm, struct sync *s,
 	return SYNC_WAIT;
 }
 
+static enum sync_result sync_memory(struct vm *vm, struct sync *s,
+				    struct waiter *w)
+{
+	if (s->waited)
+		s->result = w->result;
+	if (s->result < 0 || vm->frames.nfree > vm->frames.wm_min)
+		return SYNC_DONE;
+	s->waited = true;
+	wait_add(vm, w, WAIT_MEMORY);
+	pageout_wake(vm);
+	return SYNC_WAIT;
+}
+
 static enum sync_result sync_locked(struct vm *vm, struct sync *s,
 				    struct waiter *w)
 {
@@ -268,6 +288,8 @@ static enum sync_result sync_locked(struct vm *vm, struct sync *s,
 			break;
 		case SYNC_EVICT:
 			return sync_evict(vm, s, w);
+		case SYNC_MEMORY:
+			return sync_memory(vm, s, w);
 		}
 	}
 	return SYNC_WAIT;

@@ -22,7 +22,7 @@ struct object;
 struct pageio;
 
 enum sync_stage { SYNC_FIND, SYNC_WRITE, SYNC_DRAIN, SYNC_FSYNC, SYNC_REPORT,
-		  SYNC_EVICT };
+		  SYNC_EVICT, SYNC_MEMORY };
 enum sync_result { SYNC_DONE, SYNC_WAIT };
 
 struct sync {
@@ -35,7 +35,7 @@ struct sync {
 	uint64_t page, last, cursor;	/* its pages [page, last) */
 	uint32_t errors;		/* o->wb_errors at the start */
 	uint64_t evict;
-	bool fsyncing;
+	bool fsyncing, waited;
 	int result;
 };
 
@@ -44,6 +44,8 @@ int sync_init(struct vm *vm, struct sync *s, struct proc *p, uint64_t addr,
 	      uint64_t len, unsigned flags);
 void sync_init_all(struct vm *vm, struct sync *s);
 void sync_init_evict(struct vm *vm, struct sync *s, uint64_t nframes);
+/* Wait for free frames. => result -ENOMEM: none can be freed. */
+void sync_init_memory(struct vm *vm, struct sync *s);
 /* => SYNC_DONE: s->result, all given back; SYNC_WAIT: @w is queued; step
  * again when it was woken. No lock held. */
 enum sync_result sync_step(struct vm *vm, struct sync *s, struct waiter *w);

@@ -71,7 +71,8 @@ uint64_t vm_destroy(struct vm *vm);
 
 /* ---- processes ---- */
 
-/* A new process with an empty map. => pid > 0; -ENOMEM; -EAGAIN: too many. */
+/* A new process with an empty map. => pid > 0; -ENOMEM: no frame for its page
+ * table now, see vm_thread_memory(); -EAGAIN: too many. */
 int vm_proc_create(struct vm *vm, const char *name);
 /* A copy of @pid. => the child's pid; -ESRCH, -ENOMEM. */
 int vm_fork(struct vm *vm, int pid, const char *name);
@@ -166,6 +167,10 @@ int vm_thread_msync(struct vm_thread *t, uint64_t addr, uint64_t len,
 /* vm_sync() and vm_evict() in the same manner. */
 int vm_thread_sync(struct vm_thread *t);
 int vm_thread_evict(struct vm_thread *t, uint64_t nframes);
+/* Wait until there are free frames, after a call that said -ENOMEM: return
+ * VM_STEP_WAIT; then vm_thread_result() is 0, try again, or -ENOMEM: there is
+ * nothing that pageout could free. */
+void vm_thread_memory(struct vm_thread *t);
 /* Wait until *another* thread calls vm_thread_wake() on this one. A wake
  * that comes first is kept (one of them). */
 void vm_thread_park(struct vm_thread *t);

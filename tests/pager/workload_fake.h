@@ -575,6 +575,13 @@ static int fake_vm_thread_sync(struct vm_thread *t)
 	return 0;
 }
 
+static __attribute__((unused)) void
+fake_vm_thread_memory(struct vm_thread *t)
+{
+	t->result = 0;
+	thread_wait(t, 3);
+}
+
 static int fake_vm_thread_evict(struct vm_thread *t, uint64_t nframes)
 {
 	t->result = (int)nframes;
@@ -763,6 +770,7 @@ static void fake_destroy(void)
 #define vm_thread_msync fake_vm_thread_msync
 #define vm_thread_sync fake_vm_thread_sync
 #define vm_thread_evict fake_vm_thread_evict
+#define vm_thread_memory fake_vm_thread_memory
 #define vm_thread_park fake_vm_thread_park
 #define vm_thread_wake fake_vm_thread_wake
 #define vm_thread_result fake_vm_thread_result
