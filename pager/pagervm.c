@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -66,13 +67,16 @@ struct machine {
 	struct vm *vm;
 	struct runner_session *session;
 	struct view *view;
-	char view_dir[PATH_MAX];
+	char view_dir[PATH_MAX];	/* where it is mounted */
+	char view_link[PATH_MAX];	/* what leads there, or "" */
 	bool made_view_dir;
+	bool held;			/* the programs have run: to be ended */
 	pthread_mutex_t ctl_lock;	/* what `self` means */
 };
 
 static struct machine *the_machine;	/* for the signal handler */
 static volatile sig_atomic_t interrupted;
+static sem_t wake;			/* posted when it is */
 
 /* ---- messages ---- */
 
@@ -142,7 +146,8 @@ static const struct argp_option options[] = {
 	{ "seed", OPT_SEED, "N", 0, "seed of random statements", 4 },
 	{ "stats", OPT_STATS, NULL, 0, "print the counters at the end", 5 },
 	{ "hold", OPT_HOLD, NULL, 0,
-	  "stay up after the programs, until interrupted, for the live view",
+	  "stay up after the programs, until interrupted, for the live view; "
+	  "that is a good end then",
 	  5 },
 	{ "no-view", OPT_NO_VIEW, NULL, 0, "no live view", 5 },
 	{ "plain", OPT_PLAIN, NULL, 0,
@@ -457,6 +462,55 @@ static bool view_stat(void *ctx, unsigned index, const char **name,
 	return vm_stat(m->vm, index, name, value);
 }
 
+/* The link DIR/vm/NAME leads to a directory of an earlier machine, or to a
+ * new one. */
+static int view_link_make(struct machine *m)
+{
+	const char *base = getenv("XDG_RUNTIME_DIR");
+	ssize_t n = readlink(m->view_link, m->view_dir,
+			     sizeof(m->view_dir) - 1);
+
+	m->view_dir[n > 0 ? n : 0] = 0;
+	if (n > 0 && (access(m->view_dir, F_OK) == 0 || errno == ENOTCONN))
+		return 0;
+	unlink(m->view_link);
+	rmdir(m->view_link);
+	snprintf(m->view_dir, sizeof(m->view_dir), "%s/pagervm-%s.XXXXXX",
+		 base && *base ? base : "/tmp", m->opt.name);
+	if (!mkdtemp(m->view_dir))
+		return fail("%s: %s", m->view_dir, strerror(errno));
+	m->made_view_dir = true;
+	if (symlink(m->view_dir, m->view_link) < 0)
+		return fail("%s: %s", m->view_link, strerror(errno));
+	return 0;
+}
+
+/*
+ * Where the view is to be mounted: at DIR/vm/NAME. But into a FUSE mount of
+ * an ordinary user the kernel lets nobody else, and fusermount3, which is
+ * root's, could not mount there: then beside it, and a link leads there.
+ */
+static int view_place(struct machine *m)
+{
+	struct statfs fs;
+
+	store_path(m, "vm", m->view_dir);
+	if (mkdir(m->view_dir, 0755) < 0 && errno != EEXIST)
+		return fail("%s: %s", m->view_dir, strerror(errno));
+	snprintf(m->view_dir, sizeof(m->view_dir), "%s/vm/%s", m->opt.dir,
+		 m->opt.name);
+	if (geteuid() != 0 && statfs(m->opt.dir, &fs) == 0 &&
+	    fs.f_type == FUSE_MAGIC) {
+		memcpy(m->view_link, m->view_dir, sizeof(m->view_link));
+		return view_link_make(m);
+	}
+	if (mkdir(m->view_dir, 0755) == 0)
+		m->made_view_dir = true;
+	else if (errno != EEXIST && errno != ENOTCONN)
+		return fail("%s: %s", m->view_dir, strerror(errno));
+	return 0;
+}
+
 static int up_view(struct machine *m)
 {
 	struct view_ops ops = {
@@ -470,15 +524,8 @@ static int up_view(struct machine *m)
 
 	if (m->opt.no_view)
 		return 0;
-	store_path(m, "vm", m->view_dir);
-	if (mkdir(m->view_dir, 0755) < 0 && errno != EEXIST)
-		return fail("%s: %s", m->view_dir, strerror(errno));
-	snprintf(m->view_dir, sizeof(m->view_dir), "%s/vm/%s", m->opt.dir,
-		 m->opt.name);
-	if (mkdir(m->view_dir, 0755) == 0)
-		m->made_view_dir = true;
-	else if (errno != EEXIST && errno != ENOTCONN)
-		return fail("%s: %s", m->view_dir, strerror(errno));
+	if (view_place(m) < 0)
+		return -1;
 	if (view_start(m->vm, &ops, m->view_dir, &m->view, why,
 		       sizeof(why)) < 0)
 		return fail("live view: %s", why);
@@ -492,6 +539,7 @@ static void on_signal(int sig)
 {
 	(void)sig;
 	interrupted = 1;
+	sem_post(&wake);
 	if (the_machine && the_machine->session)
 		runner_session_stop(the_machine->session);
 }
@@ -501,6 +549,7 @@ static void catch_signals(struct machine *m)
 	struct sigaction sa = { .sa_handler = on_signal };
 
 	the_machine = m;
+	sem_init(&wake, 0, 0);
 	sigaction(SIGINT, &sa, NULL);
 	sigaction(SIGTERM, &sa, NULL);
 	sigaction(SIGHUP, &sa, NULL);
@@ -647,8 +696,9 @@ static int run_all(struct machine *m)
 	for (unsigned i = 0; i < m->opt.nfiles && !err && !interrupted; i++)
 		err = run_file(m, m->opt.file[i]);
 	fflush(stdout);
-	while (m->opt.hold && !err && !interrupted)
-		pause();
+	m->held = m->opt.hold && !err && !interrupted;
+	while (m->held && !interrupted)
+		sem_wait(&wake);
 	return err;
 }
 
@@ -674,12 +724,18 @@ static int down(struct machine *m)
 		     "answer; leaving without an orderly end");
 		_exit(1);
 	}
-	if (m->made_view_dir)
+	if (m->made_view_dir) {
 		rmdir(m->view_dir);
+		unlink(m->view_link);
+	}
 	if (m->vm)
 		lost = vm_destroy(m->vm);
-	if (m->session)
-		runner_session_destroy(m->session);
+	if (m->session) {
+		struct runner_session *session = m->session;
+
+		m->session = NULL;	/* a signal may still come */
+		runner_session_destroy(session);
+	}
 	if (m->swap)
 		m->swap->store.ops->close(&m->swap->store);
 	if (m->engine)
@@ -719,6 +775,6 @@ int main(int argc, char **argv)
 	if (m.opt.stats && m.vm)
 		print_stats(&m);
 	if (down(&m) < 0)
-		err = -1;
-	return interrupted ? 130 : err ? 1 : 0;
+		return 1;
+	return interrupted && !m.held ? 130 : err ? 1 : 0;
 }
