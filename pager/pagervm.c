@@ -353,11 +353,26 @@ static const char *swap_reason(int err)
 	}
 }
 
+/* The usual directory is made when it is named. */
+static int up_swap_dir(struct machine *m, const char *path)
+{
+	char dir[PATH_MAX];
+
+	if (strncmp(path, "swap/", 5))
+		return 0;
+	store_path(m, "swap", dir);
+	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
+		return fail("%s: %s", dir, strerror(errno));
+	return 0;
+}
+
 static int up_swap_area(struct machine *m, const struct swap_arg *s)
 {
 	char path[PATH_MAX];
 	int err;
 
+	if (up_swap_dir(m, s->path) < 0)
+		return -1;
 	store_path(m, s->path, path);
 	err = swap_store_add(m->swap, path, s->size, s->priority);
 	if (err < 0)
@@ -371,18 +386,13 @@ static int up_swap(struct machine *m)
 		.path = "swap/swap0",
 		.size = m->opt.ram > SWAP_MIN / 2 ? 2 * m->opt.ram : SWAP_MIN,
 	};
-	char dir[PATH_MAX];
 
 	if (m->opt.no_swap)
 		return 0;
 	if (engine_swap(m->engine, &m->swap) < 0)
 		return fail("cannot set up swap: out of memory");
-	if (m->opt.nswaps == 0) {
-		store_path(m, "swap", dir);
-		if (mkdir(dir, 0700) < 0 && errno != EEXIST)
-			return fail("%s: %s", dir, strerror(errno));
+	if (m->opt.nswaps == 0)
 		return up_swap_area(m, &s);
-	}
 	for (unsigned i = 0; i < m->opt.nswaps; i++)
 		if (up_swap_area(m, &m->opt.swap[i]) < 0)
 			return -1;
