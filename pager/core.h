@@ -124,7 +124,7 @@ struct vm {
 
 	struct proc *procs;		/* uthash, by pid */
 	struct proc **pmap_proc;	/* by pmap id */
-	uint32_t npmaps;
+	uint32_t npmaps, pmap_hint;
 	int last_pid;
 
 	unsigned ncpus;			/* without the service CPU */

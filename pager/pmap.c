@@ -232,11 +232,12 @@ static void *pmap_leaf_make(struct vm *vm, struct pmap *p, uint64_t vpn,
 
 static int pmap_new_id(struct vm *vm, struct pmap *p, struct proc *proc)
 {
-	uint32_t id, n = vm->npmaps ? vm->npmaps * 2 : 64;
+	uint32_t id = vm->pmap_hint, n = vm->npmaps ? vm->npmaps * 2 : 64;
 	struct proc **t;
 
-	for (id = 1; id < vm->npmaps && vm->pmap_proc[id]; id++)
-		;
+	/* Below the hint all are taken. */
+	while (id < vm->npmaps && (id == 0 || vm->pmap_proc[id]))
+		id++;
 	if (id >= vm->npmaps) {
 		if (n > 1u << 22)
 			return -EAGAIN;
@@ -249,6 +250,7 @@ static int pmap_new_id(struct vm *vm, struct pmap *p, struct proc *proc)
 		vm->npmaps = n;
 	}
 	vm->pmap_proc[id] = proc;
+	vm->pmap_hint = id + 1;
 	p->id = id;
 	return 0;
 }
@@ -274,6 +276,8 @@ void pmap_destroy(struct vm *vm, struct pmap *p)
 {
 	assert(p->resident == 0 && frame_at(vm, p->root)->aux == 0);
 	vm->pmap_proc[p->id] = NULL;
+	if (p->id < vm->pmap_hint)
+		vm->pmap_hint = p->id;
 	vm->frames.ntables--;
 	frame_free(vm, p->root);
 	p->root = PFN_NONE;
