@@ -62,6 +62,7 @@ struct sched {
 	struct vm_thread *head, **tail;	/* run queue */
 	unsigned nready, nthreads, nsleepers;
 	unsigned awake;			/* CPUs neither asleep nor in reap */
+	bool reaping;			/* one CPU waits in the engine */
 	bool running, stopping;
 	struct timers timers;
 	uint64_t seq, virtual_ns;
@@ -214,6 +215,9 @@ static void sched_park(struct vm *vm, struct vm_thread *t, bool on_waiter)
 			t->seq = s->seq++;
 			t->timed = true;
 			RB_INSERT(timers, &s->timers, t);
+			/* Who waits in the engine knew of later ones. */
+			if (s->reaping && RB_MIN(timers, &s->timers) == t)
+				vm->cfg.engine->wake(vm->cfg.engine);
 		}
 	}
 	t->sleep_until = 0;
@@ -339,7 +343,8 @@ static void sched_run(struct cpu_slot *c, struct vm_thread *t)
 		sched_park(vm, t, true);
 		return;
 	}
-	for (int budget = 8; budget > 0; budget--) {
+	/* The daemon lets others use what it freed before it looks again. */
+	for (int budget = t == vm->pageout.thread ? 1 : 8; budget; budget--) {
 		sched_load(c, t);
 		switch (t->info.step(t, &c->cpu)) {
 		case VM_STEP_AGAIN:
@@ -383,11 +388,13 @@ static void sched_reap(struct vm *vm, int64_t timeout)
 	struct sched *s = vm->sched;
 
 	s->awake--;
+	s->reaping = true;
 	sched_unlock(s);
 	sched_reaping = true;
 	vm->cfg.engine->reap(vm->cfg.engine, timeout);
 	sched_reaping = false;
 	sched_lock(s);
+	s->reaping = false;
 	s->awake++;
 	if (s->nready >= SCHED_WAKE_AT && s->nsleepers > 0)
 		pthread_cond_signal(&s->idle);
@@ -414,7 +421,15 @@ static void sched_idle(struct vm *vm)
 
 	if (s->head || s->stopping)
 		return;
-	if (s->awake > 1) {
+	if (s->reaping) {
+		/* It sleeps and does not see what we submitted. */
+		sched_unlock(s);
+		sched_kick(vm);
+		sched_lock(s);
+		if (s->head || s->stopping)
+			return;
+	}
+	if (s->awake > 1 || s->reaping) {
 		s->awake--;
 		s->nsleepers++;
 		pthread_cond_wait(&s->idle, &s->lock);
