@@ -58,9 +58,11 @@ struct worker {
 	struct slot *slots;
 	struct slot *free;
 	struct slot *current;
-	unsigned int inflight;
+	atomic_uint inflight;	/* loop_drain() looks on from outside */
 	unsigned int unsubmitted;
 	bool polling;		/* a poll of /dev/fuse is in the ring */
+	unsigned int burst;	/* requests that were there last time */
+	unsigned int singles;
 	atomic_uint slow;	/* odd while in a call that may wait */
 	int err;
 };
@@ -69,7 +71,6 @@ struct loop {
 	struct fuse_session *se;
 	int fd;			/* /dev/fuse, non-blocking */
 	unsigned int nworkers;
-	unsigned int spin_us;
 	struct worker *workers;
 	int wake_fd;		/* readable: look at @draining and @stopped */
 	int ended_fd;
@@ -313,13 +314,20 @@ static bool worker_take_one(struct worker *worker)
 	return false;
 }
 
+/*
+ * Take what is there. That nothing is left is learnt by one read too many;
+ * while requests come one by one it is spared, because the poll that follows
+ * finds out as well. Now and then look whether they still do.
+ */
 static unsigned int worker_take(struct worker *worker)
 {
-	unsigned int taken = 0;
+	bool single = worker->burst <= 1 && ++worker->singles % LOOP_BATCH;
+	unsigned int taken = 0, most = single ? 1 : LOOP_BATCH;
 
-	while (taken < LOOP_BATCH && worker_leads(worker) &&
+	while (taken < most && worker_leads(worker) &&
 	       worker_take_one(worker))
 		taken++;
+	worker->burst = taken;
 	return taken;
 }
 
@@ -370,19 +378,25 @@ static void worker_wait(struct worker *worker, bool requests)
 	io_uring_submit_and_wait(&worker->ring, 1);
 }
 
+/*
+ * One round. While the poll of /dev/fuse is pending there is nothing to
+ * take; it completes in the ring like everything else.
+ */
 static void worker_lead(struct worker *worker)
 {
-	unsigned int taken = worker_take(worker);
+	unsigned int taken = 0;
 
-	if (taken)
-		worker_submit(worker);
-	if (worker->inflight)
-		io_uring_get_events(&worker->ring);
-	if (!worker_reap(worker) && !taken &&
-	    !atomic_load(&worker->loop->stopped)) {
+	if (!worker->polling && worker->free)
+		taken = worker_take(worker);
+	if (atomic_load(&worker->loop->stopped))
+		return;
+	if (taken == LOOP_BATCH) {
+		worker->unsubmitted = 0;
+		io_uring_submit_and_get_events(&worker->ring);
+	} else {
 		worker_wait(worker, true);
-		worker_reap(worker);
 	}
+	worker_reap(worker);
 }
 
 /* ---- a thread's life ---- */
@@ -480,8 +494,7 @@ static unsigned int loop_default_threads(void)
 	return cpus < 2 ? 2 : cpus > 8 ? 8 : cpus;
 }
 
-struct loop *loop_create(struct fuse_session *se, unsigned int threads,
-			 unsigned int spin_us)
+struct loop *loop_create(struct fuse_session *se, unsigned int threads)
 {
 	struct loop *loop = calloc(1, sizeof(*loop));
 	unsigned int i;
@@ -490,7 +503,6 @@ struct loop *loop_create(struct fuse_session *se, unsigned int threads,
 		return NULL;
 	loop->se = se;
 	loop->fd = fuse_session_fd(se);
-	loop->spin_us = spin_us;
 	loop->nworkers = threads ? threads : loop_default_threads();
 	loop->wake_fd = eventfd(0, EFD_CLOEXEC);
 	loop->ended_fd = eventfd(0, EFD_CLOEXEC);

@@ -47,8 +47,7 @@ struct slot {
 struct loop;
 
 /* => The serving threads for @se, not yet running, or NULL. */
-struct loop *loop_create(struct fuse_session *se, unsigned int threads,
-			 unsigned int spin_us);
+struct loop *loop_create(struct fuse_session *se, unsigned int threads);
 /* Start them. => 0 or -errno after having reported what is wrong. */
 int loop_start(struct loop *loop);
 /* A descriptor that polls readable when the file system was unmounted. */

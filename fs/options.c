@@ -20,7 +20,6 @@
 #include <string.h>
 
 #define OPTIONS_THREADS_MAX	64
-#define OPTIONS_SPIN_MAX	1000
 
 enum {
 	KEY_MOUNT_ONLY,
@@ -46,7 +45,6 @@ static const struct fuse_opt options_table[] = {
 	FIELD("entry_timeout=%lf", entry_timeout, 0),
 	FIELD("negative_timeout=%lf", negative_timeout, 0),
 	FIELD("threads=%u", threads, 0),
-	FIELD("spin=%u", spin_us, 0),
 	DROPPED("defaults"), DROPPED("auto"), DROPPED("noauto"),
 	DROPPED("user"), DROPPED("user="), DROPPED("nouser"),
 	DROPPED("users"), DROPPED("group"), DROPPED("owner"),
@@ -102,11 +100,6 @@ static int options_check(const struct options *options)
 		       options->threads, OPTIONS_THREADS_MAX);
 		return -EINVAL;
 	}
-	if (options->spin_us > OPTIONS_SPIN_MAX) {
-		report("spin=%u: 0 to %d microseconds are possible",
-		       options->spin_us, OPTIONS_SPIN_MAX);
-		return -EINVAL;
-	}
 	return 0;
 }
 
@@ -148,7 +141,6 @@ void options_usage(void)
 	       "    -o entry_timeout=S   trust names for S seconds (1)\n"
 	       "    -o negative_timeout=S  trust a name's absence (0)\n"
 	       "    -o threads=N         serving threads (one per CPU, 2-8)\n"
-	       "    -o spin=US           look so long before sleeping (0)\n"
 	       "    -o writeback         let the kernel cache writes\n"
 	       "    -o allow_other       let other users in\n"
 	       "    -o auto_unmount      unmount when the daemon dies\n"

@@ -32,7 +32,6 @@ struct options {
 	double entry_timeout;	/* ... and names */
 	double negative_timeout; /* ... and the absence of names */
 	unsigned int threads;	/* serving threads; 0: by the CPUs */
-	unsigned int spin_us;	/* look for requests so long before sleeping */
 	struct fuse_args rest;
 };
 

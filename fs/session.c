@@ -189,7 +189,7 @@ int session_serve(struct volume *volume, void (*ready)(void))
 		return -EIO;
 	umask(0);
 	loop = loop_create(se, volume->options.single ? 1 :
-			   volume->options.threads, volume->options.spin_us);
+			   volume->options.threads);
 	if (loop)
 		err = loop_start(loop);
 	if (err) {
