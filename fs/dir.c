@@ -127,7 +127,7 @@ static bool dir_lookup(struct volume *volume, struct inode *parent,
 		       struct fuse_entry_param *entry)
 {
 	if (!dir_is_dots(dirent->d_name) &&
-	    volume->inodes.count < volume->inode_room &&
+	    inode_table_count(&volume->inodes) < volume->inode_room &&
 	    !volume_lookup(volume, parent, dirent->d_name, entry))
 		return true;
 	*entry = (struct fuse_entry_param){

@@ -128,6 +128,16 @@ static struct inode *inode_find_locked(struct inode_table *table,
 	return inode;
 }
 
+size_t inode_table_count(struct inode_table *table)
+{
+	size_t count;
+
+	pthread_mutex_lock(&table->lock);
+	count = table->count;
+	pthread_mutex_unlock(&table->lock);
+	return count;
+}
+
 struct inode *inode_find(struct inode_table *table, const struct stat *st)
 {
 	struct inode *inode;

@@ -42,6 +42,9 @@ int inode_table_create(struct inode_table *table, int root_fd);
 /* Forgets everything, whatever the kernel still holds. */
 void inode_table_destroy(struct inode_table *table);
 
+/* Inodes known now, the root too. */
+size_t inode_table_count(struct inode_table *table);
+
 /* The file of @st with one lookup more, or NULL when it is not known yet. */
 struct inode *inode_find(struct inode_table *table, const struct stat *st);
 
