@@ -136,15 +136,46 @@ static enum fault_result fault_zero(struct fault *f)
 	return fault_enter(f, pfn, true);
 }
 
+/*
+ * No frame for a copy: take @from itself, if the store has what it holds.
+ * Otherwise, with a single frame to be had, the page would be read, pushed out
+ * to make room for its copy, and read again, for ever. => it is the front
+ * object's page now.
+ */
+static bool fault_take_over(struct fault *f, uint32_t from)
+{
+	struct vm *vm = f->vm;
+	struct frame *fr = frame_at(vm, from);
+	struct gather g;
+
+	if ((fr->flags & FRAME_BUSY) || pmap_dirty(vm, from) ||
+	    (f->o->kind == OBJECT_ANON && !slotmap_lookup(vm, f->o, f->page)))
+		return false;
+	gather_init(&g);
+	pmap_frame_remove(vm, from, &g);
+	gather_flush(vm, &g);
+	/* A store may have come in before the entry went. */
+	if (fr->flags & FRAME_DIRTY)
+		return false;
+	frame_remove(vm, from);
+	frame_enter(vm, from, f->top, f->top_page);
+	return true;
+}
+
 /* Copy frame @from, which stands behind, into the front object. */
 static enum fault_result fault_copy(struct fault *f, uint32_t from)
 {
 	struct vm *vm = f->vm;
 	uint32_t pfn = fault_new_page(f);
 
-	if (pfn == PFN_NONE)
-		return fault_no_memory(f);
-	memcpy(ram_frame(&vm->ram, pfn), ram_frame(&vm->ram, from), PAGE_SIZE);
+	if (pfn != PFN_NONE) {
+		memcpy(ram_frame(&vm->ram, pfn), ram_frame(&vm->ram, from),
+		       PAGE_SIZE);
+	} else {
+		if (!fault_take_over(f, from))
+			return fault_no_memory(f);
+		pfn = from;
+	}
 	frame_at(vm, pfn)->flags |= FRAME_DIRTY;
 	vm_count(vm, COW);
 	f->p->cow++;

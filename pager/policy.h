@@ -28,8 +28,9 @@ struct policy_ops {
 	void *(*create)(const struct policy_env *env);
 	void (*destroy)(void *policy);
 	/*
-	 * Up to @want frames to take, into @victims; looks at no more than
-	 * @budget frames. *scanned: at how many it looked. => how many.
+	 * Up to @want frames to take, each once, into @victims; looks at no
+	 * more than @budget frames. *scanned: at how many it looked. => how
+	 * many.
 	 */
 	unsigned (*victims)(void *policy, unsigned want, uint32_t budget,
 			    uint32_t *victims, uint32_t *scanned);

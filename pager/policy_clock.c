@@ -50,6 +50,9 @@ static unsigned clock_victims(void *policy, unsigned want, uint32_t budget,
 	unsigned n = 0;
 	uint32_t i;
 
+	/* Not more than one turn: no frame may be named twice. */
+	if (budget > env->nframes)
+		budget = env->nframes;
 	for (i = 0; i < budget && n < want; i++) {
 		if (env->pageable(env->ctx, c->front))
 			env->forget(env->ctx, c->front);
