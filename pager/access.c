@@ -78,6 +78,7 @@ static int64_t access_range(struct vm *vm, int pid, uint64_t addr, void *buf,
 			    uint64_t len, bool write, int *sig)
 {
 	struct proc *p = proc_get(vm, pid);
+	struct fault_history history = { .n = 0 };
 	struct page_fault pf;
 	uint64_t done = 0;
 	int err = 0, s = 0;
@@ -90,8 +91,14 @@ static int64_t access_range(struct vm *vm, int pid, uint64_t addr, void *buf,
 					 write, &pf);
 
 		done += n;
-		if (n == 0)
+		if (n > 0)
+			continue;
+		if (fault_advances(&history, &pf)) {
 			err = access_settle(vm, p, &pf, &s);
+		} else {
+			err = -EIO;
+			s = SIGBUS;
+		}
 	}
 	if (sig)
 		*sig = err ? s : 0;

@@ -61,11 +61,28 @@ const char *fault_why(int result)
 	case -ENOMEM:
 		return "out of memory: RAM is full of pages that cannot be "
 		       "written out, and swap is full or missing";
+	case -EDEADLK:
+		return "RAM is too small: the pages that this one access needs "
+		       "push each other out";
 	case -ESRCH:
 		return "the process has exited";
 	default:
 		return "unknown";
 	}
+}
+
+#define FAULT_TRIES	10000
+
+bool fault_advances(struct fault_history *h, const struct page_fault *pf)
+{
+	uint64_t page = pf->addr >> PAGE_SHIFT;
+
+	if (page != h->page[0] && page != h->page[1]) {
+		h->page[1] = h->page[0];
+		h->page[0] = page;
+		h->n = 0;
+	}
+	return ++h->n < FAULT_TRIES;
 }
 
 /* Wait for @key; the caller returns this. */
@@ -111,7 +128,10 @@ static enum fault_result fault_enter(struct fault *f, uint32_t pfn, bool own)
 			 &g);
 	gather_flush(vm, &g);
 	vm->policy->entered(vm->policy_data, pfn);
-	return err < 0 ? fault_no_memory(f) : FAULT_DONE;
+	if (err < 0)
+		return fault_no_memory(f);
+	fr->flags &= ~FRAME_FRESH;
+	return FAULT_DONE;
 }
 
 /* A new frame, entered as the front object's page. => PFN_NONE: none. */
@@ -171,6 +191,7 @@ static enum fault_result fault_copy(struct fault *f, uint32_t from)
 	if (pfn != PFN_NONE) {
 		memcpy(ram_frame(&vm->ram, pfn), ram_frame(&vm->ram, from),
 		       PAGE_SIZE);
+		frame_at(vm, from)->flags &= ~FRAME_FRESH;
 	} else {
 		if (!fault_take_over(f, from))
 			return fault_no_memory(f);

@@ -26,4 +26,16 @@ enum fault_result fault_resolve(struct vm *vm, struct proc *p,
 /* The text for the result a waiter was woken with. */
 const char *fault_why(int result);
 
+/*
+ * Does an access get on? One that needs two pages, in a machine with one frame
+ * to spare, would be settled for ever and never succeed. Start with zeros, ask
+ * at each fault. => false: it has gone to and fro between the same pages so
+ * often that it never will; give it -EDEADLK.
+ */
+struct fault_history {
+	uint64_t page[2];
+	unsigned n;
+};
+bool fault_advances(struct fault_history *h, const struct page_fault *pf);
+
 #endif

@@ -77,7 +77,9 @@ uint32_t frame_alloc(struct vm *vm, enum frame_use use)
 	uint32_t leave = use == FRAME_FOR_TABLE ? t->wm_min / 2 : t->wm_min;
 	uint32_t pfn = t->free;
 
-	if (t->nfree <= t->wm_low)
+	/* Where it has just found nothing, only real need is worth a look. */
+	if (t->nfree <= t->wm_low &&
+	    (!vm->pageout.hopeless || t->nfree <= t->wm_min))
 		pageout_wake(vm);
 	if (t->nfree <= leave)
 		return PFN_NONE;

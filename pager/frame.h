@@ -18,6 +18,8 @@
  *		bit in a page-table entry: pmap_dirty() asks both)
  *	RECLAIM	free it when the write is done, unless somebody wants it
  *	ORPHAN	busy, but its object has gone: free it when the I/O is done
+ *	FRESH	has been read, and who asked for it has not come by yet: not to
+ *		be taken away, or two faults could chase each other for ever
  *
  * Invariant: READING and WRITING exclude one another, and READING excludes
  * DIRTY. Lock: the core lock, for everything here.
@@ -41,6 +43,7 @@ enum frame_state {
 #define FRAME_DIRTY	4u
 #define FRAME_RECLAIM	8u
 #define FRAME_ORPHAN	16u
+#define FRAME_FRESH	32u
 #define FRAME_BUSY	(FRAME_READING | FRAME_WRITING)
 
 struct frame {

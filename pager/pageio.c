@@ -198,6 +198,8 @@ static void pageio_read_done(struct store_io *sio)
 		pageio_free_orphan(vm, pfn);
 	else if (err)
 		object_drop_frame(vm, pfn, &g);
+	else
+		f->flags |= FRAME_FRESH;
 	if (o && o->nbusy == 0)
 		cow_settle(vm, o, &g);
 	gather_flush(vm, &g);

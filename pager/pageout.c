@@ -34,7 +34,7 @@ static bool env_pageable(void *ctx, uint32_t pfn)
 {
 	const struct frame *f = frame_at(ctx, pfn);
 
-	return f->state == FRAME_PAGE && !(f->flags & FRAME_BUSY);
+	return f->state == FRAME_PAGE && !(f->flags & (FRAME_BUSY | FRAME_FRESH));
 }
 
 static bool env_used(void *ctx, uint32_t pfn)
@@ -86,8 +86,6 @@ void pageout_wake(struct vm *vm)
 	struct pageout *p = &vm->pageout;
 
 	if (!p->parked)
-		return;
-	if (p->hopeless && vm->frames.nfree > vm->frames.wm_min)
 		return;
 	p->parked = false;
 	vm_thread_wake(p->thread);
@@ -317,14 +315,30 @@ static unsigned pageout_want(struct vm *vm)
 	return want > PAGEOUT_BATCH ? PAGEOUT_BATCH : want;
 }
 
+/* Pages that were read and never fetched (their thread has gone) are like
+ * others from now on. => there were any. */
+static bool pageout_stale(struct vm *vm)
+{
+	bool any = false;
+
+	for (uint32_t pfn = 1; pfn < vm->frames.n; pfn++) {
+		any |= !!(frame_at(vm, pfn)->flags & FRAME_FRESH);
+		frame_at(vm, pfn)->flags &= ~FRAME_FRESH;
+	}
+	return any;
+}
+
 /* Nothing found in whole rounds, nothing under way. => nobody else waits. */
 static bool pageout_exhausted(struct vm *vm)
 {
 	struct pageout *p = &vm->pageout;
 
-	p->hopeless = true;
 	p->idle_scans = 0;
 	p->failures = 0;
+	if ((p->evict_want > 0 || vm->frames.nfree <= vm->frames.wm_min) &&
+	    pageout_stale(vm))
+		return false;
+	p->hopeless = true;
 	if (p->evict_want > 0) {
 		p->evict_want = 0;
 		wait_wake(vm, WAIT_EVICT, 0, -1u);

@@ -292,9 +292,11 @@ static enum op_result branch_finish(struct branch *b)
 
 static void step_count(struct branch *b)
 {
-	if (b->done)
+	if (b->done) {
+		vm_thread_progress(b->thread);
 		atomic_fetch_add_explicit(&b->run->session->accesses, b->done,
 					  memory_order_relaxed);
+	}
 	b->done = 0;
 }
 

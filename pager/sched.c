@@ -33,6 +33,7 @@ struct vm_thread {
 	struct vm_thread *next;		/* run queue */
 	RB_ENTRY(vm_thread) timer;
 	struct sync sync;
+	struct fault_history history;
 	uint64_t wake_at, seq;
 	enum thread_state state;
 	bool token;			/* vm_thread_wake() came first */
@@ -294,6 +295,11 @@ static bool sched_fault(struct vm *vm, struct vm_thread *t, struct cpu *cpu)
 		t->why = fault_why(-ESRCH);
 		return true;
 	}
+	if (!fault_advances(&t->history, &cpu->fault)) {
+		t->sig = SIGBUS;
+		t->why = fault_why(-EDEADLK);
+		return true;
+	}
 	switch (fault_resolve(vm, t->p, &cpu->fault, &t->w, &t->sig, &t->why)) {
 	case FAULT_DONE:
 		t->sig = 0;
@@ -348,6 +354,7 @@ static void sched_run(struct cpu_slot *c, struct vm_thread *t)
 		sched_load(c, t);
 		switch (t->info.step(t, &c->cpu)) {
 		case VM_STEP_AGAIN:
+			t->history.n = 0;
 			break;
 		case VM_STEP_FAULT:
 			if (!sched_fault(vm, t, &c->cpu)) {
@@ -748,6 +755,11 @@ int vm_thread_signal(struct vm_thread *t, uint64_t *addr, const char **why)
 	if (sig && why)
 		*why = t->why;
 	return sig;
+}
+
+void vm_thread_progress(struct vm_thread *t)
+{
+	t->history.n = 0;
 }
 
 void vm_thread_sleep(struct vm_thread *t, uint64_t ns)

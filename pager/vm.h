@@ -158,6 +158,11 @@ int vm_thread_switch(struct vm_thread *t, int pid);
  * *why: one of the VM_WHY_* texts, for a message.
  */
 int vm_thread_signal(struct vm_thread *t, uint64_t *addr, const char **why);
+/* This step has made an access, though it may end in VM_STEP_FAULT now. A
+ * thread that faults ten thousand times between the same pages without saying
+ * so is taken for one that never gets on (RAM is too small for it), and gets
+ * SIGBUS. */
+void vm_thread_progress(struct vm_thread *t);
 /* Call me again after so long: return VM_STEP_WAIT after this. */
 void vm_thread_sleep(struct vm_thread *t, uint64_t ns);
 /* msync without blocking: return VM_STEP_WAIT after 0; then the result is
