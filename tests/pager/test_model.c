@@ -283,6 +283,9 @@ static void op_access(struct run *r, unsigned k)
 	unsigned off = (unsigned)rnd(r, TV_PAGE);
 	uint8_t b[4 * TV_PAGE];
 
+	for (int n = 0; n < 3 && !r->proc[k].ref->page[i].mapped; n++)
+		i = (unsigned)rnd(r, REF_PAGES);
+
 	if (rnd(r, 8) == 0)
 		off = TV_PAGE - 1 - (unsigned)rnd(r, 64);
 	len = 1 + (unsigned)rnd(r, 64);
@@ -522,6 +525,43 @@ static void op_sync(struct run *r, unsigned k)
 	check_files(r);
 }
 
+/* A thread evicts or syncs while the following operations go on. */
+static enum vm_step behind_step(struct vm_thread *t, struct cpu *cpu)
+{
+	uint64_t *n = vm_thread_arg(t), evict = *n;
+
+	(void)cpu;
+	if (evict == UINT64_MAX)
+		return VM_STEP_DONE;
+	*n = UINT64_MAX;
+	if (evict)
+		vm_thread_evict(t, evict);
+	else
+		vm_thread_sync(t);
+	return VM_STEP_WAIT;
+}
+
+static void behind_end(struct vm_thread *t, void *arg)
+{
+	(void)t;
+	free(arg);
+}
+
+static void op_behind(struct run *r, unsigned k)
+{
+	struct vm_thread_info info = {
+		.step = behind_step, .end = behind_end,
+		.arg = malloc(sizeof(uint64_t)),
+	};
+
+	(void)k;
+	*(uint64_t *)info.arg = rnd(r, r->t.ram.nframes / 2);
+	trace(r, "behind: evict %llu",
+	      (unsigned long long)*(uint64_t *)info.arg);
+	if (vm_thread_start(r->t.vm, 0, &info) < 0)
+		bad(r, "thread");
+}
+
 static const struct {
 	unsigned weight;
 	void (*run)(struct run *r, unsigned k);
@@ -529,7 +569,7 @@ static const struct {
 	{ 8000, op_access }, { 500, op_fill }, { 60, op_fork },
 	{ 40, op_exit }, { 150, op_mmap }, { 80, op_munmap },
 	{ 120, op_mprotect }, { 100, op_brk }, { 150, op_msync },
-	{ 80, op_evict }, { 10, op_sync }, { 20, op_resize },
+	{ 80, op_evict }, { 200, op_behind }, { 10, op_sync }, { 20, op_resize },
 };
 
 static void one_op(struct run *r)
@@ -554,6 +594,21 @@ static void one_op(struct run *r)
 		look(r, k);
 }
 
+/* PAGER_STATS=1: how much of everything there was. */
+static void report(struct run *r)
+{
+	uint64_t value;
+	const char *name;
+
+	if (!getenv("PAGER_STATS"))
+		return;
+	fprintf(stderr, "%s: %llu operations, %llu refused\n", r->c->name,
+		(unsigned long long)r->op, (unsigned long long)r->oom);
+	for (unsigned i = 0; vm_stat(r->t.vm, i, &name, &value); i++)
+		fprintf(stderr, "  %s %llu\n", name,
+			(unsigned long long)value);
+}
+
 /* => the counters at the end, for who wants to compare. */
 static void run_config(const struct config *c, uint64_t seed, uint64_t nops,
 		       uint64_t *stats)
@@ -576,6 +631,7 @@ static void run_config(const struct config *c, uint64_t seed, uint64_t nops,
 	vm_run(r->t.vm);
 	for (unsigned i = 0; stats && vm_stat(r->t.vm, i, &name, &stats[i]);)
 		i++;
+	report(r);
 	while (r->nprocs)
 		op_exit(r, 0);
 	vm_run(r->t.vm);
@@ -597,15 +653,15 @@ static uint64_t env(const char *name, uint64_t otherwise)
 
 static const struct config configs[] = {
 	{ "32 bits", { .frames = 40, .swap_slots = 4096,
-		       .order = MEM_RANDOM }, 250000, false },
+		       .order = MEM_RANDOM }, 700000, false },
 	{ "64 bits", { .frames = 72, .swap_slots = 4096, .mode = VM_MODE_64,
-		       .order = MEM_RANDOM }, 250000, false },
+		       .order = MEM_RANDOM }, 700000, false },
 	{ "clusters of one", { .frames = 48, .swap_slots = 4096, .cluster = 1,
-			       .order = MEM_RANDOM }, 150000, false },
+			       .order = MEM_RANDOM }, 400000, false },
 	{ "in order", { .frames = 64, .swap_slots = 4096, .mode = VM_MODE_64,
-			.order = MEM_FIFO }, 150000, false },
+			.order = MEM_FIFO }, 400000, false },
 	{ "little swap", { .frames = 48, .swap_slots = 60,
-			   .order = MEM_RANDOM }, 150000, true },
+			   .order = MEM_RANDOM }, 300000, true },
 	{ "no swap", { .frames = 64, .order = MEM_RANDOM }, 50000, true },
 	{ "much RAM", { .frames = 4096, .swap_slots = 4096,
 			.order = MEM_RANDOM }, 50000, false },
