@@ -92,6 +92,7 @@ struct pageio_pool {
 	unsigned nreads, nwrites;		/* of each in all */
 	unsigned free_writes;
 	unsigned inflight;
+	unsigned writing;			/* pages in writes in flight */
 };
 
 /* The pageout daemon: pageout.c */

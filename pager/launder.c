@@ -1,8 +1,10 @@
 /*
  * launder.c - writing one dirty file page, and its neighbours with it.
  *
- * The pages on either side that are dirty too go out in the same write, up to
- * the cluster limit. All of them lose W and D in every page table before the
+ * The pages on either side that are dirty too go out in the same write, as far
+ * as the cluster: a file is cut into clusters at multiples of their size, so
+ * that large dirty areas leave whole, and no leftovers stay between writes
+ * that began anywhere. All of them lose W and D in every page table before the
  * write is submitted and the shootdown is over, so a store during the write
  * faults and finds the frame busy. Lock: the core lock.
  */
@@ -53,13 +55,14 @@ unsigned launder_file(struct vm *vm, uint32_t pfn, bool reclaim)
 	struct object *o = object_at(vm, frame_at(vm, pfn)->object);
 	uint64_t page = frame_at(vm, pfn)->page, first;
 	struct pageio *io = pageio_get_write(vm);
-	unsigned max = vm->cfg.cluster - 1, before, n;
+	unsigned at = page % vm->cfg.cluster, before, n;
 	struct gather g;
 
 	if (!io)
 		return 0;
-	before = launder_extent(vm, o, page, -1, max);
-	n = before + 1 + launder_extent(vm, o, page, 1, max - before);
+	before = launder_extent(vm, o, page, -1, at);
+	n = before + 1 +
+	    launder_extent(vm, o, page, 1, vm->cfg.cluster - 1 - at);
 	first = page - before;
 	gather_init(&g);
 	for (unsigned i = 0; i < n; i++) {

@@ -109,6 +109,8 @@ static void pageio_submit(struct vm *vm, struct pageio *io, enum store_op op,
 					  pageio_sync_done;
 	io->start_ns = vm_now_ns(vm);
 	vm->io.inflight++;
+	if (op == STORE_WRITE)
+		vm->io.writing += n;
 	sched_io_started(vm);
 	store->ops->submit(store, &io->io);
 }
@@ -117,13 +119,15 @@ static void pageio_submit(struct vm *vm, struct pageio *io, enum store_op op,
 static void pageio_finish(struct vm *vm, struct pageio *io)
 {
 	vm->io.inflight--;
+	if (io->io.op == STORE_WRITE)
+		vm->io.writing -= io->io.npages;
 	sched_io_ended(vm);
 	pageio_put(vm, io);
 	/* Who was woken may not have needed it; no later end will wake the
 	 * others. */
 	if (vm->io.inflight == 0)
 		wait_wake(vm, WAIT_PAGEIO, 0, UINT_MAX);
-	pageout_io_done(vm);
+	pageout_io_done(vm, io->io.npages);
 }
 
 void pageio_read(struct vm *vm, struct pageio *io, struct object *o,

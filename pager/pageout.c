@@ -37,9 +37,13 @@ static bool env_pageable(void *ctx, uint32_t pfn)
 	return f->state == FRAME_PAGE && !(f->flags & (FRAME_BUSY | FRAME_FRESH));
 }
 
+/* So is a dirty page, to us, while no descriptor is free to write it. */
 static bool env_used(void *ctx, uint32_t pfn)
 {
-	return pmap_accessed(ctx, pfn);
+	const struct vm *vm = ctx;
+
+	return pmap_accessed(vm, pfn) ||
+	       (vm->io.free_writes == 0 && pmap_dirty(vm, pfn));
 }
 
 /* The accessed bit needs no shootdown to be right, but without one a hot page
@@ -91,12 +95,24 @@ void pageout_wake(struct vm *vm)
 	vm_thread_wake(p->thread);
 }
 
-void pageout_io_done(struct vm *vm)
+/* What was not found while I/O was under way may be there now: a whole round
+ * when it was the last one, else as far as its pages are worth. */
+static void pageout_scan_again(struct vm *vm, unsigned npages)
+{
+	uint64_t worth = 64 + 4ull * npages;
+
+	if (vm->io.inflight == 0 || vm->pageout.idle_scans < worth)
+		vm->pageout.idle_scans = 0;
+	else
+		vm->pageout.idle_scans -= worth;
+}
+
+void pageout_io_done(struct vm *vm, unsigned npages)
 {
 	vm->pageout.hopeless = false;
-	vm->pageout.idle_scans = 0;
-	if (vm->frames.nfree <= vm->frames.wm_low || vm->pageout.evict_want ||
-	    vm->objects.dying)
+	pageout_scan_again(vm, npages);
+	if (vm->frames.nfree <= vm->frames.wm_low || vm->pageout.running ||
+	    vm->pageout.evict_want || vm->objects.dying)
 		pageout_wake(vm);
 }
 
@@ -117,7 +133,6 @@ void pageout_steal(struct vm *vm, uint32_t pfn, struct gather *g)
 
 	object_drop_frame(vm, pfn, g);
 	vm_count(vm, STEAL);
-	p->idle_scans = 0;
 	p->failures = 0;
 	if (p->evict_want > 0) {
 		p->evict_got++;
@@ -228,6 +243,7 @@ static unsigned pageout_sort(struct vm *vm, uint32_t *victim, unsigned n,
 			continue;	/* went along with a neighbour */
 		} else if (!(f->flags & FRAME_DIRTY)) {
 			pageout_steal(vm, victim[i], g);
+			vm->pageout.idle_scans = 0;
 			done++;
 		} else if (!retry) {
 			continue;
@@ -240,11 +256,20 @@ static unsigned pageout_sort(struct vm *vm, uint32_t *victim, unsigned n,
 	return done + pageout_swap(vm, victim, nanon);
 }
 
+/* How many frames to look at. With all descriptors in use only clean pages are
+ * sought, and not far: each write that ends is a reason to look again. */
+static uint32_t pageout_budget(const struct vm *vm, unsigned want)
+{
+	if (vm->io.free_writes == 0)
+		return 1024;
+	return want * 64 > 4096 ? want * 64 : 4096;
+}
+
 /* Take up to @want frames from their users. => as pageout_sort(). */
 static unsigned pageout_batch(struct vm *vm, unsigned want)
 {
 	uint32_t *victim = vm->pageout.victims, scanned;
-	uint32_t budget = want * 64 > 4096 ? want * 64 : 4096;
+	uint32_t budget = pageout_budget(vm, want);
 	struct gather g;
 	unsigned n;
 
@@ -296,22 +321,30 @@ static struct store *pageout_dying(struct vm *vm)
 
 /* ---- the thread ---- */
 
+/* Frames that soon are free, or clean and quickly taken. Who waits for memory
+ * cannot wait for those that perhaps are wanted again. */
+static uint64_t pageout_coming(const struct vm *vm)
+{
+	if (vm->frames.nfree <= vm->frames.wm_min)
+		return vm->pageout.laundering;
+	return vm->io.writing;
+}
+
 /* How many frames to take now. */
 static unsigned pageout_want(struct vm *vm)
 {
 	struct frame_table *t = &vm->frames;
 	struct pageout *p = &vm->pageout;
-	uint64_t coming = (uint64_t)t->nfree + p->laundering, want = 0;
+	uint64_t coming = pageout_coming(vm), want = 0;
 
 	if (t->nfree <= t->wm_low)
 		p->running = true;
 	if (t->nfree >= t->wm_high)
 		p->running = false;
-	if (p->running && coming < t->wm_high)
-		want = t->wm_high - coming;
-	if (p->evict_want > p->laundering &&
-	    p->evict_want - p->laundering > want)
-		want = p->evict_want - p->laundering;
+	if (p->running && t->nfree + coming < t->wm_high)
+		want = t->wm_high - t->nfree - coming;
+	if (p->evict_want > coming && p->evict_want - coming > want)
+		want = p->evict_want - coming;
 	return want > PAGEOUT_BATCH ? PAGEOUT_BATCH : want;
 }
 
@@ -370,6 +403,18 @@ static uint64_t pageout_nap(struct vm *vm, unsigned want, unsigned done)
 	return 0;
 }
 
+/* Until a write is over, or may be tried again. @done: how many frames this
+ * step took. */
+static bool pageout_must_wait(struct vm *vm, unsigned done)
+{
+	const struct pageout *p = &vm->pageout;
+
+	if (vm->io.inflight && vm->io.free_writes == 0)
+		return !done || vm->frames.nfree > vm->frames.wm_min;
+	return !done && p->idle_scans > 2ull * vm->frames.n &&
+	       (vm->io.inflight || p->retry_ns > vm_now_ns(vm));
+}
+
 /* Nothing to do now: leave the CPU. => core lock held. */
 static enum vm_step pageout_park(struct vm *vm, struct vm_thread *t,
 				 unsigned want, unsigned done)
@@ -413,9 +458,7 @@ enum vm_step pageout_step(struct vm_thread *t, struct cpu *cpu)
 	if (want && !done && pageout_is_exhausted(vm) && pageout_exhausted(vm))
 		want = 0;
 	pageout_memory_waiters(vm, want == 0);
-	if (!close && (!want || (!done && (vm->io.inflight ||
-					   p->retry_ns > vm_now_ns(vm)) &&
-				 p->idle_scans > 2ull * vm->frames.n)))
+	if (!close && (!want || pageout_must_wait(vm, done)))
 		next = pageout_park(vm, t, want, done);
 	vm_unlock(vm);
 	if (close)

@@ -25,7 +25,7 @@ enum vm_step pageout_step(struct vm_thread *t, struct cpu *cpu);
 /* There may be something to do. */
 void pageout_wake(struct vm *vm);
 /* An I/O has ended: frames or descriptors may be free. */
-void pageout_io_done(struct vm *vm);
+void pageout_io_done(struct vm *vm, unsigned npages);
 /* A write failed with @error: counted, told to every mapping, not retried at
  * once. @file NULL: swap. */
 void pageout_write_error(struct vm *vm, struct object *file, int error);
