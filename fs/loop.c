@@ -22,6 +22,7 @@
  */
 #include "fs/loop.h"
 #include "fs/report.h"
+#include "swap/place.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -62,6 +63,7 @@ struct worker {
 	unsigned int unsubmitted;
 	bool polling;		/* a poll of /dev/fuse is in the ring */
 	unsigned int burst;	/* requests that were there last time */
+	pid_t client;		/* thread that made the last request */
 	unsigned int singles;
 	atomic_uint slow;	/* odd while in a call that may wait */
 	int err;
@@ -262,6 +264,7 @@ static void worker_dispatch(struct worker *worker, struct slot *slot,
 		loop_free(slot);
 		return;
 	}
+	worker->client = header->pid;
 	if (slow)
 		loop_slow_enter();
 	worker->current = slot;
@@ -328,6 +331,10 @@ static unsigned int worker_take(struct worker *worker)
 	       worker_take_one(worker))
 		taken++;
 	worker->burst = taken;
+	if (taken == 1 && worker->inflight <= 1)
+		place_lone(place_client(worker->client));
+	else if (taken > 1 || worker->inflight > 1)
+		place_crowd();
 	return taken;
 }
 

@@ -35,10 +35,12 @@
  * it only if someone sleeps; else the flag is enough.
  */
 #include "swap/aio.h"
+#include "swap/place.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -408,12 +410,27 @@ static bool submit_and_wait(struct aio *aio, int64_t timeout_ns)
 	return true;
 }
 
+/* The caller is about to wait: for one I/O, or for several? */
+static void choose_place(struct aio *aio)
+{
+	unsigned n;
+
+	pthread_mutex_lock(&aio->lock);
+	n = aio->stats.inflight;
+	pthread_mutex_unlock(&aio->lock);
+	if (n == 1)
+		place_lone(sched_getcpu());
+	else if (n > 1)
+		place_crowd();
+}
+
 /* reaper held. */
 static void reap_waiting(struct aio *aio, int64_t timeout_ns,
 			 struct finished *done)
 {
 	int64_t deadline = timeout_ns > 0 ? now_ns() + timeout_ns : 0;
 
+	choose_place(aio);
 	atomic_store(&aio->sleeping, true);
 	for (;;) {
 		bool in_time = submit_and_wait(aio, timeout_ns);

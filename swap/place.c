@@ -1,0 +1,119 @@
+/*
+ * place.c - see place.h.
+ *
+ * A score says how lone the thread has been of late. It rises by one and falls
+ * faster, so that a mixture counts as a crowd. Every PLACE_RENEW rounds a kept
+ * thread is let go for a moment: if its CPU has become a busy one, the
+ * scheduler can find a better, and the next ones are counted from there.
+ */
+#include "swap/place.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define PLACE_LONE	16	/* rounds before a thread is kept */
+#define PLACE_MOST	64
+#define PLACE_FALL	8
+#define PLACE_RENEW	8192
+#define PLACE_LOOK	128	/* rounds between two looks for the client */
+
+static __thread struct {
+	int score;
+	int kept;			/* CPU + 1; 0: free */
+	unsigned rounds;
+	bool known;
+	cpu_set_t home;			/* where it may run when free */
+	pid_t client;
+	unsigned looked;
+	int client_cpu;
+} me;
+
+static void place_keep(int cpu)
+{
+	cpu_set_t set;
+
+	if (!me.known)
+		me.known = !sched_getaffinity(0, sizeof(me.home), &me.home);
+	if (!me.known || cpu >= CPU_SETSIZE || !CPU_ISSET(cpu, &me.home))
+		return;
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	if (sched_setaffinity(0, sizeof(set), &set) == 0)
+		me.kept = cpu + 1;
+}
+
+static void place_free(void)
+{
+	if (me.kept)
+		sched_setaffinity(0, sizeof(me.home), &me.home);
+	me.kept = 0;
+}
+
+void place_lone(int cpu)
+{
+	if (me.score < PLACE_MOST)
+		me.score++;
+	if (++me.rounds % PLACE_RENEW == 0) {
+		place_free();
+		me.score = 0;
+	} else if (me.score >= PLACE_LONE && cpu >= 0 && me.kept != cpu + 1) {
+		place_keep(cpu);
+	}
+}
+
+void place_crowd(void)
+{
+	me.score -= PLACE_FALL;
+	if (me.score > 0)
+		return;
+	me.score = 0;
+	place_free();
+}
+
+/* Field 39 of /proc/TID/stat; the second may hold anything, in brackets. */
+static int place_parse(char *stat)
+{
+	char *p = strrchr(stat, ')');
+
+	for (int field = 2; p && field < 39; field++) {
+		p = strchr(p, ' ');
+		if (p)
+			p++;
+	}
+	return p ? atoi(p) : -1;
+}
+
+static int place_look(pid_t tid)
+{
+	char buf[1024];
+	ssize_t n;
+	int fd;
+
+	snprintf(buf, sizeof(buf), "/proc/%d/stat", (int)tid);
+	fd = open(buf, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -1;
+	n = read(fd, buf, sizeof(buf) - 1);
+	close(fd);
+	if (n <= 0)
+		return -1;
+	buf[n] = 0;
+	return place_parse(buf);
+}
+
+int place_client(pid_t tid)
+{
+	if (me.score + 1 < PLACE_LONE)
+		return -1;		/* not worth a look yet */
+	if (tid != me.client || ++me.looked >= PLACE_LOOK || !me.kept) {
+		me.client = tid;
+		me.looked = 0;
+		me.client_cpu = tid > 0 ? place_look(tid) : -1;
+	}
+	return me.client_cpu;
+}

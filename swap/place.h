@@ -1,0 +1,28 @@
+/*
+ * place.h - where a thread runs while requests come one at a time.
+ *
+ * Two threads that hand one request to and fro, a client and a server, are
+ * never busy at once. The scheduler does not know: it wakes the one that was
+ * asleep on the CPU that is idle, and waking a halted CPU costs ten times what
+ * a switch on the running one does. So, as long as requests stay single, the
+ * client stays where it is and the server follows it; with the first crowd
+ * both are free again, for then two CPUs do more than one.
+ *
+ * State is per thread; no locks. Best effort: where affinity may not be set,
+ * nothing happens.
+ */
+#ifndef SWAP_PLACE_H
+#define SWAP_PLACE_H
+
+#include <sys/types.h>
+
+/* The calling thread has had a single request in hand, and the other end runs
+ * on @cpu (< 0: not known). After some of these it is kept on @cpu. */
+void place_lone(int cpu);
+/* It had several. Soon it may run anywhere it could before. */
+void place_crowd(void);
+/* Where the client's thread @tid runs, looked up now and then. => -1: not
+ * known. */
+int place_client(pid_t tid);
+
+#endif
