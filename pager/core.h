@@ -104,6 +104,8 @@ struct pageout {
 	uint64_t evict_want, evict_got;	/* vm_evict() */
 	unsigned failures;		/* writes, since a frame was freed */
 	uint64_t retry_ns;		/* failed writes: not before */
+	unsigned swap_failures;		/* since a write to swap succeeded */
+	uint64_t swap_retry_ns;
 	uint32_t *victims;
 	struct gather forget;		/* accessed bits cleared */
 };

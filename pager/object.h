@@ -53,7 +53,7 @@ struct object {
 	int wb_error;			/* the last one's -errno */
 	bool dying;
 	struct object *dying_next;
-	uint64_t retry_ns;		/* dying: write not before */
+	uint64_t retry_ns;		/* a write failed: not before */
 };
 
 int object_init(struct vm *vm);

@@ -211,7 +211,11 @@ static void pageio_read_done(struct store_io *sio)
 	vm_unlock(vm);
 }
 
-/* The write of one frame failed: it is dirty as before. */
+/*
+ * The write of one frame failed: it is dirty as before. A slot is bad only if
+ * it failed alone and the medium says so: a store that went away is to find
+ * its swap area whole when it comes back.
+ */
 static void pageio_write_failed(struct vm *vm, struct pageio *io, unsigned i)
 {
 	uint32_t pfn = io->pfn[i], slot;
@@ -222,7 +226,8 @@ static void pageio_write_failed(struct vm *vm, struct pageio *io, unsigned i)
 	if (io->object)
 		return;
 	slot = (uint32_t)io->io.page + i;
-	vm->cfg.swap->bad(vm->cfg.swap, slot);
+	if (io->io.npages == 1 && io->io.error == -EIO)
+		vm->cfg.swap->bad(vm->cfg.swap, slot);
 	if (slotmap_at(vm, slot)->object)
 		slotmap_drop(vm, slot);
 }
@@ -262,6 +267,8 @@ static void pageio_write_done(struct store_io *sio)
 	vm_lock(vm);
 	if (sio->error)
 		pageout_write_error(vm, io->object, sio->error);
+	else if (!io->object)
+		vm->pageout.swap_failures = 0;
 	for (unsigned i = 0; i < sio->npages; i++) {
 		uint32_t id = frame_at(vm, io->pfn[i])->object;
 		struct object *o;

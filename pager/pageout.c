@@ -120,8 +120,11 @@ void pageout_write_error(struct vm *vm, struct object *file, int error)
 {
 	vm->pageout.retry_ns = vm_now_ns(vm) + PAGEOUT_RETRY;
 	vm->pageout.failures++;
-	if (!file)
+	if (!file) {
+		vm->pageout.swap_failures++;
+		vm->pageout.swap_retry_ns = vm->pageout.retry_ns;
 		return;
+	}
 	file->wb_errors++;
 	file->wb_error = error;
 	file->retry_ns = vm->pageout.retry_ns;
@@ -195,11 +198,15 @@ static bool pageout_swap_again(struct vm *vm, struct pageio *io, uint32_t pfn)
 }
 
 /* Write @n dirty anonymous frames, unmapped and shot down, to swap. What
- * finds no slot or descriptor stays, dirty. => how many are under way. */
+ * finds no slot or descriptor stays, dirty. After a failure, one page is tried
+ * alone, so that a cluster does not take good slots along. => how many are
+ * under way. */
 static unsigned pageout_swap(struct vm *vm, const uint32_t *pfn, unsigned n)
 {
 	unsigned done = 0, i = 0;
 
+	if (vm->pageout.swap_failures && n > 1)
+		n = 1;
 	while (i < n && vm->cfg.swap) {
 		struct pageio *io = pageio_get_write(vm);
 		unsigned want = n - i, got;
@@ -233,7 +240,8 @@ static unsigned pageout_sort(struct vm *vm, uint32_t *victim, unsigned n,
 			     struct gather *g)
 {
 	unsigned done = 0, nanon = 0;
-	bool retry = vm_now_ns(vm) >= vm->pageout.retry_ns;
+	uint64_t now = vm_now_ns(vm);
+	bool swap = now >= vm->pageout.swap_retry_ns;
 
 	for (unsigned i = 0; i < n; i++) {
 		struct frame *f = frame_at(vm, victim[i]);
@@ -245,11 +253,10 @@ static unsigned pageout_sort(struct vm *vm, uint32_t *victim, unsigned n,
 			pageout_steal(vm, victim[i], g);
 			vm->pageout.idle_scans = 0;
 			done++;
-		} else if (!retry) {
-			continue;
 		} else if (o->kind == OBJECT_FILE) {
-			done += launder_file(vm, victim[i], true) > 0;
-		} else {
+			if (now >= o->retry_ns)
+				done += launder_file(vm, victim[i], true) > 0;
+		} else if (swap) {
 			victim[nanon++] = victim[i];
 		}
 	}
@@ -389,6 +396,17 @@ static bool pageout_is_exhausted(const struct vm *vm)
 	       (vm_now_ns((struct vm *)vm) >= p->retry_ns || p->failures > 3);
 }
 
+/* The store takes nothing: who asked for frames is not kept, who needs one
+ * waits for the store to come back. => how many frames to take now. */
+static unsigned pageout_evict_fails(struct vm *vm)
+{
+	struct pageout *p = &vm->pageout;
+
+	p->evict_want = 0;
+	wait_wake(vm, WAIT_EVICT, 0, -1u);
+	return pageout_want(vm);
+}
+
 /* Until when to sleep; 0: until woken. */
 static uint64_t pageout_nap(struct vm *vm, unsigned want, unsigned done)
 {
@@ -457,6 +475,8 @@ enum vm_step pageout_step(struct vm_thread *t, struct cpu *cpu)
 		done = pageout_batch(vm, want);
 	if (want && !done && pageout_is_exhausted(vm) && pageout_exhausted(vm))
 		want = 0;
+	if (p->evict_want && !done && vm->io.inflight == 0 && p->failures > 3)
+		want = pageout_evict_fails(vm);
 	pageout_memory_waiters(vm, want == 0);
 	if (!close && (!want || pageout_must_wait(vm, done)))
 		next = pageout_park(vm, t, want, done);

@@ -246,8 +246,13 @@ static uint64_t vm_count_frames(const struct vm *vm, unsigned flag)
 static uint64_t vm_swap_used(const struct vm *vm)
 {
 	struct swap_store *s = vm->cfg.swap;
+	struct swap_area_info info;
+	uint64_t n = 0;
 
-	return s ? s->ntotal(s) - s->nfree(s) : 0;
+	for (unsigned a = 0; s && a < SWAP_AREAS_MAX; a++)
+		if (s->info(s, a, &info) == 0)
+			n += info.nused;
+	return n;
 }
 
 static uint64_t vm_stat_value(const struct vm *vm, unsigned i)
