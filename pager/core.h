@@ -99,6 +99,7 @@ struct pageio_pool {
 struct pageout {
 	struct vm_thread *thread;
 	bool parked, running, hopeless;
+	bool everything;		/* vm_evict() wants all there is */
 	uint64_t idle_scans;		/* frames looked at since one went */
 	uint64_t laundering;		/* frames with FRAME_RECLAIM */
 	uint64_t evict_want, evict_got;	/* vm_evict() */

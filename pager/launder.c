@@ -67,7 +67,10 @@ unsigned launder_file(struct vm *vm, uint32_t pfn, bool reclaim)
 	gather_init(&g);
 	for (unsigned i = 0; i < n; i++) {
 		io->pfn[i] = frame_lookup(vm, o, first + i);
-		pmap_frame_clean(vm, io->pfn[i], &g);
+		if (reclaim && vm->pageout.everything)
+			pmap_frame_remove(vm, io->pfn[i], &g);
+		else
+			pmap_frame_clean(vm, io->pfn[i], &g);
 	}
 	gather_flush(vm, &g);
 	for (unsigned i = 0; reclaim && i < n; i++)

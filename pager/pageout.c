@@ -37,12 +37,13 @@ static bool env_pageable(void *ctx, uint32_t pfn)
 	return f->state == FRAME_PAGE && !(f->flags & (FRAME_BUSY | FRAME_FRESH));
 }
 
-/* So is a dirty page, to us, while no descriptor is free to write it. */
+/* So is a dirty page, to us, while no descriptor is free to write it. When all
+ * shall go, it does not matter who used it. */
 static bool env_used(void *ctx, uint32_t pfn)
 {
 	const struct vm *vm = ctx;
 
-	return pmap_accessed(vm, pfn) ||
+	return (!vm->pageout.everything && pmap_accessed(vm, pfn)) ||
 	       (vm->io.free_writes == 0 && pmap_dirty(vm, pfn));
 }
 
@@ -344,6 +345,8 @@ static unsigned pageout_want(struct vm *vm)
 	struct pageout *p = &vm->pageout;
 	uint64_t coming = pageout_coming(vm), want = 0;
 
+	p->everything = p->evict_want > 0 &&
+			p->evict_want + t->nfree + t->ntables + 1 >= t->n;
 	if (t->nfree <= t->wm_low)
 		p->running = true;
 	if (t->nfree >= t->wm_high)
