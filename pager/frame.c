@@ -17,11 +17,14 @@
 #include "pager/pageout.h"
 #include "pager/wait.h"
 
+/* 16 neighbouring pages have their buckets in one cache line, each group in
+ * another order, so that pages far apart at regular distances spread too. */
 static uint32_t frame_hash(const struct vm *vm, uint32_t object, uint64_t page)
 {
-	uint64_t h = (page + ((uint64_t)object << 32)) * 0x9e3779b97f4a7c15ull;
+	uint64_t h = ((page >> 4) + ((uint64_t)object << 32)) *
+		     0x9e3779b97f4a7c15ull;
 
-	return (h >> 32) & vm->frames.mask;
+	return ((h >> 32) ^ (page & 15)) & vm->frames.mask;
 }
 
 /* Watermarks as given, or derived: low is where pageout starts, high where it
