@@ -58,7 +58,11 @@ struct frame_table {
 	uint32_t *bucket;		/* (object, page) -> frame */
 	uint32_t mask;
 	uint32_t n;			/* frames of RAM */
-	uint32_t nfree, free;		/* free list, linked by hash_next */
+	uint32_t nfree, free;		/* free list, by obj_next and obj_prev */
+	uint16_t *block;		/* free frames of each aligned block */
+	unsigned block_shift;		/* a block is what a large page maps */
+	uint32_t nblocks_free;		/* blocks all of whose frames are free */
+	uint32_t block_hint;
 	uint32_t wm_min, wm_low, wm_high;
 	uint32_t ntables, nbusy;
 };

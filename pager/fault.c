@@ -45,6 +45,7 @@ struct fault {
 	struct area *a;
 	uint64_t vpn;
 	bool write;
+	bool small;		/* no large page: that has been tried */
 	struct object *top;	/* the area's object */
 	uint64_t top_page;
 	struct object *o;	/* where the page was found, or the last */
@@ -144,10 +145,97 @@ static uint32_t fault_new_page(struct fault *f)
 	return pfn;
 }
 
+static enum fault_result fault_search(struct fault *f);
+
+/* ---- large pages ---- */
+
+/*
+ * May a large page be made around f->vpn? The area wants one and holds all of
+ * it, writes go straight to its object, and nothing of it is there yet, here
+ * or behind. *page: the object's page where it begins. Read faults get one
+ * too: it is zero either way.
+ */
+static bool fault_huge_fits(struct fault *f, uint64_t *page)
+{
+	uint64_t n = frame_block_size(f->vm), vpn = f->vpn & ~(n - 1);
+	const struct object *o = f->top;
+
+	if (!f->a->huge || f->a->shared || f->a->needs_copy ||
+	    vpn < f->a->start || vpn + n > f->a->end)
+		return false;
+	*page = f->a->page + (vpn - f->a->start);
+	if (o->backing && *page < o->npages)
+		return false;
+	for (uint64_t i = 0; (o->nresident || o->nslots) && i < n; i++)
+		if (object_has(f->vm, o, *page + i))
+			return false;
+	return true;
+}
+
+/* The frames from @pfn on become the object's pages from @page on, mapped. */
+static bool fault_huge_enter(struct fault *f, uint32_t pfn, uint64_t page)
+{
+	uint64_t n = frame_block_size(f->vm), vpn = f->vpn & ~(n - 1);
+	struct gather g;
+	int err;
+
+	for (uint64_t i = 0; i < n; i++)
+		frame_enter(f->vm, pfn + i, f->top, page + i);
+	gather_init(&g);
+	err = pmap_enter_large(f->vm, &f->p->pmap, vpn, pfn,
+			       fault_prot(f, true), f->write, &g);
+	for (uint64_t i = 0; err && i < n; i++)
+		object_drop_frame(f->vm, pfn + i, &g);
+	gather_flush(f->vm, &g);
+	return err == 0;
+}
+
+/*
+ * Zero-fill by a large page, if it can be. Two megabytes are not zeroed under
+ * the core lock: the frames are held meanwhile, the map lock keeps the area,
+ * and whether it still fits is asked again.
+ */
+static bool fault_huge(struct fault *f)
+{
+	uint64_t n = frame_block_size(f->vm), page;
+	uint32_t pfn;
+	bool done;
+
+	if (!fault_huge_fits(f, &page))
+		return false;
+	pfn = frame_alloc_block(f->vm);
+	if (pfn == PFN_NONE) {
+		vm_count(f->vm, HUGEFALLBACK);
+		return false;
+	}
+	vm_unlock(f->vm);
+	memset(ram_frame(&f->vm->ram, pfn), 0, n * PAGE_SIZE);
+	vm_lock(f->vm);
+	done = fault_huge_fits(f, &page);
+	if (!done)
+		for (uint64_t i = 0; i < n; i++)
+			frame_free(f->vm, pfn + i);
+	else
+		done = fault_huge_enter(f, pfn, page);
+	if (done) {
+		vm_count(f->vm, HUGE);
+		f->p->minflt++;
+	} else {
+		vm_count(f->vm, HUGEFALLBACK);
+	}
+	return done;
+}
+
 static enum fault_result fault_zero(struct fault *f)
 {
-	uint32_t pfn = fault_new_page(f);
+	uint32_t pfn;
 
+	if (f->a->huge && !f->small) {
+		/* The lock was let go: look again, for a small page. */
+		f->small = true;
+		return fault_huge(f) ? FAULT_DONE : fault_search(f);
+	}
+	pfn = fault_new_page(f);
 	if (pfn == PFN_NONE)
 		return fault_no_memory(f);
 	memset(ram_frame(&f->vm->ram, pfn), 0, PAGE_SIZE);

@@ -41,27 +41,62 @@ static void frame_watermarks(struct vm *vm)
 	t->wm_high = vm->cfg.wm_high ? vm->cfg.wm_high : t->wm_low + gap;
 }
 
+/* ---- free frames ---- */
+
+static void frame_push(struct frame_table *t, uint32_t pfn)
+{
+	struct frame *f = &t->f[pfn];
+	uint16_t *block = &t->block[pfn >> t->block_shift];
+
+	f->state = FRAME_FREE;
+	f->obj_prev = PFN_NONE;
+	f->obj_next = t->free;
+	if (t->free)
+		t->f[t->free].obj_prev = pfn;
+	t->free = pfn;
+	t->nfree++;
+	t->nblocks_free += ++*block == 1u << t->block_shift;
+}
+
+/* Out of the free list; HELD, all else zero. */
+static void frame_pull(struct frame_table *t, uint32_t pfn)
+{
+	struct frame *f = &t->f[pfn];
+	uint16_t *block = &t->block[pfn >> t->block_shift];
+
+	assert(f->state == FRAME_FREE);
+	if (f->obj_prev)
+		t->f[f->obj_prev].obj_next = f->obj_next;
+	else
+		t->free = f->obj_next;
+	if (f->obj_next)
+		t->f[f->obj_next].obj_prev = f->obj_prev;
+	t->nfree--;
+	t->nblocks_free -= (*block)-- == 1u << t->block_shift;
+	memset(f, 0, sizeof(*f));
+	f->state = FRAME_HELD;
+}
+
 int frame_init(struct vm *vm)
 {
 	struct frame_table *t = &vm->frames;
 	uint32_t nbuckets = 1;
 
 	t->n = vm->ram.nframes;
+	t->block_shift = pmap_large_shift(vm->cfg.mode);
 	while (nbuckets <= t->n / 2)
 		nbuckets *= 2;
 	t->mask = nbuckets - 1;
 	t->f = calloc(t->n, sizeof(*t->f));
 	t->bucket = calloc(nbuckets, sizeof(*t->bucket));
-	if (!t->f || !t->bucket) {
+	t->block = calloc((t->n >> t->block_shift) + 1, sizeof(*t->block));
+	if (!t->f || !t->bucket || !t->block) {
 		frame_destroy(vm);
 		return -ENOMEM;
 	}
 	t->f[0].state = FRAME_RESERVED;
-	for (uint32_t pfn = t->n - 1; pfn > 0; pfn--) {
-		t->f[pfn].hash_next = t->free;
-		t->free = pfn;
-		t->nfree++;
-	}
+	for (uint32_t pfn = t->n - 1; pfn > 0; pfn--)
+		frame_push(t, pfn);
 	frame_watermarks(vm);
 	return 0;
 }
@@ -70,8 +105,10 @@ void frame_destroy(struct vm *vm)
 {
 	free(vm->frames.f);
 	free(vm->frames.bucket);
+	free(vm->frames.block);
 	vm->frames.f = NULL;
 	vm->frames.bucket = NULL;
+	vm->frames.block = NULL;
 }
 
 uint32_t frame_alloc(struct vm *vm, enum frame_use use)
@@ -86,12 +123,23 @@ uint32_t frame_alloc(struct vm *vm, enum frame_use use)
 		pageout_wake(vm);
 	if (t->nfree <= leave)
 		return PFN_NONE;
-	t->free = t->f[pfn].hash_next;
-	t->nfree--;
-	assert(t->f[pfn].state == FRAME_FREE);
-	memset(&t->f[pfn], 0, sizeof(t->f[pfn]));
-	t->f[pfn].state = FRAME_HELD;
+	frame_pull(t, pfn);
 	return pfn;
+}
+
+uint32_t frame_alloc_block(struct vm *vm)
+{
+	struct frame_table *t = &vm->frames;
+	uint32_t size = 1u << t->block_shift, n = t->n >> t->block_shift, b;
+
+	if (t->nblocks_free == 0 || t->nfree < size + t->wm_low)
+		return PFN_NONE;
+	for (b = t->block_hint % n; t->block[b] != size; b = (b + 1) % n)
+		;
+	t->block_hint = b + 1;
+	for (uint32_t i = 0; i < size; i++)
+		frame_pull(t, (b << t->block_shift) + i);
+	return b << t->block_shift;
 }
 
 void frame_free(struct vm *vm, uint32_t pfn)
@@ -101,12 +149,9 @@ void frame_free(struct vm *vm, uint32_t pfn)
 
 	assert(f->state == FRAME_HELD || f->state == FRAME_TABLE);
 	assert(f->rmap == 0 || f->state == FRAME_TABLE);
-	f->state = FRAME_FREE;
 	f->flags = 0;
 	f->rmap = 0;
-	f->hash_next = t->free;
-	t->free = pfn;
-	t->nfree++;
+	frame_push(t, pfn);
 	/* Somebody waited: the daemon sees to it that nobody is left behind. */
 	if (t->nfree > t->wm_min && wait_wake(vm, WAIT_MEMORY, 0, 1) > 0) {
 		vm->pageout.hopeless = false;
@@ -260,7 +305,7 @@ void frame_check(const struct vm *vm)
 		ntables += t->f[pfn].state == FRAME_TABLE;
 		nbusy += !!(t->f[pfn].flags & FRAME_BUSY);
 	}
-	for (uint32_t pfn = t->free; pfn; pfn = t->f[pfn].hash_next)
+	for (uint32_t pfn = t->free; pfn; pfn = t->f[pfn].obj_next)
 		walked++;
 	assert(nfree == t->nfree && walked == nfree);
 	assert(nbusy == t->nbusy && ntables == t->ntables);

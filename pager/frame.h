@@ -52,10 +52,10 @@ struct frame {
 	uint64_t flags : 8;
 	uint64_t rmap;			/* rmap.h; TABLE: parent entry's address */
 	uint32_t object;		/* id; 0: none */
-	uint32_t hash_next;		/* hash chain, free list, gather list */
-	uint32_t obj_next, obj_prev;	/* pages of the object */
+	uint32_t hash_next;		/* hash chain, gather list */
+	uint32_t obj_next, obj_prev;	/* pages of the object; free list */
 	uint32_t aux;			/* TABLE: live entries; busy: pageio */
-	uint32_t spare;
+	uint32_t spare;			/* first of a large page: its table */
 };
 
 /* => 0, -ENOMEM. Frame 0 is reserved and stays zero: the empty page table. */
@@ -77,6 +77,15 @@ enum frame_use {
  * pageout daemon below wm_low. => its number; PFN_NONE: none to be had now.
  */
 uint32_t frame_alloc(struct vm *vm, enum frame_use use);
+/*
+ * Take a whole aligned block of free frames, what a large page maps; all HELD.
+ * Not when that would leave fewer than wm_low. => the first; PFN_NONE.
+ */
+uint32_t frame_alloc_block(struct vm *vm);
+static inline uint32_t frame_block_size(const struct vm *vm)
+{
+	return 1u << vm->frames.block_shift;
+}
 /* HELD or TABLE becomes FREE; a waiter for memory is woken. */
 void frame_free(struct vm *vm, uint32_t pfn);
 

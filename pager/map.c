@@ -21,16 +21,17 @@ static int area_compare(const struct area *a, const struct area *b)
 RB_GENERATE(area_tree, area, node, area_compare)
 #pragma GCC diagnostic pop
 
-void map_init(struct map *m, bool long_mode)
+void map_init(struct map *m, enum vm_mode mode)
 {
 	pthread_mutex_init(&m->lock, NULL);
 	RB_INIT(&m->tree);
 	m->nareas = 0;
 	m->npages = 0;
 	m->floor = 16;			/* Linux's mmap_min_addr */
-	m->ceiling = pmap_limit(long_mode) - 1;
+	m->ceiling = pmap_limit(mode) - 1;
 	m->next = m->ceiling;
-	m->brk_start = long_mode ? 0x555555800000ull : 0x09000000ull;
+	m->brk_start = mode == VM_MODE_64 || mode == VM_MODE_LA57 ?
+		0x555555800000ull : 0x09000000ull;
 	m->brk = m->brk_start;
 }
 
@@ -122,7 +123,8 @@ static bool area_joins(const struct area *a, const struct area *tmpl)
 	uint64_t page;
 
 	if (!a || a->end != tmpl->start || tmpl->object || a->shared ||
-	    tmpl->shared || a->prot != tmpl->prot || a->heap != tmpl->heap)
+	    tmpl->shared || a->prot != tmpl->prot || a->heap != tmpl->heap ||
+	    a->huge != tmpl->huge)
 		return false;
 	o = a->object;
 	if (!o)

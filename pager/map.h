@@ -24,6 +24,7 @@ struct area {
 	bool shared;
 	bool needs_copy;		/* writes go to a shadow, yet to be made */
 	bool heap;
+	bool huge;			/* large pages are welcome */
 	struct object *object;		/* NULL: anonymous, never touched */
 	uint64_t page;			/* page of the object at start */
 	uint32_t wb_seen;		/* file: object->wb_errors reported */
@@ -41,7 +42,7 @@ struct map {
 	uint64_t brk_start, brk;	/* bytes */
 };
 
-void map_init(struct map *m, bool long_mode);
+void map_init(struct map *m, enum vm_mode mode);
 
 /* The area that holds @vpn, or NULL. O(log n). */
 struct area *map_find(struct map *m, uint64_t vpn);

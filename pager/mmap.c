@@ -242,6 +242,32 @@ int vm_mprotect(struct vm *vm, int pid, uint64_t addr, uint64_t len,
 	return err;
 }
 
+int vm_madvise(struct vm *vm, int pid, uint64_t addr, uint64_t len,
+	       int advice)
+{
+	struct proc *p;
+	uint64_t vpn, n;
+	int err;
+
+	if (advice != VM_MADV_HUGEPAGE && advice != VM_MADV_NOHUGEPAGE)
+		return -EINVAL;
+	p = proc_get(vm, pid);
+	if (!p)
+		return -ESRCH;
+	err = mmap_range(p, addr, len, &vpn, &n);
+	if (err == 0) {
+		pthread_mutex_lock(&p->map.lock);
+		err = map_covers(&p->map, vpn, vpn + n) ?
+			map_clip(vm, &p->map, vpn, vpn + n) : -ENOMEM;
+		for (struct area *a = map_after(&p->map, vpn);
+		     !err && a && a->start < vpn + n; a = map_next(a))
+			a->huge = advice == VM_MADV_HUGEPAGE;
+		pthread_mutex_unlock(&p->map.lock);
+	}
+	proc_put(vm, p);
+	return err;
+}
+
 /* The heap grows by pages [from, to). => map lock held. */
 static int brk_grow(struct vm *vm, struct map *m, uint64_t from, uint64_t to)
 {

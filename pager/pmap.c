@@ -25,20 +25,22 @@
 
 #define PTE_TABLE	(X86_PTE_P | X86_PTE_W | X86_PTE_U | X86_PTE_A)
 
-static unsigned pmap_levels(const struct pmap *p)
+/* User space: half of 48 or 57 bits; of 32 bits, Linux's 3 GiB. */
+static const struct pmap_format pmap_formats[] = {
+	[VM_MODE_32] = { 2, 10, 4, 0, 0xc0000 },
+	[VM_MODE_PAE] = { 3, 9, 8, 3, 0xc0000 },
+	[VM_MODE_64] = { 4, 9, 8, 0, 1ull << 35 },
+	[VM_MODE_LA57] = { 5, 9, 8, 0, 1ull << 44 },
+};
+
+uint64_t pmap_limit(enum vm_mode mode)
 {
-	return p->long_mode ? 4 : 2;
+	return pmap_formats[mode].limit;
 }
 
-static unsigned pmap_bits(const struct pmap *p)
+unsigned pmap_large_shift(enum vm_mode mode)
 {
-	return p->long_mode ? 9 : 10;
-}
-
-uint64_t pmap_limit(bool long_mode)
-{
-	/* Half of 48 bits; of 32 bits, Linux's 3 GiB. */
-	return long_mode ? 1ull << 35 : 0xc0000;
+	return pmap_formats[mode].bits;
 }
 
 uint64_t pmap_cr3(const struct pmap *p)
@@ -53,7 +55,7 @@ static uint32_t pte_pfn(uint64_t e)
 
 static uint64_t pte_read(const struct pmap *p, const void *e)
 {
-	if (p->long_mode)
+	if (p->fmt->size == 8)
 		return __atomic_load_n((const uint64_t *)e, __ATOMIC_SEQ_CST);
 	return __atomic_load_n((const uint32_t *)e, __ATOMIC_SEQ_CST);
 }
@@ -65,7 +67,7 @@ static uint64_t pte_read(const struct pmap *p, const void *e)
 static uint64_t pte_write(const struct pmap *p, void *e, uint64_t keep,
 			  uint64_t set)
 {
-	if (p->long_mode) {
+	if (p->fmt->size == 8) {
 		uint64_t old = pte_read(p, e);
 
 		while (!__atomic_compare_exchange_n(
@@ -87,10 +89,10 @@ static uint64_t pte_write(const struct pmap *p, void *e, uint64_t keep,
 static void *pte_slot(const struct vm *vm, const struct pmap *p, uint32_t pfn,
 		      uint64_t vpn, unsigned level)
 {
-	unsigned bits = pmap_bits(p);
+	unsigned bits = p->fmt->bits;
 	uint64_t i = (vpn >> (bits * level)) & ((1u << bits) - 1);
 
-	return (uint8_t *)ram_frame(&vm->ram, pfn) + i * (p->long_mode ? 8 : 4);
+	return (uint8_t *)ram_frame(&vm->ram, pfn) + i * (p->fmt->size);
 }
 
 static uint32_t pte_table(const struct vm *vm, const void *e)
@@ -180,39 +182,102 @@ static void table_release(struct vm *vm, struct pmap *p, uint32_t pfn,
 	}
 }
 
+static uint64_t pmap_large_size(const struct pmap *p)
+{
+	return 1ull << p->fmt->bits;
+}
+
+/* Is @v, read at @level, the entry of a large page? */
+static bool pte_is_large(uint64_t v, unsigned level)
+{
+	return level == 1 && (v & X86_PTE_PS);
+}
+
 /*
- * The leaf entry for @vpn, or NULL when there is no table for it; then *span
- * is how many pages from @vpn on have none for the same reason.
+ * The entry that maps @vpn: a leaf (present or not), or *large, that of the
+ * large page around it. NULL when there is no table for it; then *span is how
+ * many pages from @vpn on have none for the same reason.
  */
-static void *pmap_leaf(const struct vm *vm, const struct pmap *p, uint64_t vpn,
-		       uint64_t *span)
+static void *pmap_find(const struct vm *vm, const struct pmap *p, uint64_t vpn,
+		       bool *large, uint64_t *span)
 {
 	uint32_t pfn = p->root;
 
-	for (unsigned level = pmap_levels(p) - 1; level > 0; level--) {
-		uint64_t e = pte_read(p, pte_slot(vm, p, pfn, vpn, level));
-		uint64_t size = 1ull << (pmap_bits(p) * level);
+	*large = false;
+	for (unsigned level = p->fmt->levels - 1; level > 0; level--) {
+		void *e = pte_slot(vm, p, pfn, vpn, level);
+		uint64_t v = pte_read(p, e);
+		uint64_t size = 1ull << (p->fmt->bits * level);
 
-		if (!(e & X86_PTE_P)) {
-			*span = size - (vpn & (size - 1));
+		*span = size - (vpn & (size - 1));
+		if (!(v & X86_PTE_P))
 			return NULL;
+		if (pte_is_large(v, level)) {
+			*large = true;
+			return e;
 		}
-		pfn = pte_pfn(e);
+		pfn = pte_pfn(v);
 	}
+	*span = 1;
 	return pte_slot(vm, p, pfn, vpn, 0);
 }
 
-/* The leaf entry for @vpn, making tables. => NULL: no frame for one. */
-static void *pmap_leaf_make(struct vm *vm, struct pmap *p, uint64_t vpn,
-			    struct gather *g)
+/*
+ * The large page of @e becomes small ones, with the table that was put aside
+ * for this when it was made. Each inherits the rights, and A and D, which a
+ * CPU may be setting meanwhile. Translations do not change, so nothing is to
+ * be shot down: INVLPG of any address in it drops a large one (SDM 3A
+ * 4.10.4.1).
+ */
+static void pmap_split(struct vm *vm, struct pmap *p, void *e)
+{
+	uint64_t v = pte_read(p, e), late, n = pmap_large_size(p);
+	uint32_t base = pte_pfn(v), table = frame_at(vm, base)->spare;
+	uint64_t flags = v & ~(X86_PTE64_ADDR | X86_PTE_PS);
+
+	assert(table);
+	frame_at(vm, base)->spare = 0;
+	frame_at(vm, table)->rmap = (uint64_t)((uint8_t *)e - vm->ram.base);
+	frame_at(vm, table)->aux = (uint32_t)n;
+	for (uint64_t i = 0; i < n; i++)
+		pte_write(p, pte_slot(vm, p, table, i, 0), 0,
+			  flags | (base + i) << PAGE_SHIFT);
+	late = pte_write(p, e, 0, (uint64_t)table << PAGE_SHIFT | PTE_TABLE);
+	late &= ~v & (X86_PTE_A | X86_PTE_D);
+	for (uint64_t i = 0; late && i < n; i++)
+		pte_write(p, pte_slot(vm, p, table, i, 0), ~0ull, late);
+	vm_count(vm, HUGESPLIT);
+}
+
+/* The small entry for @vpn, splitting a large page. */
+static void *pmap_leaf(struct vm *vm, struct pmap *p, uint64_t vpn,
+		       uint64_t *span)
+{
+	bool large;
+	void *e = pmap_find(vm, p, vpn, &large, span);
+
+	if (e && large) {
+		pmap_split(vm, p, e);
+		e = pmap_find(vm, p, vpn, &large, span);
+	}
+	return e;
+}
+
+/* The entry for @vpn at level @stop, making tables above it and splitting a
+ * large page in the way. => NULL: no frame for a table. */
+static void *pmap_make(struct vm *vm, struct pmap *p, uint64_t vpn,
+		       unsigned stop, struct gather *g)
 {
 	uint32_t pfn = p->root;
 
-	for (unsigned level = pmap_levels(p) - 1; level > 0; level--) {
+	for (unsigned level = p->fmt->levels - 1; level > stop; level--) {
 		void *e = pte_slot(vm, p, pfn, vpn, level);
 		uint64_t v = pte_read(p, e);
 
-		if (!(v & X86_PTE_P)) {
+		if (pte_is_large(v, level)) {
+			pmap_split(vm, p, e);
+			v = pte_read(p, e);
+		} else if (!(v & X86_PTE_P)) {
 			uint32_t sub = table_new(vm, e);
 
 			if (sub == PFN_NONE) {
@@ -225,7 +290,7 @@ static void *pmap_leaf_make(struct vm *vm, struct pmap *p, uint64_t vpn,
 		}
 		pfn = pte_pfn(v);
 	}
-	return pte_slot(vm, p, pfn, vpn, 0);
+	return pte_slot(vm, p, pfn, vpn, stop);
 }
 
 /* ---- a page table as a whole ---- */
@@ -239,7 +304,7 @@ static int pmap_new_id(struct vm *vm, struct pmap *p, struct proc *proc)
 	while (id < vm->npmaps && (id == 0 || vm->pmap_proc[id]))
 		id++;
 	if (id >= vm->npmaps) {
-		if (n > 1u << 22)
+		if (n > 1u << 18)	/* what the reverse map can name */
 			return -EAGAIN;
 		t = realloc(vm->pmap_proc, n * sizeof(*t));
 		if (!t)
@@ -255,32 +320,72 @@ static int pmap_new_id(struct vm *vm, struct pmap *p, struct proc *proc)
 	return 0;
 }
 
+/* The tables that stay for the life of the page table: each counts one entry
+ * that is not there, so that it is never empty. */
+static int pmap_pin(struct vm *vm, struct pmap *p)
+{
+	for (unsigned i = 0; i < p->fmt->pinned; i++) {
+		void *e = pte_slot(vm, p, p->root,
+				   (uint64_t)i << (p->fmt->bits *
+						   (p->fmt->levels - 1)),
+				   p->fmt->levels - 1);
+		uint32_t sub = table_new(vm, e);
+
+		if (sub == PFN_NONE)
+			return -ENOMEM;
+		/* A PDPTE has no rights: those bits are reserved. */
+		pte_write(p, e, 0, (uint64_t)sub << PAGE_SHIFT | X86_PTE_P);
+		frame_at(vm, sub)->aux = 1;
+		frame_at(vm, p->root)->aux++;
+	}
+	return 0;
+}
+
+/* The root goes, and what is pinned below it. */
+static void pmap_free_root(struct vm *vm, struct pmap *p)
+{
+	for (unsigned i = 0; i < p->fmt->pinned; i++) {
+		uint64_t v = pte_read(p, pte_slot(vm, p, p->root,
+				(uint64_t)i << (p->fmt->bits *
+						(p->fmt->levels - 1)),
+				p->fmt->levels - 1));
+
+		if (!(v & X86_PTE_P))
+			continue;
+		assert(frame_at(vm, pte_pfn(v))->aux == 1);
+		vm->frames.ntables--;
+		frame_free(vm, pte_pfn(v));
+	}
+	vm->frames.ntables--;
+	frame_free(vm, p->root);
+	p->root = PFN_NONE;
+}
+
 int pmap_create(struct vm *vm, struct pmap *p, struct proc *proc)
 {
 	int err;
 
-	p->long_mode = vm->cfg.mode == VM_MODE_64;
+	p->fmt = &pmap_formats[vm->cfg.mode];
 	p->resident = 0;
 	p->root = table_new(vm, NULL);
 	if (p->root == PFN_NONE)
 		return -ENOMEM;
-	err = pmap_new_id(vm, p, proc);
-	if (err < 0) {
-		vm->frames.ntables--;
-		frame_free(vm, p->root);
-	}
+	err = pmap_pin(vm, p);
+	if (err == 0)
+		err = pmap_new_id(vm, p, proc);
+	if (err < 0)
+		pmap_free_root(vm, p);
 	return err;
 }
 
 void pmap_destroy(struct vm *vm, struct pmap *p)
 {
-	assert(p->resident == 0 && frame_at(vm, p->root)->aux == 0);
+	assert(p->resident == 0);
+	assert(frame_at(vm, p->root)->aux == p->fmt->pinned);
 	vm->pmap_proc[p->id] = NULL;
 	if (p->id < vm->pmap_hint)
 		vm->pmap_hint = p->id;
-	vm->frames.ntables--;
-	frame_free(vm, p->root);
-	p->root = PFN_NONE;
+	pmap_free_root(vm, p);
 }
 
 static uint64_t pmap_flags(const struct pmap *p, unsigned prot, bool dirty)
@@ -289,7 +394,7 @@ static uint64_t pmap_flags(const struct pmap *p, unsigned prot, bool dirty)
 
 	if (prot & VM_PROT_WRITE)
 		e |= X86_PTE_W | (dirty ? X86_PTE_D : 0);
-	if (p->long_mode && !(prot & VM_PROT_EXEC))
+	if (p->fmt->size == 8 && !(prot & VM_PROT_EXEC))
 		e |= X86_PTE_NX;
 	return e;
 }
@@ -307,13 +412,62 @@ static void pmap_removed(struct vm *vm, struct pmap *p, uint64_t vpn,
 	gather_page(g, p, vpn);
 }
 
+/* Another CPU was faster: a large page maps @pfn here with these rights. */
+static bool pmap_large_serves(const struct vm *vm, const struct pmap *p,
+			      uint64_t vpn, uint32_t pfn, uint64_t set)
+{
+	uint64_t span, v, rights = X86_PTE_W | X86_PTE_D;
+	bool large;
+	void *e = pmap_find(vm, p, vpn, &large, &span);
+
+	if (!e || !large)
+		return false;
+	v = pte_read(p, e);
+	return pte_pfn(v) + (vpn & (pmap_large_size(p) - 1)) == pfn &&
+	       !(set & ~v & rights) && !(v & ~set & X86_PTE_NX);
+}
+
+int pmap_enter_large(struct vm *vm, struct pmap *p, uint64_t vpn, uint32_t pfn,
+		     unsigned prot, bool dirty, struct gather *g)
+{
+	uint64_t n = pmap_large_size(p);
+	void *e = pmap_make(vm, p, vpn, 1, g);
+	uint32_t table;
+
+	assert(vpn % n == 0 && pfn % n == 0);
+	if (!e)
+		return -ENOMEM;
+	/* A table that is here has live entries. */
+	if (pte_read(p, e) & X86_PTE_P || frame_at(vm, pfn)->spare)
+		return -EEXIST;
+	table = table_new(vm, NULL);
+	if (table == PFN_NONE) {
+		table_release(vm, p, pte_table(vm, e), g);
+		return -ENOMEM;
+	}
+	frame_at(vm, pfn)->spare = table;
+	for (uint64_t i = 0; i < n; i++) {
+		assert(frame_at(vm, pfn + i)->rmap == 0);
+		rmap_add(vm, frame_at(vm, pfn + i),
+			 RMAP_PLACE(p->id, vpn + i));
+	}
+	pte_write(p, e, 0, pmap_flags(p, prot, dirty) | X86_PTE_PS |
+		  (uint64_t)pfn << PAGE_SHIFT);
+	frame_at(vm, pte_table(vm, e))->aux++;
+	p->resident += n;
+	return 0;
+}
+
 int pmap_enter(struct vm *vm, struct pmap *p, uint64_t vpn, uint32_t pfn,
 	       unsigned prot, bool dirty, struct gather *g)
 {
 	uint64_t set = pmap_flags(p, prot, dirty), old;
 	struct frame *f = frame_at(vm, pfn);
-	void *e = pmap_leaf_make(vm, p, vpn, g);
+	void *e;
 
+	if (pmap_large_serves(vm, p, vpn, pfn, set))
+		return 0;
+	e = pmap_make(vm, p, vpn, 0, g);
 	if (!e)
 		return -ENOMEM;
 	assert(f->state == FRAME_PAGE && !(f->flags & FRAME_READING));
@@ -351,32 +505,74 @@ static void pmap_remove_one(struct vm *vm, struct pmap *p, uint64_t vpn,
 	table_release(vm, p, table, g);
 }
 
+/* Remove the large page of @e, whole. */
+static void pmap_remove_large(struct vm *vm, struct pmap *p, uint64_t vpn,
+			      void *e, struct gather *g)
+{
+	uint32_t table = pte_table(vm, e), spare;
+	uint64_t old = pte_write(p, e, 0, 0), n = pmap_large_size(p);
+
+	spare = frame_at(vm, pte_pfn(old))->spare;
+	frame_at(vm, pte_pfn(old))->spare = 0;
+	for (uint64_t i = 0; i < n; i++)
+		pmap_removed(vm, p, vpn + i, old + (i << PAGE_SHIFT), g);
+	vm->frames.ntables--;
+	frame_at(vm, spare)->state = FRAME_HELD;
+	gather_frame(vm, g, spare);
+	frame_at(vm, table)->aux--;
+	table_release(vm, p, table, g);
+}
+
+/*
+ * The next present entry in [*vpn, @end): *vpn is where; a large page only if
+ * the range has all of it, it is split otherwise. => NULL: no more.
+ */
+static void *pmap_next(struct vm *vm, struct pmap *p, uint64_t *vpn,
+		       uint64_t end, bool *large)
+{
+	uint64_t n = pmap_large_size(p), span;
+
+	while (*vpn < end && p->resident > 0) {
+		void *e = pmap_find(vm, p, *vpn, large, &span);
+
+		if (e && *large && (*vpn % n || end - *vpn < n)) {
+			pmap_split(vm, p, e);
+			continue;
+		}
+		if (e && (pte_read(p, e) & X86_PTE_P))
+			return e;
+		*vpn += span;
+	}
+	return NULL;
+}
+
 void pmap_remove(struct vm *vm, struct pmap *p, uint64_t vpn, uint64_t n,
 		 struct gather *g)
 {
-	uint64_t end = vpn + n, span;
+	uint64_t end = vpn + n;
+	bool large;
+	void *e;
 
-	while (vpn < end && p->resident > 0) {
-		void *e = pmap_leaf(vm, p, vpn, &span);
-
-		if (!e) {
-			vpn += span;
-			continue;
-		}
-		if (pte_read(p, e) & X86_PTE_P)
+	while ((e = pmap_next(vm, p, &vpn, end, &large))) {
+		if (large)
+			pmap_remove_large(vm, p, vpn, e, g);
+		else
 			pmap_remove_one(vm, p, vpn, e, g);
-		vpn++;
+		vpn += large ? pmap_large_size(p) : 1;
 	}
 }
 
-/* Clear @bits of entry @e; harvest D when it is among them. */
+/* Clear @bits of entry @e, which maps @n pages; harvest D when it is among
+ * them. */
 static uint64_t pmap_clear(struct vm *vm, struct pmap *p, uint64_t vpn,
-			   void *e, uint64_t bits, struct gather *g)
+			   void *e, uint64_t n, uint64_t bits,
+			   struct gather *g)
 {
 	uint64_t old = pte_write(p, e, ~bits, 0);
 
 	if (old & bits & X86_PTE_D)
-		frame_at(vm, pte_pfn(old))->flags |= FRAME_DIRTY;
+		for (uint64_t i = 0; i < n; i++)
+			frame_at(vm, pte_pfn(old) + i)->flags |= FRAME_DIRTY;
 	if (old & bits)
 		gather_page(g, p, vpn);
 	return old;
@@ -385,27 +581,25 @@ static uint64_t pmap_clear(struct vm *vm, struct pmap *p, uint64_t vpn,
 void pmap_protect(struct vm *vm, struct pmap *p, uint64_t vpn, uint64_t n,
 		  unsigned prot, struct gather *g)
 {
-	uint64_t end = vpn + n, span;
+	uint64_t end = vpn + n, size;
+	bool large, gone;
+	void *e;
 
-	while (vpn < end && p->resident > 0) {
-		void *e = pmap_leaf(vm, p, vpn, &span);
-		uint64_t v;
-
-		if (!e) {
-			vpn += span;
-			continue;
-		}
-		v = pte_read(p, e);
-		if (!(v & X86_PTE_P))
-			;
-		else if (!(prot & VM_PROT_READ) ||
-			 (p->long_mode && !(prot & VM_PROT_EXEC) &&
-			  !(v & X86_PTE_NX)))
-			/* x86 cannot say "absent reads": let it fault. */
+	while ((e = pmap_next(vm, p, &vpn, end, &large))) {
+		size = large ? pmap_large_size(p) : 1;
+		/* x86 cannot say "no reads", and rights to execute are taken
+		 * by taking the page: let it fault. */
+		gone = !(prot & VM_PROT_READ) ||
+		       (p->fmt->size == 8 && !(prot & VM_PROT_EXEC) &&
+			!(pte_read(p, e) & X86_PTE_NX));
+		if (gone && large)
+			pmap_remove_large(vm, p, vpn, e, g);
+		else if (gone)
 			pmap_remove_one(vm, p, vpn, e, g);
 		else if (!(prot & VM_PROT_WRITE))
-			pmap_clear(vm, p, vpn, e, X86_PTE_W | X86_PTE_D, g);
-		vpn++;
+			pmap_clear(vm, p, vpn, e, size, X86_PTE_W | X86_PTE_D,
+				   g);
+		vpn += size;
 	}
 }
 
@@ -413,36 +607,49 @@ uint64_t pmap_count(const struct vm *vm, const struct pmap *p, uint64_t vpn,
 		    uint64_t n)
 {
 	uint64_t end = vpn + n, span, count = 0;
+	bool large;
 
 	while (vpn < end && count < p->resident) {
-		void *e = pmap_leaf(vm, p, vpn, &span);
+		void *e = pmap_find(vm, p, vpn, &large, &span);
 
-		if (e)
-			count += pte_read(p, e) & X86_PTE_P;
-		vpn += e ? 1 : span;
+		if (span > end - vpn)
+			span = end - vpn;
+		if (e && (pte_read(p, e) & X86_PTE_P))
+			count += span;
+		vpn += span;
 	}
 	return count;
 }
 
 uint64_t pmap_entry(const struct vm *vm, const struct pmap *p, uint64_t vpn)
 {
-	uint64_t span;
-	void *e = pmap_leaf(vm, p, vpn, &span);
-	uint64_t v = e ? pte_read(p, e) : 0;
+	uint64_t span, v;
+	bool large;
+	void *e = pmap_find(vm, p, vpn, &large, &span);
 
+	v = e ? pte_read(p, e) : 0;
+	if (large)
+		v = (v & ~X86_PTE_PS) +
+		    ((vpn & (pmap_large_size(p) - 1)) << PAGE_SHIFT);
 	return v & X86_PTE_P ? v : 0;
 }
 
 /* ---- from the side of the frame ---- */
 
-/* The entry at @place, which the reverse map says is present. */
-static void *pmap_place(const struct vm *vm, uint64_t place, struct pmap **p)
+/* The entry at @place, which the reverse map says is present; @split: not
+ * that of a large page. */
+static void *pmap_place(struct vm *vm, uint64_t place, bool split,
+			struct pmap **p)
 {
 	uint64_t span;
+	bool large;
 	void *e;
 
 	*p = &vm->pmap_proc[RMAP_ID(place)]->pmap;
-	e = pmap_leaf(vm, *p, RMAP_VPN(place), &span);
+	if (split)
+		e = pmap_leaf(vm, *p, RMAP_VPN(place), &span);
+	else
+		e = pmap_find(vm, *p, RMAP_VPN(place), &large, &span);
 	assert(e);
 	return e;
 }
@@ -455,7 +662,7 @@ void pmap_frame_remove(struct vm *vm, uint32_t pfn, struct gather *g)
 
 	rmap_walk(frame_at(vm, pfn), &w);
 	while (rmap_next(vm, &w, &place)) {
-		void *e = pmap_place(vm, place, &p);
+		void *e = pmap_place(vm, place, true, &p);
 
 		pmap_remove_one(vm, p, RMAP_VPN(place), e, g);
 	}
@@ -469,12 +676,14 @@ void pmap_frame_clean(struct vm *vm, uint32_t pfn, struct gather *g)
 
 	rmap_walk(frame_at(vm, pfn), &w);
 	while (rmap_next(vm, &w, &place)) {
-		void *e = pmap_place(vm, place, &p);
+		void *e = pmap_place(vm, place, true, &p);
 
-		pmap_clear(vm, p, RMAP_VPN(place), e, X86_PTE_W | X86_PTE_D, g);
+		pmap_clear(vm, p, RMAP_VPN(place), e, 1, X86_PTE_W | X86_PTE_D,
+			   g);
 	}
 }
 
+/* The accessed bit of a large page is that of all its frames. */
 bool pmap_frame_accessed(struct vm *vm, uint32_t pfn, struct gather *g)
 {
 	struct rmap_walk w;
@@ -484,10 +693,10 @@ bool pmap_frame_accessed(struct vm *vm, uint32_t pfn, struct gather *g)
 
 	rmap_walk(frame_at(vm, pfn), &w);
 	while (rmap_next(vm, &w, &place)) {
-		void *e = pmap_place(vm, place, &p);
+		void *e = pmap_place(vm, place, false, &p);
 
-		any |= !!(pmap_clear(vm, p, RMAP_VPN(place), e, X86_PTE_A, g) &
-			  X86_PTE_A);
+		any |= !!(pmap_clear(vm, p, RMAP_VPN(place), e, 1, X86_PTE_A,
+				     g) & X86_PTE_A);
 	}
 	return any;
 }
@@ -496,12 +705,13 @@ bool pmap_frame_accessed(struct vm *vm, uint32_t pfn, struct gather *g)
 static bool pmap_frame_any(const struct vm *vm, uint32_t pfn, uint64_t bit)
 {
 	struct rmap_walk w;
-	uint64_t place;
-	struct pmap *p;
+	uint64_t place, span;
+	bool large;
 
 	rmap_walk(frame_at(vm, pfn), &w);
 	while (rmap_next(vm, &w, &place)) {
-		void *e = pmap_place(vm, place, &p);
+		const struct pmap *p = &vm->pmap_proc[RMAP_ID(place)]->pmap;
+		void *e = pmap_find(vm, p, RMAP_VPN(place), &large, &span);
 
 		if (pte_read(p, e) & bit)
 			return true;
@@ -539,22 +749,29 @@ static unsigned pmap_check_table(const struct vm *vm, const struct pmap *p,
 				 uint32_t pfn, unsigned level,
 				 uint64_t *leaves)
 {
-	unsigned live = 0;
+	bool pinned = p->fmt->pinned && level == p->fmt->levels - 2;
+	unsigned live = 0, live_below;
 
 	assert(frame_at(vm, pfn)->state == FRAME_TABLE);
-	for (uint64_t i = 0; i < 1u << pmap_bits(p); i++) {
-		void *at = pte_slot(vm, p, pfn, i << (pmap_bits(p) * level),
+	for (uint64_t i = 0; i < 1u << p->fmt->bits; i++) {
+		void *at = pte_slot(vm, p, pfn, i << (p->fmt->bits * level),
 				    level);
 		uint64_t e = pte_read(p, at);
 
 		if (!(e & X86_PTE_P))
 			continue;
 		live++;
+		if (pte_is_large(e, level)) {
+			*leaves += pmap_large_size(p);
+			assert(frame_at(vm, pte_pfn(e))->spare);
+			continue;
+		}
 		if (level > 0) {
 			assert(vm->ram.base + frame_at(vm, pte_pfn(e))->rmap ==
 			       (uint8_t *)at);
-			assert(pmap_check_table(vm, p, pte_pfn(e), level - 1,
-						leaves));
+			live_below = pmap_check_table(vm, p, pte_pfn(e),
+						      level - 1, leaves);
+			assert(live_below || p->fmt->pinned);
 			continue;
 		}
 		(*leaves)++;
@@ -564,7 +781,7 @@ static unsigned pmap_check_table(const struct vm *vm, const struct pmap *p,
 		assert(!(frame_at(vm, pte_pfn(e))->flags & FRAME_WRITING) ||
 		       !(e & (X86_PTE_W | X86_PTE_D)));
 	}
-	assert(live == frame_at(vm, pfn)->aux);
+	assert(live + pinned == frame_at(vm, pfn)->aux);
 	return live;
 }
 
@@ -572,6 +789,6 @@ void pmap_check(const struct vm *vm, const struct pmap *p)
 {
 	uint64_t leaves = 0;
 
-	pmap_check_table(vm, p, p->root, pmap_levels(p) - 1, &leaves);
+	pmap_check_table(vm, p, p->root, p->fmt->levels - 1, &leaves);
 	assert(leaves == p->resident);
 }

@@ -23,10 +23,21 @@
 
 #include "pager/core.h"
 
+/* What sets the paging modes apart, for who builds tables. */
+struct pmap_format {
+	unsigned levels, bits;		/* of tables; index bits of each */
+	unsigned size;			/* of an entry, bytes */
+	unsigned pinned;		/* tables below the root that stay: PAE's
+					 * page directories, because the CPU
+					 * loads the entries that point to them
+					 * only at MOV CR3 (SDM 3A 4.4.1) */
+	uint64_t limit;			/* user addresses end here, in pages */
+};
+
 struct pmap {
 	uint32_t id;			/* 1..; names it in the reverse map */
 	uint32_t root;			/* frame of the top-level table */
-	bool long_mode;
+	const struct pmap_format *fmt;
 	uint64_t resident;		/* present entries */
 };
 
@@ -45,7 +56,9 @@ int pmap_create(struct vm *vm, struct pmap *p, struct proc *proc);
 void pmap_destroy(struct vm *vm, struct pmap *p);
 uint64_t pmap_cr3(const struct pmap *p);
 /* One past the last user address, in pages. */
-uint64_t pmap_limit(bool long_mode);
+uint64_t pmap_limit(enum vm_mode mode);
+/* A large page is 2^this pages: 2 MiB, or 4 MiB with two-level tables. */
+unsigned pmap_large_shift(enum vm_mode mode);
 
 /*
  * Map page @vpn to @pfn with @prot (VM_PROT_*). What was mapped there goes by
@@ -55,6 +68,13 @@ uint64_t pmap_limit(bool long_mode);
  */
 int pmap_enter(struct vm *vm, struct pmap *p, uint64_t vpn, uint32_t pfn,
 	       unsigned prot, bool dirty, struct gather *g);
+/*
+ * The same for a large page: @vpn and @pfn are multiples of its size, none of
+ * its frames is mapped anywhere. A table is put aside so that it can always be
+ * split. => 0; -ENOMEM; -EEXIST: small pages are mapped here.
+ */
+int pmap_enter_large(struct vm *vm, struct pmap *p, uint64_t vpn, uint32_t pfn,
+		     unsigned prot, bool dirty, struct gather *g);
 /* Unmap @n pages from @vpn on. Cost: what is mapped, not the range. */
 void pmap_remove(struct vm *vm, struct pmap *p, uint64_t vpn, uint64_t n,
 		 struct gather *g);

@@ -50,7 +50,7 @@ struct proc *proc_new(struct vm *vm, const char *name, int ppid, int *err)
 	}
 	strncpy(p->name, name ? name : "", sizeof(p->name) - 1);
 	p->ppid = ppid;
-	map_init(&p->map, vm->cfg.mode == VM_MODE_64);
+	map_init(&p->map, vm->cfg.mode);
 	vm_lock(vm);
 	*err = vm->last_pid == INT32_MAX ? -EAGAIN :
 					   pmap_create(vm, &p->pmap, p);

@@ -14,7 +14,7 @@
 
 #include "pager/core.h"
 
-#define RMAP_VPN_BITS	40
+#define RMAP_VPN_BITS	44		/* five-level paging: 56 bits, halved */
 #define RMAP_PLACE(id, vpn) \
 	((uint64_t)(id) << RMAP_VPN_BITS | (uint64_t)(vpn))
 #define RMAP_ID(place)	((uint32_t)((place) >> RMAP_VPN_BITS))

@@ -227,7 +227,7 @@ int snap_pagemap(struct vm *vm, int pid, uint64_t vpn, size_t n,
 
 uint64_t snap_pagemap_limit(struct vm *vm)
 {
-	return pmap_limit(vm->cfg.mode == VM_MODE_64);
+	return pmap_limit(vm->cfg.mode);
 }
 
 /* ---- frames ---- */

@@ -37,6 +37,9 @@
 	X(READERR, "pgreaderr")			/* pages */		\
 	X(WRITEERR, "pgwriteerr")		/* pages */		\
 	X(TRUNCATED, "pgtruncated")		/* dropped: past EOF */	\
+	X(HUGE, "thp_fault_alloc")					\
+	X(HUGEFALLBACK, "thp_fault_fallback")				\
+	X(HUGESPLIT, "thp_split_pmd")					\
 	X(FORK, "forks")						\
 	X(SHADOW, "shadows")						\
 	X(COLLAPSE, "collapses")					\

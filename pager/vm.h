@@ -30,7 +30,8 @@ struct ram;
 struct store_engine;
 struct swap_store;
 
-enum vm_mode { VM_MODE_32, VM_MODE_64 };
+/* Paging modes: 32-bit two-level, PAE, four-level, five-level. */
+enum vm_mode { VM_MODE_32, VM_MODE_64, VM_MODE_PAE, VM_MODE_LA57 };
 
 #define VM_PROT_READ	1u
 #define VM_PROT_WRITE	2u
@@ -96,6 +97,11 @@ int vm_munmap(struct vm *vm, int pid, uint64_t addr, uint64_t len);
 /* => -ENOMEM: a hole in the range; -EACCES. */
 int vm_mprotect(struct vm *vm, int pid, uint64_t addr, uint64_t len,
 		unsigned prot);
+#define VM_MADV_HUGEPAGE	1	/* back aligned parts by large pages */
+#define VM_MADV_NOHUGEPAGE	2	/* (none are made from now on) */
+/* => -EINVAL: unknown advice; -ENOMEM: a hole in the range. */
+int vm_madvise(struct vm *vm, int pid, uint64_t addr, uint64_t len,
+	       int advice);
 /* The end of the heap: @brk 0 asks. => 0, *now where it is; -ENOMEM. */
 int vm_brk(struct vm *vm, int pid, uint64_t brk, uint64_t *now);
 
