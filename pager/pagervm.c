@@ -455,7 +455,9 @@ static int view_command(void *ctx, int pid, const char *text, size_t len,
 	}
 	if (err == 0) {
 		err = runner_session_exec(m->session, "ctl", text, len, &res);
-		snprintf(msg, size, "%s", res.message);
+		snprintf(msg, size, "%s%s", res.output ? res.output : "",
+			 res.message);
+		free(res.output);
 	} else {
 		snprintf(msg, size, "%s", strerror(-err));
 	}

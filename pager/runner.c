@@ -172,11 +172,17 @@ static int run_finish(struct run *run, struct runner_result *res)
 	pthread_mutex_lock(&run->lock);
 	*res = run->res;
 	pthread_mutex_unlock(&run->lock);
+	if (run->out) {
+		fclose(run->out);
+		run->out = NULL;
+		res->output = run->output;
+	}
 	run_free(run);
 	return res->err;
 }
 
-/* @owned: the run frees the program, also if it fails to start. */
+/* @owned: the run frees the program, also if it fails to start, and keeps what
+ * it prints. */
 static int session_run(struct runner_session *s, const struct program *prog,
 		       struct program *owned, struct runner_result *res)
 {
@@ -190,6 +196,8 @@ static int session_run(struct runner_session *s, const struct program *prog,
 		return res->err = -ENOMEM;
 	}
 	run->owned = owned;
+	if (owned)
+		run->out = open_memstream(&run->output, &run->output_len);
 	atomic_store(&s->total, prog->total_known ? prog->total : 0);
 	atomic_store(&s->statements, 0);
 	atomic_store(&s->accesses, 0);
@@ -198,6 +206,9 @@ static int session_run(struct runner_session *s, const struct program *prog,
 	if (!err)
 		return run_finish(run, res);
 	result_set(res, prog, err, strerrordesc_np(-err));
+	if (run->out)
+		fclose(run->out);
+	free(run->output);
 	run_free(run);
 	return err;
 }

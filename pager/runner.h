@@ -35,6 +35,8 @@ struct runner_result {
 	int err;		/* 0, or -errno */
 	unsigned line;
 	char message[512];	/* "FILE:LINE: `statement': why", or empty */
+	char *output;		/* runner_session_exec(): what it printed,
+				 * whole lines, to be free()d; NULL: nothing */
 };
 
 struct runner_progress {
@@ -59,7 +61,8 @@ void runner_session_destroy(struct runner_session *s);
  */
 int runner_session_run(struct runner_session *s, const struct program *prog,
 		       struct runner_result *res);
-/* Parse and run @text; @name stands in messages. */
+/* Parse and run @text; @name stands in messages. What it prints goes into
+ * res->output, not to opts.print. */
 int runner_session_exec(struct runner_session *s, const char *name,
 			const char *text, size_t len,
 			struct runner_result *res);

@@ -40,6 +40,7 @@ static const struct op ops[WL_OPS] = {
 	[WL_MAP] = { .call = call_map },
 	[WL_UNMAP] = { .call = call_unmap },
 	[WL_PROTECT] = { .call = call_protect },
+	[WL_ADVISE] = { .call = call_advise },
 	[WL_MSYNC] = { .call = call_msync, .flags = OP_INSIDE },
 	[WL_BRK] = { .call = call_brk },
 	[WL_LOAD] = { NULL, load_access, load_done, OP_INSIDE },

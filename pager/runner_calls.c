@@ -191,6 +191,12 @@ enum op_result call_unmap(struct branch *b)
 				   b->cur.len));
 }
 
+enum op_result call_advise(struct branch *b)
+{
+	return result(b, vm_madvise(session(b)->vm, b->cur.pid, b->cur.addr,
+				    b->cur.len, b->stmt->number));
+}
+
 enum op_result call_protect(struct branch *b)
 {
 	return result(b, vm_mprotect(session(b)->vm, b->cur.pid, b->cur.addr,
@@ -481,10 +487,14 @@ static enum op_result item_text(struct branch *b, const struct wl_item *item,
 	return OP_DONE;
 }
 
-static void print_line(struct runner_session *s, const char *line)
+static void print_line(struct run *run, const char *line)
 {
+	struct runner_session *s = run->session;
+
 	pthread_mutex_lock(&s->print_lock);
-	if (s->opts.print) {
+	if (run->out) {
+		fprintf(run->out, "%s\n", line);
+	} else if (s->opts.print) {
 		s->opts.print(s->opts.arg, line);
 	} else {
 		puts(line);
@@ -511,7 +521,7 @@ enum op_result call_print(struct branch *b)
 	if (fclose(out) && r == OP_DONE)
 		r = branch_refused(b, -ENOMEM);
 	if (r == OP_DONE)
-		print_line(session(b), line);
+		print_line(b->run, line);
 	free(line);
 	return r;
 }

@@ -26,6 +26,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "runner.h"
 #include "vm.h"
@@ -70,6 +71,9 @@ struct run {
 	atomic_bool failed;
 	atomic_uint sleeping;		/* branches that wait for the clock */
 	struct runner_result res;	/* lock; the first failure */
+	FILE *out;			/* print_lock; NULL: session's print */
+	char *output;			/* of out */
+	size_t output_len;
 };
 
 /* What a statement remembers between two calls. Zero when it begins. */
@@ -221,6 +225,7 @@ enum op_result call_exit(struct branch *b);
 enum op_result call_map(struct branch *b);
 enum op_result call_unmap(struct branch *b);
 enum op_result call_protect(struct branch *b);
+enum op_result call_advise(struct branch *b);
 enum op_result call_msync(struct branch *b);
 enum op_result call_brk(struct branch *b);
 enum op_result call_sync(struct branch *b);

@@ -22,7 +22,7 @@
 
 enum wl_op {
 	WL_PROC, WL_FORK, WL_EXIT,
-	WL_MAP, WL_UNMAP, WL_PROTECT, WL_MSYNC, WL_BRK,
+	WL_MAP, WL_UNMAP, WL_PROTECT, WL_ADVISE, WL_MSYNC, WL_BRK,
 	WL_LOAD, WL_STORE, WL_FETCH, WL_FILL, WL_COPY, WL_TOUCH,
 	WL_EXPECT_VALUE, WL_EXPECT_FILL, WL_EXPECT_FAULT, WL_EXPECT_ERROR,
 	WL_EXPECT_COUNT, WL_EXPECT_DELTA, WL_EXPECT_VAR,
@@ -50,6 +50,9 @@ struct wl_expr {
 enum wl_cmp { WL_EQ, WL_NE, WL_LT, WL_LE, WL_GT, WL_GE };
 enum wl_order { WL_SEQ, WL_RANDOM, WL_ZIPF };
 enum wl_access { WL_A_LOAD, WL_A_STORE, WL_A_FETCH };
+
+#define WL_ADVISE_HUGE	1		/* VM_MADV_* */
+#define WL_ADVISE_NO_HUGE 2
 
 #define WL_PROT_READ	1u		/* the bits of VM_PROT_* */
 #define WL_PROT_WRITE	2u
@@ -88,7 +91,7 @@ struct wl_stmt {
 	struct wl_item *items;		/* print */
 	uint64_t ns;			/* sleep; expect count ... within */
 	double skew;			/* zipf */
-	int number;			/* expected errno or signal */
+	int number;			/* expected errno or signal; advice */
 	uint8_t width;			/* 1, 2, 4, 8 */
 	uint8_t prot;			/* WL_PROT_* */
 	uint8_t cmp;			/* enum wl_cmp */

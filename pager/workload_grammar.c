@@ -285,6 +285,19 @@ static int arg_prot(struct parser *p, struct wl_stmt *s)
 	return 0;
 }
 
+static int arg_advice(struct parser *p, struct wl_stmt *s)
+{
+	static const struct word_value advice[] = {
+		{ "hugepage", WL_ADVISE_HUGE },
+		{ "nohugepage", WL_ADVISE_NO_HUGE },
+	};
+
+	s->number = word_find(p, advice, ARRAY_LEN(advice), -1);
+	if (s->number < 0)
+		return parser_fail(p, "an advice (hugepage, nohugepage)");
+	return 0;
+}
+
 static int option_shared(struct parser *p, struct wl_stmt *s)
 {
 	(void)p;
@@ -583,6 +596,7 @@ static const struct grammar statements[] = {
 	  { arg_proc, arg_map_name, arg_source, arg_map_options } },
 	{ "unmap", WL_UNMAP, { arg_proc, arg_range } },
 	{ "protect", WL_PROTECT, { arg_proc, arg_range, arg_prot } },
+	{ "advise", WL_ADVISE, { arg_proc, arg_range, arg_advice } },
 	{ "msync", WL_MSYNC, { arg_proc, arg_range, arg_async } },
 	{ "brk", WL_BRK, { arg_proc, arg_break, arg_into } },
 	{ "load", WL_LOAD, { arg_proc, arg_addr, arg_width, arg_into } },

@@ -472,6 +472,15 @@ static int fake_vm_mprotect(struct vm *vm, int pid, uint64_t addr,
 	return 0;
 }
 
+static __attribute__((unused)) int
+fake_vm_madvise(struct vm *vm, int pid, uint64_t addr, uint64_t len, int advice)
+{
+	(void)vm;
+	(void)advice;
+	fake_outside();
+	return fake_range(pid, addr, len) ? 0 : -ENOMEM;
+}
+
 static int fake_vm_brk(struct vm *vm, int pid, uint64_t brk, uint64_t *now)
 {
 	struct vm_mmap a = { .prot = VM_PROT_READ | VM_PROT_WRITE,
@@ -760,6 +769,7 @@ static void fake_destroy(void)
 #define vm_mmap(vm, pid, args, at) fake_vm_mmap(vm, pid, args, at)
 #define vm_munmap fake_vm_munmap
 #define vm_mprotect fake_vm_mprotect
+#define vm_madvise fake_vm_madvise
 #define vm_brk fake_vm_brk
 #define vm_thread_start fake_vm_thread_start
 #define vm_thread_arg fake_vm_thread_arg
