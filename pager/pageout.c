@@ -347,11 +347,13 @@ static unsigned pageout_want(struct vm *vm)
 
 	p->everything = p->evict_want > 0 &&
 			p->evict_want + t->nfree + t->ntables + 1 >= t->n;
-	if (t->nfree <= t->wm_low)
+	/* Once what is free or on its way is enough, not a page more until it
+	 * is too little again: a trickle would make small clusters. */
+	if (t->nfree + coming <= t->wm_low)
 		p->running = true;
-	if (t->nfree >= t->wm_high)
+	if (t->nfree + coming >= t->wm_high)
 		p->running = false;
-	if (p->running && t->nfree + coming < t->wm_high)
+	if (p->running)
 		want = t->wm_high - t->nfree - coming;
 	if (p->evict_want > coming && p->evict_want - coming > want)
 		want = p->evict_want - coming;
