@@ -59,7 +59,7 @@ struct frame_table {
 	uint32_t mask;
 	uint32_t n;			/* frames of RAM */
 	uint32_t nfree, free;		/* free list, linked by hash_next */
-	uint32_t wm_min, wm_low, wm_high;
+	uint32_t wm_min, wm_new, wm_low, wm_high;
 	uint32_t ntables, nbusy;
 };
 
