@@ -455,7 +455,7 @@ static void sched_idle(struct vm *vm)
 		if (s->head || s->stopping)
 			return;
 	}
-	if (s->awake > 1 || s->reaping) {
+	if (s->reaping || (s->awake > 1 && !atomic_load(&s->inflight))) {
 		s->awake--;
 		s->nsleepers++;
 		pthread_cond_wait(&s->idle, &s->lock);
