@@ -198,7 +198,7 @@ static void all(void)
 {
 	struct bare b;
 
-	bare_up(&b, path, O_RDONLY, MIB);
+	bare_up(&b, path, O_RDONLY, 128 * MIB);
 	table_head("Faults that read 4 KiB, one at a time", "pager", "µs");
 	one_at_a_time(&b, 1);
 	one_at_a_time(&b, 2);

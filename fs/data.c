@@ -49,7 +49,7 @@ static size_t data_left(const struct slot *slot)
 
 static void data_reply(struct slot *slot, int err)
 {
-	if (slot->done)
+	if (slot->done && !slot->whole)
 		err = 0;	/* what was moved counts; the rest asks again */
 	if (err)
 		fuse_reply_err(slot->req, err);
@@ -212,7 +212,7 @@ static void data_read(fuse_req_t req, fuse_ino_t ino, size_t size,
 		return;
 	}
 	slot = loop_claim(req, data_done);
-	slot->write = false;
+	slot->write = slot->whole = false;
 	slot->rw_flags = 0;
 	data_start(slot, file_of(fi), size, offset);
 }
@@ -225,6 +225,9 @@ static void data_write(fuse_req_t req, fuse_ino_t ino, const char *buf,
 	(void)ino;
 	slot->payload = (char *)buf;
 	slot->write = true;
+	/* The kernel makes EIO of an asynchronous direct write that came back
+	 * short, and takes pages of a mapping for written. */
+	slot->whole = fi->flags & O_DIRECT || fi->writepage;
 	/* Pages of a mapping have their place, whatever the open flags. */
 	slot->rw_flags = fi->flags & O_APPEND && !fi->writepage &&
 		!volume_of(req)->options.writeback ? RWF_APPEND : 0;

@@ -42,6 +42,7 @@ struct slot {
 	int fd;
 	int rw_flags;
 	bool write;
+	bool whole;		/* a part of it and an error is an error */
 };
 
 struct loop;

@@ -29,9 +29,11 @@
 
 /*
  * Asynchronous direct reads and writes the kernel sends us at once. Its own
- * default of 12 would be the queue depth which the disk sees.
+ * default of 12 would be the queue depth which the disk sees. Who submits one
+ * more sleeps in io_uring_enter() until another is answered: more than the
+ * machine's engine has in flight (256), or a slow store stops emulated CPUs.
  */
-#define SESSION_BACKGROUND	128
+#define SESSION_BACKGROUND	512
 #define SESSION_DRAIN_MS	5000
 
 static void session_init(void *userdata, struct fuse_conn_info *conn)

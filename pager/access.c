@@ -74,6 +74,12 @@ static int access_settle(struct vm *vm, struct proc *p,
 	}
 }
 
+/* Is there such an address? A 32-bit CPU would drop the upper half of it. */
+static bool access_possible(const struct vm *vm, uint64_t addr)
+{
+	return addr >> PAGE_SHIFT < pmap_limit(vm->cfg.mode == VM_MODE_64);
+}
+
 static int64_t access_range(struct vm *vm, int pid, uint64_t addr, void *buf,
 			    uint64_t len, bool write, int *sig)
 {
@@ -86,10 +92,15 @@ static int64_t access_range(struct vm *vm, int pid, uint64_t addr, void *buf,
 	if (!p)
 		return -ESRCH;
 	while (done < len && err == 0) {
-		uint64_t n = access_once(vm, p, addr + done,
-					 (uint8_t *)buf + done, len - done,
-					 write, &pf);
+		uint64_t n;
 
+		if (!access_possible(vm, addr + done)) {
+			err = -EFAULT;
+			s = SIGSEGV;
+			break;
+		}
+		n = access_once(vm, p, addr + done, (uint8_t *)buf + done,
+				len - done, write, &pf);
 		done += n;
 		if (n > 0)
 			continue;

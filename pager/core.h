@@ -63,7 +63,7 @@ struct frame_table {
 	unsigned block_shift;		/* a block is what a large page maps */
 	uint32_t nblocks_free;		/* blocks all of whose frames are free */
 	uint32_t block_hint;
-	uint32_t wm_min, wm_low, wm_high;
+	uint32_t wm_min, wm_new, wm_low, wm_high;
 	uint32_t ntables, nbusy;
 };
 

@@ -100,6 +100,13 @@ static enum fault_result fault_no_memory(struct fault *f)
 	return fault_wait(f, WAIT_MEMORY);
 }
 
+static enum fault_result fault_no_room(struct fault *f)
+{
+	vm_count(f->vm, MEMWAIT);
+	pageout_wake(f->vm);
+	return fault_wait(f, WAIT_ROOM);
+}
+
 /* What the area allows here and now; never W while a copy is due. */
 static unsigned fault_prot(const struct fault *f, bool own)
 {
@@ -138,7 +145,7 @@ static enum fault_result fault_enter(struct fault *f, uint32_t pfn, bool own)
 /* A new frame, entered as the front object's page. => PFN_NONE: none. */
 static uint32_t fault_new_page(struct fault *f)
 {
-	uint32_t pfn = frame_alloc(f->vm, FRAME_FOR_PAGE);
+	uint32_t pfn = frame_alloc(f->vm, FRAME_FOR_NEW);
 
 	if (pfn != PFN_NONE)
 		frame_enter(f->vm, pfn, f->top, f->top_page);
@@ -237,7 +244,7 @@ static enum fault_result fault_zero(struct fault *f)
 	}
 	pfn = fault_new_page(f);
 	if (pfn == PFN_NONE)
-		return fault_no_memory(f);
+		return fault_no_room(f);
 	memset(ram_frame(&f->vm->ram, pfn), 0, PAGE_SIZE);
 	vm_count(f->vm, ZERO);
 	f->p->minflt++;
@@ -282,7 +289,7 @@ static enum fault_result fault_copy(struct fault *f, uint32_t from)
 		frame_at(vm, from)->flags &= ~FRAME_FRESH;
 	} else {
 		if (!fault_take_over(f, from))
-			return fault_no_memory(f);
+			return fault_no_room(f);
 		pfn = from;
 	}
 	frame_at(vm, pfn)->flags |= FRAME_DIRTY;

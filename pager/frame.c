@@ -27,8 +27,12 @@ static uint32_t frame_hash(const struct vm *vm, uint32_t object, uint64_t page)
 	return ((h >> 32) ^ (page & 15)) & vm->frames.mask;
 }
 
-/* Watermarks as given, or derived: low is where pageout starts, high where it
- * stops, min is what ordinary faults leave for page tables. */
+/*
+ * Watermarks as given, or derived: low is where pageout starts, high where it
+ * stops, min is what ordinary faults leave for page tables. The frames between
+ * min and new are for reading only: when all else is full of pages that cannot
+ * go, those that are out can still be looked at, one after the other.
+ */
 static void frame_watermarks(struct vm *vm)
 {
 	struct frame_table *t = &vm->frames;
@@ -37,7 +41,12 @@ static void frame_watermarks(struct vm *vm)
 	min = min < 2 ? 2 : min > 1024 ? 1024 : min;
 	gap = gap < min ? min : gap > 1024 ? 1024 : gap;
 	t->wm_min = vm->cfg.wm_min ? vm->cfg.wm_min : min;
+	t->wm_new = t->wm_min + (t->n < 64 ? 2 : 4);
 	t->wm_low = vm->cfg.wm_low ? vm->cfg.wm_low : t->wm_min * 2;
+	if (t->wm_new > t->wm_low && vm->cfg.wm_low)
+		t->wm_new = t->wm_low;
+	else if (t->wm_new > t->wm_low)
+		t->wm_low = t->wm_new;
 	t->wm_high = vm->cfg.wm_high ? vm->cfg.wm_high : t->wm_low + gap;
 }
 
@@ -114,12 +123,14 @@ void frame_destroy(struct vm *vm)
 uint32_t frame_alloc(struct vm *vm, enum frame_use use)
 {
 	struct frame_table *t = &vm->frames;
-	uint32_t leave = use == FRAME_FOR_TABLE ? t->wm_min / 2 : t->wm_min;
+	uint32_t leave = use == FRAME_FOR_TABLE ? t->wm_min / 2 :
+			 use == FRAME_FOR_PAGE	? t->wm_min :
+						  t->wm_new;
 	uint32_t pfn = t->free;
 
 	/* Where it has just found nothing, only real need is worth a look. */
 	if (t->nfree <= t->wm_low &&
-	    (!vm->pageout.hopeless || t->nfree <= t->wm_min))
+	    (!vm->pageout.hopeless || t->nfree <= leave))
 		pageout_wake(vm);
 	if (t->nfree <= leave)
 		return PFN_NONE;
@@ -153,7 +164,8 @@ void frame_free(struct vm *vm, uint32_t pfn)
 	f->rmap = 0;
 	frame_push(t, pfn);
 	/* Somebody waited: the daemon sees to it that nobody is left behind. */
-	if (t->nfree > t->wm_min && wait_wake(vm, WAIT_MEMORY, 0, 1) > 0) {
+	if ((t->nfree > t->wm_min && wait_wake(vm, WAIT_MEMORY, 0, 1) > 0) ||
+	    (t->nfree > t->wm_new && wait_wake(vm, WAIT_ROOM, 0, 1) > 0)) {
 		vm->pageout.hopeless = false;
 		pageout_wake(vm);
 	}

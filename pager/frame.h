@@ -69,7 +69,9 @@ static inline struct frame *frame_at(const struct vm *vm, uint32_t pfn)
 }
 
 enum frame_use {
-	FRAME_FOR_PAGE,			/* leaves wm_min frames */
+	FRAME_FOR_NEW,			/* page without contents yet, or copy:
+					 * leaves wm_new frames */
+	FRAME_FOR_PAGE,			/* read: leaves wm_min */
 	FRAME_FOR_TABLE,		/* leaves half of that */
 };
 /*

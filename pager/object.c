@@ -245,7 +245,8 @@ static void object_check_pages(const struct vm *vm, const struct object *o)
 		nbusy += !!(f->flags & FRAME_BUSY);
 		if (o->kind == OBJECT_ANON && !(f->flags & FRAME_BUSY) &&
 		    !pmap_dirty(vm, pfn) && !slotmap_lookup(vm, o, f->page))
-			assert(frame_is_zero(vm, pfn));
+			/* Stored to meanwhile: its D came first. */
+			assert(frame_is_zero(vm, pfn) || pmap_dirty(vm, pfn));
 	}
 	for (uint32_t s = o->slots; s; s = slotmap_at(vm, s)->obj_next)
 		nslots += slotmap_at(vm, s)->object == o->id;

@@ -333,7 +333,7 @@ static struct store *pageout_dying(struct vm *vm)
  * cannot wait for those that perhaps are wanted again. */
 static uint64_t pageout_coming(const struct vm *vm)
 {
-	if (vm->frames.nfree <= vm->frames.wm_min)
+	if (vm->frames.nfree <= vm->frames.wm_new)
 		return vm->pageout.laundering;
 	return vm->io.writing;
 }
@@ -347,11 +347,13 @@ static unsigned pageout_want(struct vm *vm)
 
 	p->everything = p->evict_want > 0 &&
 			p->evict_want + t->nfree + t->ntables + 1 >= t->n;
-	if (t->nfree <= t->wm_low)
+	/* Once what is free or on its way is enough, not a page more until it
+	 * is too little again: a trickle would make small clusters. */
+	if (t->nfree + coming <= t->wm_low)
 		p->running = true;
-	if (t->nfree >= t->wm_high)
+	if (t->nfree + coming >= t->wm_high)
 		p->running = false;
-	if (p->running && t->nfree + coming < t->wm_high)
+	if (p->running)
 		want = t->wm_high - t->nfree - coming;
 	if (p->evict_want > coming && p->evict_want - coming > want)
 		want = p->evict_want - coming;
@@ -371,6 +373,19 @@ static bool pageout_stale(struct vm *vm)
 	return any;
 }
 
+/* Tell one waiter that there is no memory: rather one with a new page. */
+static void pageout_refuse(struct vm *vm)
+{
+	const struct frame_table *t = &vm->frames;
+	unsigned n = 0;
+
+	if (t->nfree <= t->wm_new)
+		n = wait_wake(vm, WAIT_ROOM, -ENOMEM, 1);
+	if (n == 0 && t->nfree <= t->wm_min)
+		n = wait_wake(vm, WAIT_MEMORY, -ENOMEM, 1);
+	vm_count_add(vm, OOM, n);
+}
+
 /* Nothing found in whole rounds, nothing under way. => nobody else waits. */
 static bool pageout_exhausted(struct vm *vm)
 {
@@ -378,7 +393,7 @@ static bool pageout_exhausted(struct vm *vm)
 
 	p->idle_scans = 0;
 	p->failures = 0;
-	if ((p->evict_want > 0 || vm->frames.nfree <= vm->frames.wm_min) &&
+	if ((p->evict_want > 0 || vm->frames.nfree <= vm->frames.wm_new) &&
 	    pageout_stale(vm))
 		return false;
 	p->hopeless = true;
@@ -386,9 +401,8 @@ static bool pageout_exhausted(struct vm *vm)
 		p->evict_want = 0;
 		wait_wake(vm, WAIT_EVICT, 0, -1u);
 	}
-	if (vm->frames.nfree <= vm->frames.wm_min)
-		vm_count_add(vm, OOM, wait_wake(vm, WAIT_MEMORY, -ENOMEM, 1));
-	return wait_count(vm, WAIT_MEMORY) == 0;
+	pageout_refuse(vm);
+	return wait_count(vm, WAIT_MEMORY) + wait_count(vm, WAIT_ROOM) == 0;
 }
 
 static bool pageout_is_exhausted(const struct vm *vm)
@@ -459,6 +473,9 @@ static void pageout_memory_waiters(struct vm *vm, bool rest)
 	if (t->nfree > t->wm_min)
 		wait_wake(vm, WAIT_MEMORY, 0, rest ? UINT_MAX :
 			  t->nfree - t->wm_min);
+	if (t->nfree > t->wm_new)
+		wait_wake(vm, WAIT_ROOM, 0, rest ? UINT_MAX :
+			  t->nfree - t->wm_new);
 }
 
 enum vm_step pageout_step(struct vm_thread *t, struct cpu *cpu)

@@ -291,13 +291,14 @@ static const struct argp argp = {
 static int check_dir(const struct options *o)
 {
 	struct statfs fs;
+	int err = statfs(o->dir, &fs) < 0 ? errno : 0;
 
-	if (statfs(o->dir, &fs) < 0 && errno == ENOTCONN)
+	if (err == ENOTCONN || err == ECONNABORTED)
 		return fail("%s: the store's daemon has died; clear the mount "
 			    "with `fusermount3 -u %s' and mount it again",
 			    o->dir, o->dir);
-	if (statfs(o->dir, &fs) < 0)
-		return fail("%s: %s", o->dir, strerror(errno));
+	if (err)
+		return fail("%s: %s", o->dir, strerror(err));
 	if (fs.f_type != FUSE_MAGIC && !o->plain)
 		return fail("%s: no store is mounted here; mount one with "
 			    "`pagerfs SOURCE %s', or say --plain to page on "
@@ -310,6 +311,9 @@ static int up_ram(struct machine *m)
 	struct aio_config aio = { 0 };
 	int err = ram_create(&m->ram, m->opt.ram);
 
+	if (err == -EINVAL)
+		return fail("--ram: there must be at least 64K and less than "
+			    "16T of RAM");
 	if (err < 0)
 		return fail("cannot make %llu bytes of RAM: %s",
 			    (unsigned long long)m->opt.ram, strerror(-err));
@@ -770,6 +774,7 @@ int main(int argc, char **argv)
 		.mode = VM_MODE_64, .seed = 1,
 	};
 	argp_err_exit_status = 64;
+	argv[0] = program_invocation_short_name;
 	argp_parse(&argp, argc, argv, 0, NULL, &m.opt);
 	pthread_mutex_init(&m.ctl_lock, NULL);
 	catch_signals(&m);

@@ -149,7 +149,9 @@ int vm_fork(struct vm *vm, int pid, const char *name)
 	pthread_mutex_lock(&parent->map.lock);
 	/* The child is new: nobody waits for its lock with ours in hand. */
 	pthread_mutex_lock(&child->map.lock);
+	/* The child can be found already, and may have been ended. */
 	err = parent->dead ? -ESRCH :
+	      child->dead  ? 0 :
 			     cow_fork(vm, &parent->map, &parent->pmap,
 				      &child->map);
 	child->map.brk_start = parent->map.brk_start;

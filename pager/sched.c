@@ -64,6 +64,7 @@ struct sched {
 	unsigned nready, nthreads, nsleepers;
 	unsigned awake;			/* CPUs neither asleep nor in reap */
 	bool reaping;			/* one CPU waits in the engine */
+	bool called;			/* and was told to come out */
 	bool running, stopping;
 	struct timers timers;
 	uint64_t seq, virtual_ns;
@@ -140,6 +141,22 @@ static void sched_alert(struct vm *vm)
 		vm->cfg.engine->wake(vm->cfg.engine);
 	else if (s->nready >= SCHED_WAKE_AT && s->nsleepers > 0)
 		pthread_cond_signal(&s->idle);
+}
+
+/* A thread has used up its time and others are ready: they are worth another
+ * CPU, however few. => scheduler lock held. */
+static void sched_share(struct vm *vm)
+{
+	struct sched *s = vm->sched;
+
+	if (!s->running || !s->head)
+		return;
+	if (s->nsleepers > 0) {
+		pthread_cond_signal(&s->idle);
+	} else if (s->reaping && !s->called) {
+		s->called = true;
+		vm->cfg.engine->wake(vm->cfg.engine);
+	}
 }
 
 static void sched_push(struct vm *vm, struct vm_thread *t)
@@ -373,6 +390,7 @@ static void sched_run(struct cpu_slot *c, struct vm_thread *t)
 		}
 	}
 	sched_lock(vm->sched);
+	sched_share(vm);
 	sched_push(vm, t);
 	sched_unlock(vm->sched);
 }
@@ -396,6 +414,7 @@ static void sched_reap(struct vm *vm, int64_t timeout)
 
 	s->awake--;
 	s->reaping = true;
+	s->called = false;
 	sched_unlock(s);
 	sched_reaping = true;
 	vm->cfg.engine->reap(vm->cfg.engine, timeout);
@@ -436,7 +455,7 @@ static void sched_idle(struct vm *vm)
 		if (s->head || s->stopping)
 			return;
 	}
-	if (s->awake > 1 || s->reaping) {
+	if (s->reaping || (s->awake > 1 && !atomic_load(&s->inflight))) {
 		s->awake--;
 		s->nsleepers++;
 		pthread_cond_wait(&s->idle, &s->lock);
@@ -465,11 +484,15 @@ static void *sched_cpu(void *arg)
 		}
 		sched_unlock(s);
 		sched_run(c, t);
-		if (++n % 4 == 0)
-			sched_poll(vm);
 		sched_lock(s);
-		if (n % 16 == 0)
-			sched_timers(vm);
+		/* With nothing to run, the way to sleep sees to all this. */
+		if (s->head && ++n % 4 == 0) {
+			sched_unlock(s);
+			sched_poll(vm);
+			sched_lock(s);
+			if (n % 16 == 0)
+				sched_timers(vm);
+		}
 	}
 	s->awake--;
 	sched_unlock(s);

@@ -2,11 +2,12 @@
  * sched.h - threads on CPUs, and who waits for I/O.
  *
  * Each emulated CPU is a host thread that takes threads from one run queue.
- * A CPU that finds it empty while another is awake just sleeps: the one that
- * is awake looks at completions between steps. The last one awake waits in
- * the store engine itself, so that with one thread faulting, the CPU that
- * faults submits, waits and goes on in one system call and no other host
- * thread is ever woken; and with many, completions come in batches.
+ * The first CPU that finds it empty while I/O is under way waits in the store
+ * engine itself, so that with one thread faulting, the CPU that faults
+ * submits, waits and goes on in one system call and no other host thread is
+ * ever woken, and with many, completions come in batches. The others hand over
+ * what they submitted and sleep; another is woken when four threads are ready,
+ * or when one has used up its time while others wait.
  *
  * Lock: the scheduler's own, a leaf below the core lock.
  */

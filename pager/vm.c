@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pager/check.h"
 #include "pager/core.h"
 #include "pager/frame.h"
 #include "pager/object.h"
@@ -217,6 +218,7 @@ void vm_check(struct vm *vm)
 	object_check(vm);
 	HASH_ITER(hh, vm->procs, p, tmp)
 		pmap_check(vm, &p->pmap);
+	check_machine(vm);
 	vm_unlock(vm);
 }
 

@@ -22,7 +22,8 @@ struct waiter {
 };
 
 #define WAIT_FRAME(pfn)	((uint64_t)(pfn) + 1)
-#define WAIT_MEMORY	(1ull << 40)
+#define WAIT_MEMORY	(1ull << 40)	/* to read a page, for a table */
+#define WAIT_ROOM	(5ull << 40)	/* for a page that is new */
 #define WAIT_PAGEIO	(2ull << 40)
 
 /* => core lock held, for all of these. */

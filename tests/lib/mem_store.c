@@ -539,6 +539,17 @@ unsigned mem_release_random(struct mem_store *mem)
 	return done;
 }
 
+bool mem_release_at(struct mem_store *mem, unsigned i)
+{
+	bool done;
+
+	pthread_mutex_lock(&mem->lock);
+	done = let_go(mem, i);
+	pthread_mutex_unlock(&mem->lock);
+	poke_waiter(mem);
+	return done;
+}
+
 const struct store_io *mem_held(struct mem_store *mem, unsigned i)
 {
 	struct mem_io *m;

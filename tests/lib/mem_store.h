@@ -109,6 +109,8 @@ void mem_fail_none(struct mem_store *mem);
 void mem_hold(struct mem_store *mem, int op, bool on);
 unsigned mem_release(struct mem_store *mem, unsigned n);
 unsigned mem_release_random(struct mem_store *mem);
+/* The @i-th oldest. => whether there was one. */
+bool mem_release_at(struct mem_store *mem, unsigned i);
 /* The @i-th oldest held I/O, NULL past the last. Its fields are the pager's
  * to read; it stays the store's. */
 const struct store_io *mem_held(struct mem_store *mem, unsigned i);

@@ -9,7 +9,8 @@ src=$dir/src mnt=$dir/mnt
 mount_store "$src" "$mnt"
 mkdir "$src/files" "$src/swap" "$dir/plain"
 echo 'proc p' >"$dir/ok.pvm"
-mounts_before=$(wc -l </proc/self/mounts)
+mounts() { grep -cF "$dir" /proc/self/mounts; }
+mounts_before=$(mounts)
 
 # refused STATUS WHAT PATTERN ARGUMENTS...: so, with one line. Wrong usage
 # (64) has argp's second line, which says where there is help.
@@ -22,10 +23,9 @@ refused() {
 	check_equal "$what: status" "$status" $?
 	check_equal "$what: lines, $(cat "$dir/err")" $lines \
 		"$(wc -l <"$dir/err")"
-	check "$what: $(cat "$dir/err")" grep -Eq "pagervm: .*$pattern" \
+	check "$what: $(cat "$dir/err")" grep -Eq "^pagervm: .*$pattern" \
 		"$dir/err"
-	check_equal "$what: mounts" "$mounts_before" \
-		"$(wc -l </proc/self/mounts)"
+	check_equal "$what: mounts" "$mounts_before" "$(mounts)"
 	check_equal "$what: views" "" "$(ls "$src/vm" 2>/dev/null)"
 }
 
@@ -227,7 +227,7 @@ if [ "$(id -u)" = 0 ] && mkdir "$dir/full" &&
 	mount -t tmpfs -o size=1m none "$dir/full"; then
 	echo "0 $dir/full" >>"$guard/mounts"
 	mount_store "$dir/full/src" "$mnt"
-	mounts_before=$(wc -l </proc/self/mounts) src=$dir/full/src
+	mounts_before=$(mounts) src=$dir/full/src
 	refused 1 "a full disk" "swap area .*No space left" \
 		run -d "$mnt" --swap swap/s,8M "$dir/ok.pvm"
 	check "nothing of it stays" [ ! -e "$src/swap/s" ]
@@ -240,7 +240,7 @@ fi
 mount_store "$dir/src" "$mnt"
 kill -KILL "$store_pid"
 { wait "$store_pid"; } 2>/dev/null
-mounts_before=$(wc -l </proc/self/mounts) src=$dir/src
+mounts_before=$(mounts) src=$dir/src
 refused 1 "a stale mount" "daemon has died; .*fusermount3 -u $mnt" \
 	run -d "$mnt" "$dir/ok.pvm"
 check "the command clears it" fusermount3 -u "$mnt"
