@@ -28,6 +28,7 @@
 
 #include "mmu.h"
 #include "ram.h"
+#include "regs.h"
 #include "tlb.h"
 
 #define CPU_MAX			64	/* CPUs of one machine */
@@ -80,14 +81,6 @@ struct cpu {
  * when nobody sends. => @ram outlives the CPU.
  */
 void cpu_init(struct cpu *cpu, struct ram *ram, unsigned id);
-
-/*
- * Control registers; each flushes the TLB and ends what cpu_ptr() gave. Owner
- * only, inside or outside. Paging is turned on: 4-level with NX, or 32-bit
- * two-level; CR0.WP is set.
- */
-void cpu_set_paging(struct cpu *cpu, bool long_mode);
-void cpu_set_cr3(struct cpu *cpu, uint64_t cr3);
 
 /*
  * The out-of-line half of what is below, not for callers. Cold, so that the
@@ -193,9 +186,14 @@ static inline void *cpu_ptr(struct cpu *cpu, uint64_t va,
 	return p ? p : cpu_ptr_slow(cpu, va, access);
 }
 
-/* INVLPG and a full flush, on the owner's own TLB. */
-void cpu_invlpg(struct cpu *cpu, uint64_t va);
-void cpu_flush(struct cpu *cpu);
+/*
+ * One access as a judge sees it: everything an access of @len bytes (1 to 64)
+ * does but moving them. @flags: MMU_IMPLICIT, MMU_STACK. => inside. Always
+ * 0 <= out->kind <= MMU_SS; CR2 and cpu->fault as ever.
+ */
+void cpu_access(struct cpu *cpu, uint64_t va, unsigned len,
+		enum mmu_access access, unsigned flags,
+		struct mmu_outcome *out);
 
 /*
  * Shootdown: collect what was changed in page tables, send it once.
