@@ -83,6 +83,7 @@ struct mmu_plan {
 	bool supervisor;	/* CPL < 3 */
 	bool fetches;		/* error codes tell fetches apart */
 	bool pk;		/* protection keys of some kind are on */
+	bool narrow;		/* not 64-bit code: addresses have 32 bits */
 	uint64_t root;		/* physical address of the top table */
 	uint64_t rsvd;		/* reserved in every entry */
 	uint64_t rsvd_4m;	/* in a PDE for 4 MiB; 32-bit mode */
@@ -97,22 +98,26 @@ struct mmu_plan {
 };
 
 void mmu_plan(struct mmu_plan *plan, const struct mmu_regs *regs);
+/* The same if nothing but CR3, and the PDPTEs, have changed. */
+void mmu_plan_root(struct mmu_plan *plan, const struct mmu_regs *regs);
 
 /* Rights over all levels: what the TLB remembers of a translation. */
 #define MMU_RIGHT_W	1u	/* R/W set everywhere */
 #define MMU_RIGHT_U	2u	/* U/S set everywhere */
 #define MMU_RIGHT_NX	4u	/* XD set somewhere, and in force */
 
+/* The set of accesses that @rights and protection key @key allow. */
+unsigned mmu_allowed(const struct mmu_plan *plan, unsigned flags,
+		     unsigned rights, unsigned key);
+
 struct mmu_result {
 	uint64_t pa;		/* physical address of the byte asked for */
-	bool writable;		/* a write at this privilege is permitted */
-	bool executable;	/* no XD forbids fetches */
 	bool dirty;		/* the leaf's D bit is set */
 	bool global;		/* the leaf's G bit is set, and CR4.PGE */
 	uint8_t shift;		/* log2 of the page: 12, 21, 22, 30 */
 	uint8_t rights;		/* MMU_RIGHT_* */
 	uint8_t key;		/* protection key */
-	uint8_t allowed;	/* set of accesses */
+	uint8_t allowed;	/* set of accesses, 1 << MMU_READ ... */
 };
 
 /*
@@ -135,6 +140,12 @@ int mmu_check(const struct ram *ram, const struct mmu_regs *regs, uint64_t va,
 static inline bool mmu_wide(const struct mmu_regs *regs)
 {
 	return (regs->efer & X86_EFER_LMA) && !regs->compat;
+}
+
+/* 0 without CR4.PCIDE (SDM 3A 4.10.1). */
+static inline unsigned mmu_pcid(const struct mmu_regs *regs)
+{
+	return regs->cr4 & X86_CR4_PCIDE ? regs->cr3 & X86_CR3_PCID : 0;
 }
 
 /* The address as the MMU sees it. */
