@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ram.h"
 #include "stale.h"
 
 static const uint8_t model_shift[MODEL_SIZES] = { 12, 21, 30 };
@@ -241,12 +242,14 @@ void model_shot(struct model *m)
 
 /* ---- an access ---- */
 
+/* A large page may reach past RAM: there it does not. */
 static bool entry_does(const struct model_entry *e, const struct walk *ask)
 {
 	unsigned set = mmu_allowed(ask->plan, ask->flags, e->rights, e->key);
 
 	return (set >> ask->access & 1) &&
-	       (ask->access != MMU_WRITE || e->dirty);
+	       (ask->access != MMU_WRITE || e->dirty) &&
+	       e->pa + (ask->va - e->va) < ask->ram->size;
 }
 
 static struct model_tlb *model_second(struct model *m, enum mmu_access access)
