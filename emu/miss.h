@@ -1,11 +1,12 @@
 /*
  * miss.h - the short way after a TLB miss, at full speed.
  *
- * When the PDE cache knows the page table, a miss costs one entry read. This
- * does all that a walk does for that entry: reserved bits, rights with those
- * of the levels above, A and D by compare-and-exchange. It decides nothing
- * against an access: whatever is not plainly fine is left to the walk from
- * the root, which also gives the fault.
+ * When the PDE cache knows the page table, a miss costs one entry read; else
+ * the entries above are read, and if they are plain the PDE cache knows it
+ * now. This does all that a walk does for the last entry: reserved bits,
+ * rights with those of the levels above, A and D by compare-and-exchange. It
+ * decides nothing against an access: whatever is not plainly fine is left to
+ * the walk of mmu.c, which also gives the fault.
  *
  * Inline, into the functions of cpu.c that misses come to.
  */
@@ -111,14 +112,84 @@ miss_table(struct cpu *cpu, const struct pde_entry *c, uint64_t va,
 	return cpu->ram->base + pa;
 }
 
+/*
+ * Down to the page directory, where every entry is plain: present, accessed,
+ * no large page, nothing reserved. @levels and @wide are constants.
+ * => the entry that now is in the PDE cache, or NULL: walk
+ */
+static inline __attribute__((always_inline)) const struct pde_entry *
+miss_upper(struct cpu *cpu, uint64_t va, uint64_t table, unsigned levels,
+	   bool wide)
+{
+	const uint64_t plain = X86_PTE_P | X86_PTE_A;
+	const uint64_t mask = plain | X86_PTE_PS | cpu->plan.rsvd;
+	uint64_t entry, all = ~0ull, any = 0;
+	struct pde_entry *e = pde_slot(&cpu->pde, va);
+	unsigned level;
+	uint8_t *where;
+
+#pragma GCC unroll 4
+	for (level = levels; level > 1; level--) {
+		if (table >= cpu->ram->size)
+			return NULL;
+		where = cpu->ram->base + table;
+		if (wide)
+			entry = __atomic_load_n((uint64_t *)where +
+				(va >> (12 + 9 * (level - 1)) & 511),
+				__ATOMIC_SEQ_CST);
+		else
+			entry = __atomic_load_n((uint32_t *)where +
+				(va >> 22 & 1023), __ATOMIC_SEQ_CST);
+		if ((entry & mask) != plain)
+			return NULL;
+		all &= entry;
+		any |= entry;
+		table = entry & (wide ? X86_PTE64_ADDR : X86_PTE32_ADDR);
+	}
+	if (table >= cpu->ram->size)
+		return NULL;
+	e->key = pde_key(&cpu->pde, va);
+	e->table = table;
+	e->rights = all >> 1 & (MMU_RIGHT_W | MMU_RIGHT_U);
+	e->rights |= any & cpu->plan.nx ? MMU_RIGHT_NX : 0;
+	e->large = false;
+	return e;
+}
+
+static inline const struct pde_entry *miss_root(struct cpu *cpu, uint64_t va)
+{
+	const struct mmu_plan *p = &cpu->plan;
+
+	if (!walk_canonical(p, va))
+		return NULL;
+	switch (p->mode) {
+	case MMU_64:
+		return miss_upper(cpu, va, p->root, 4, true);
+	case MMU_57:
+		return miss_upper(cpu, va, p->root, 5, true);
+	case MMU_32:
+		return miss_upper(cpu, va, p->root, 2, false);
+	case MMU_PAE:
+		if (!(p->pdpte[va >> 30 & 3] & X86_PTE_P))
+			return NULL;
+		return miss_upper(cpu, va, p->pdpte[va >> 30 & 3] &
+				  X86_PTE64_ADDR, 2, true);
+	default:
+		return NULL;
+	}
+}
+
 /* => host address, or NULL: walk from the root. */
 static inline void *miss_short(struct cpu *cpu, uint64_t va,
 			       enum mmu_access access)
 {
 	const struct pde_entry *c = pde_lookup(&cpu->pde, va);
 
-	if (!c)
-		return NULL;
+	if (__builtin_expect(!c, 0)) {
+		c = miss_root(cpu, va);
+		if (!c)
+			return NULL;
+	}
 	if (__builtin_expect(c->large, 0))
 		return miss_large(cpu, c, va, access);
 	__atomic_store_n(&cpu->stats.walks, cpu->stats.walks + 1,

@@ -8,9 +8,10 @@
  * outlives an invalidation of any page: every flush is one new generation,
  * and keys of older ones no longer match.
  *
- * Invariants: filled only after a walk that succeeded, so A is set in every
- * entry above; the table lies in RAM; the plan is the one it was filled
- * under. Locks: none, the CPU's own.
+ * Invariants: A was set in every entry above, none was reserved, and the
+ * table lies in RAM; an entry outlives an access only if that succeeded (a
+ * fault flushes); the plan is the one it was filled under. Locks: none, the
+ * CPU's own.
  */
 #ifndef EMU_PDE_H
 #define EMU_PDE_H
