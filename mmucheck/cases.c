@@ -126,6 +126,10 @@ static void make_regs(struct maker *m)
 	r->efer = once_in(m, 4) ? 0 : MC_EFER_NXE;
 	if (is_long(m))
 		r->efer |= MC_EFER_LME | MC_EFER_LMA;
+	if (mode == MC_32 && m->caps->plain_32) {
+		r->maxphyaddr = 36;
+		r->efer = 0;
+	}
 	vary_regs(m, r);
 }
 
@@ -188,7 +192,7 @@ static uint64_t some_page(struct maker *m, bool large)
 
 	if (c->npages && (once_in(m, 5) || m->nframes <= 6))
 		f = c->page[below(m, c->npages)];
-	else if (once_in(m, 20))
+	else if (once_in(m, 20) && !m->caps->eager_a)
 		f = c->table[below(m, c->ntables)];
 	if (f && f >> bits == 0)
 		return f;
@@ -285,9 +289,9 @@ static bool large_wanted(struct maker *m, unsigned level)
 	if (level == 2)
 		return (m->c->mode != MC_32 || m->regs.cr4 & MC_CR4_PSE) &&
 		       once_in(m, 4);
-	if (m->regs.lacks & MC_NO_1G)
-		return false;
-	return level == 3 && is_long(m) && once_in(m, 5);
+	/* where there are none, PS is a reserved bit */
+	return level == 3 && is_long(m) &&
+	       once_in(m, m->regs.lacks & MC_NO_1G ? 20 : 5);
 }
 
 static unsigned page_shift(const struct maker *m, unsigned level)
@@ -320,6 +324,8 @@ static uint64_t make_entry(struct maker *m, uint64_t pa, unsigned level,
 		frame = some_table(m);
 		v = m->c->mode == MC_PAE && level == 3 ? pdpte_rights(m) :
 							 rights(m, level);
+		if (level >= 3 && m->caps->no_upper_g)
+			v &= ~MC_G;
 		add_entry(m, pa, v | frame, level);
 		return frame;
 	}

@@ -123,7 +123,27 @@ struct run {
 	struct manual m;
 	struct mc_result model[MC_ACCESSES], subject[MC_ACCESSES];
 	struct mc_result other[MC_ACCESSES], *judge;
+	/* entries read by walks that faulted */
+	uint64_t walked[2 * MC_ACCESSES * MANUAL_LEVELS];
+	unsigned nwalked;
 };
+
+/* A walk that faulted has read these; the lower page's are not among them. */
+static void note_walk(struct run *r, const struct mc_access *a,
+		      const struct mc_result *res)
+{
+	if (a->kind != MC_LOADCR3 && res->outcome == MC_PF)
+		r->nwalked += manual_walked(&r->m, a, res->cr2,
+					    r->walked + r->nwalked);
+}
+
+static bool was_walked(const struct run *r, uint64_t pa)
+{
+	for (unsigned i = 0; i < r->nwalked; i++)
+		if (r->walked[i] == pa)
+			return true;
+	return false;
+}
 
 /* Run the case on the model, and drop from it what cannot be made. */
 static void settle_case(const struct check *k, struct run *r)
@@ -133,11 +153,13 @@ static void settle_case(const struct check *k, struct run *r)
 	unsigned n = 0;
 
 	memset(r->model, 0, sizeof(r->model));
+	r->nwalked = 0;
 	for (unsigned i = 0; i < c->naccesses; i++) {
 		if (i > 0 && !settle(&r->m, c, &c->access[i]))
 			continue;
 		c->access[n] = c->access[i];
 		manual_access(&r->m, &c->access[n], &r->model[n]);
+		note_walk(r, &c->access[n], &r->model[n]);
 		n++;
 		if (r->model[0].outcome != MC_OK ||
 		    (kvm && departure_crossed(&c->access[n - 1],
@@ -210,10 +232,25 @@ static bool kvm_memory(const struct check *k, const struct mc_mem **kvm,
 	return is_kvm(k->judge) || is_kvm(k->subject);
 }
 
+/* Which departure lets entry @e be @kvm in KVM's memory, @other elsewhere? */
+static enum departure known_entry(const struct check *k, const struct run *r,
+				  const struct mc_entry *e, uint64_t kvm,
+				  uint64_t other)
+{
+	const struct mc_engine *engine = is_kvm(k->judge) ? k->judge :
+							    k->subject;
+	unsigned last = r->c.naccesses - 1;
+
+	if (engine->caps.eager_a && kvm == (other | MC_A) &&
+	    was_walked(r, e->pa))
+		return DEPARTURE_FAULTING_A;
+	return departure_of_entry(&r->m, &r->c.access[last], &r->judge[last],
+				  e->pa, kvm, other);
+}
+
 /* What differs by a known departure is made the same. */
 static void excuse_entries(struct check *k, const struct run *r)
 {
-	unsigned last = r->c.naccesses - 1;
 	const struct mc_mem *kvm, *other;
 	const struct mc_entry *e;
 	enum departure d;
@@ -222,12 +259,13 @@ static void excuse_entries(struct check *k, const struct run *r)
 		return;
 	for (unsigned i = 0; i < r->c.nentries; i++) {
 		e = &r->c.entry[i];
-		d = departure_of_entry(&r->m, &r->c.access[last],
-				       &r->judge[last], e->pa,
-				       entry_in(kvm, e), entry_in(other, e));
+		if (entry_in(kvm, e) == entry_in(other, e))
+			continue;
+		d = known_entry(k, r, e, entry_in(kvm, e),
+				entry_in(other, e));
 		if (d == DEPARTURE_NONE)
 			continue;
-		k->departures[d] += entry_in(kvm, e) != entry_in(other, e);
+		k->departures[d]++;
 		memcpy(other->base + e->pa, kvm->base + e->pa, e->size);
 	}
 }

@@ -12,6 +12,7 @@ const char *departure_name(enum departure d)
 		[DEPARTURE_CROSSING_AD] = "crossing-ad",
 		[DEPARTURE_CROSSING_STORE] = "crossing-store",
 		[DEPARTURE_HOLE] = "hole",
+		[DEPARTURE_FAULTING_A] = "faulting-a",
 	};
 
 	return name[d];

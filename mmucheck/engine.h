@@ -22,6 +22,9 @@ struct mc_caps {
 	unsigned lacks;			/* MC_NO_* of all cases */
 	bool any_lacks;			/* ... or of each as it likes */
 	bool fixed_nxe;			/* EFER.NXE stays as the case has it */
+	bool plain_32;			/* 32-bit mode: 36 bits, no NXE */
+	bool no_upper_g;		/* bit 8 is reserved from level 3 up */
+	bool eager_a;			/* a walk sets A before it faults */
 	bool taken[512];		/* top slots where CPL 3 may not be */
 	bool implicit_any;		/* else: reads of a descriptor only */
 	unsigned arenas;		/* taken in turn */

@@ -287,7 +287,8 @@ static enum mc_outcome try(struct engine_kvm *k, enum mc_mode mode,
 		      MC_CR0_NE;
 	a->regs.cr4 |= cr4[mode];
 	a->regs.efer = mode >= MC_64 ? MC_EFER_LME | MC_EFER_LMA : 0;
-	a->regs.maxphyaddr = k->host.maxphyaddr;
+	if (!a->regs.maxphyaddr)
+		a->regs.maxphyaddr = k->host.maxphyaddr;
 	run_access(k, mode, a, &res);
 	if (res.outcome == MC_LOST)
 		drop_machines(k);
@@ -327,17 +328,49 @@ static void find_taken(struct engine_kvm *k, enum mc_mode mode)
 	}
 }
 
-static void add_maxphyaddr(struct mc_caps *caps, unsigned bits,
-			   unsigned most)
+/* Reading @va, in four-level mode, with @bits of physical address. */
+static enum mc_outcome try_read(struct engine_kvm *k, uint64_t va,
+				unsigned bits)
 {
-	if (bits <= most)
+	struct mc_access a = {
+		.kind = MC_READ, .size = 1, .va = va,
+		.regs = { .cr3 = guest_first_root(MC_64), .maxphyaddr = bits },
+	};
+
+	return try(k, MC_64, &a);
+}
+
+/* Can a guest have fewer address bits than the host? */
+static void add_maxphyaddr(struct engine_kvm *k, unsigned bits)
+{
+	struct mc_caps *caps = &k->e.caps;
+	unsigned most = k->host.maxphyaddr;
+
+	if (bits == most ||
+	    (bits < most &&
+	     try_read(k, guest_wide_page(bits), bits) == MC_PF))
 		caps->maxphyaddr[caps->nmaxphyaddr++] = bits;
+}
+
+/* What depends on who walks the guest's tables: KVM or the hardware. */
+static void find_walker(struct engine_kvm *k)
+{
+	struct mc_caps *caps = &k->e.caps;
+	uint64_t entry;
+
+	add_maxphyaddr(k, 36);
+	caps->plain_32 = caps->nmaxphyaddr > 0;
+	add_maxphyaddr(k, 40);
+	add_maxphyaddr(k, k->host.maxphyaddr);
+	caps->no_upper_g = try_read(k, guest_global_page(), 0) == MC_PF;
+	try_read(k, guest_absent_page(), 0);
+	memcpy(&entry, k->e.mem.base + guest_absent_entry(), 8);
+	caps->eager_a = entry & MC_A;
 }
 
 /* Protection keys: PKRU lives in XSAVE state, and no KVM has PKS. */
 static void set_caps(struct engine_kvm *k)
 {
-	unsigned most = k->host.maxphyaddr;
 	struct mc_caps *caps = &k->e.caps;
 
 	for (unsigned m = 0; m < MC_MODES; m++)
@@ -350,10 +383,8 @@ static void set_caps(struct engine_kvm *k)
 	for (unsigned m = MC_64; m < MC_MODES; m++)
 		if (caps->mode[m])
 			find_taken(k, m);
+	find_walker(k);
 	caps->lacks = k->host.page1g ? 0 : MC_NO_1G;
-	add_maxphyaddr(caps, 36, most - 1);
-	add_maxphyaddr(caps, 40, most - 1);
-	add_maxphyaddr(caps, most, most);
 	caps->fixed_nxe = true;
 	caps->arenas = MC_ARENAS;
 }
@@ -379,8 +410,8 @@ struct mc_engine *engine_kvm_open(char *why, size_t size)
 	k->e.name = "kvm";
 	k->e.run = run;
 	k->e.close = engine_close;
-	set_caps(k);
 	sigaction(SIGALRM, &sa, &k->old);
 	set_tick(TICK_MS);
+	set_caps(k);
 	return &k->e;
 }

@@ -20,7 +20,10 @@
 
 enum { F_CODE = 1, F_USER, F_STACK, F_IDT64, F_IDT32, F_GDT, F_LAST = F_GDT,
        F_PT32 = 16, F_PD_PAE, F_PT_PAE, F_PML4, F_PDPT, F_PD, F_PT,
-       F_ROOT = 32, F_EVERYWHERE = F_ROOT + MC_MODES };
+       F_ROOT = 32, F_EVERYWHERE = F_ROOT + MC_MODES,
+       F_EMPTY = F_EVERYWHERE + MC_MODES };
+
+enum { SLOT_ABSENT = 1, SLOT_GLOBAL };	/* of the first root */
 
 #define OFF_HANDLERS	0x800		/* in the page of code */
 #define OFF_TSS64	0x800		/* in the page of the GDT */
@@ -257,6 +260,36 @@ uint64_t guest_user_page(enum mc_mode mode, unsigned slot)
 	return va + FRAME(F_USER);
 }
 
+uint64_t guest_wide_page(unsigned bit)
+{
+	return page_va(MC_64, 64 + bit);
+}
+
+uint64_t guest_global_page(void)
+{
+	return guest_user_page(MC_64, SLOT_GLOBAL);
+}
+
+uint64_t guest_absent_page(void)
+{
+	return guest_user_page(MC_64, SLOT_ABSENT);
+}
+
+uint64_t guest_absent_entry(void)
+{
+	return guest_first_root(MC_64) + SLOT_ABSENT * 8;
+}
+
+static void build_questions(const struct mc_mem *mem)
+{
+	for (unsigned bit = 32; bit < 52; bit++)
+		put(mem, FRAME(F_PT) + (64 + bit) * 8,
+		    FRAME(F_USER) | SUPERVISOR | 1ull << bit, 8);
+	put(mem, guest_absent_entry(), FRAME(F_EMPTY) | (TABLE & ~MC_A), 8);
+	put(mem, guest_first_root(MC_64) + SLOT_GLOBAL * 8,
+	    guest_root_entry(MC_64) | MC_G, 8);
+}
+
 static void build_tables(const struct mc_mem *mem)
 {
 	build_last(mem, F_PT32, 4);
@@ -284,4 +317,5 @@ void guest_build(const struct mc_mem *mem)
 	build_idt32(mem);
 	build_gdt(mem);
 	build_tables(mem);
+	build_questions(mem);
 }

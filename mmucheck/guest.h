@@ -54,6 +54,17 @@ uint64_t guest_first_root(enum mc_mode mode);
 uint64_t guest_everywhere_root(enum mc_mode mode);
 uint64_t guest_user_page(enum mc_mode mode, unsigned slot);
 
+/*
+ * To find out how a KVM walks, in four-level mode and from guest_first_root():
+ * a page whose PTE has address bit @bit set, one under a PML4E with bit 8 set,
+ * and an address under a PML4E with A clear and nothing below; the last
+ * one's physical address.
+ */
+uint64_t guest_wide_page(unsigned bit);
+uint64_t guest_global_page(void);
+uint64_t guest_absent_page(void);
+uint64_t guest_absent_entry(void);
+
 /* Physical address of the stack page, to read what a fault pushed. */
 uint64_t guest_stack_pa(void);
 

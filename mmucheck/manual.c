@@ -505,6 +505,16 @@ unsigned manual_entries(const struct manual *m, const struct mc_access *a,
 	return w.nused;
 }
 
+unsigned manual_walked(const struct manual *m, const struct mc_access *a,
+		       uint64_t va, uint64_t used[MANUAL_LEVELS])
+{
+	struct walk w;
+
+	walk(m, &w, paging_mode(&a->regs), &a->regs, va);
+	memcpy(used, w.used, sizeof(w.used));
+	return w.nused;
+}
+
 void manual_access(struct manual *m, const struct mc_access *a,
 		  struct mc_result *res)
 {

@@ -42,6 +42,10 @@ enum mc_outcome manual_reaches(const struct manual *m,
 unsigned manual_entries(const struct manual *m, const struct mc_access *access,
 			uint64_t used[MANUAL_LEVELS]);
 
+/* The entries that a walk for @va reads, however it ends. */
+unsigned manual_walked(const struct manual *m, const struct mc_access *access,
+		       uint64_t va, uint64_t used[MANUAL_LEVELS]);
+
 /* The name of the entries of @level (1: the last) in @mode. */
 const char *manual_level_name(enum mc_mode mode, unsigned level);
 

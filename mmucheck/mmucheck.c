@@ -277,7 +277,8 @@ static void run_mode(struct session *s, enum mc_mode mode, uint64_t count)
 			"model only\n", show_mode(mode));
 		k.judge = s->model;
 	}
-	if (strcmp(k.subject->name, "kvm") == 0 && !k.subject->caps.mode[mode]) {
+	if (strcmp(k.subject->name, "kvm") == 0 &&
+	    !k.subject->caps.mode[mode]) {
 		fprintf(stderr, "%s: not supported by this KVM, not judged\n",
 			show_mode(mode));
 		return;

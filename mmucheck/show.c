@@ -3,6 +3,8 @@
  */
 #include "mmucheck/show.h"
 
+#include <inttypes.h>
+
 #include "mmucheck/manual.h"
 
 
@@ -49,11 +51,11 @@ void show_entry(FILE *f, enum mc_mode mode, const struct mc_entry *e,
 		const char *name1, uint64_t value1, const char *name2,
 		uint64_t value2)
 {
-	fprintf(f, "    %-5s at 0x%llx was 0x%llx: %s 0x%llx", 
-		manual_level_name(mode, e->level), (unsigned long long)e->pa, (unsigned long long)e->value,
-		name1, (unsigned long long)value1);
+	fprintf(f, "    %-5s at 0x%" PRIx64 " was 0x%" PRIx64 ": %s 0x%" PRIx64,
+		manual_level_name(mode, e->level), e->pa, e->value,
+		name1, value1);
 	show_bits(f, entry_bits, value1);
-	fprintf(f, "; %s 0x%llx", name2, (unsigned long long)value2);
+	fprintf(f, "; %s 0x%" PRIx64, name2, value2);
 	show_bits(f, entry_bits, value2);
 	fputc('\n', f);
 }
@@ -62,14 +64,14 @@ void show_case(FILE *f, const struct mc_case *c, unsigned naccesses)
 {
 	const struct mc_regs *r = &c->access[0].regs;
 
-	fprintf(f, "disagreement: mode %s, seed %llu, case %llu, %u of %u "
-		"accesses\n  CR3 0x%llx, MAXPHYADDR %u\n",
-		mode_name[c->mode], (unsigned long long)c->seed, (unsigned long long)c->index, naccesses,
-		c->naccesses, (unsigned long long)r->cr3, r->maxphyaddr);
+	fprintf(f, "disagreement: mode %s, seed %" PRIu64 ", case %" PRIu64
+		", %u of %u accesses\n  CR3 0x%" PRIx64 ", MAXPHYADDR %u\n",
+		mode_name[c->mode], c->seed, c->index, naccesses,
+		c->naccesses, r->cr3, r->maxphyaddr);
 	for (unsigned i = 0; i < c->nentries; i++) {
-		fprintf(f, "    %-5s at 0x%llx = 0x%llx",
+		fprintf(f, "    %-5s at 0x%" PRIx64 " = 0x%" PRIx64,
 			manual_level_name(c->mode, c->entry[i].level),
-			(unsigned long long)c->entry[i].pa, (unsigned long long)c->entry[i].value);
+			c->entry[i].pa, c->entry[i].value);
 		show_bits(f, entry_bits, c->entry[i].value);
 		fputc('\n', f);
 	}
@@ -83,12 +85,13 @@ void show_access(FILE *f, unsigned number, const struct mc_access *a)
 	const struct mc_regs *r = &a->regs;
 
 	if (a->kind == MC_LOADCR3)
-		fprintf(f, "  access %u: MOV 0x%llx to CR3\n", number,
-			(unsigned long long)r->cr3);
+		fprintf(f, "  access %u: MOV 0x%" PRIx64 " to CR3\n", number,
+			r->cr3);
 	else
-		fprintf(f, "  access %u: CPL %u%s %s of %u bytes at 0x%llx%s\n",
+		fprintf(f, "  access %u: CPL %u%s %s of %u bytes at 0x%" PRIx64
+			"%s\n",
 			number, a->cpl, a->implicit ? " implicit" : "",
-			kind[a->kind], a->size, (unsigned long long)a->va,
+			kind[a->kind], a->size, a->va,
 			a->stack ? " through SS" : "");
 	fprintf(f, "    with%s", r->cr0 & MC_CR0_WP ? " WP" : "");
 	show_bits(f, cr4_bits, r->cr4);
@@ -108,12 +111,12 @@ void show_result(FILE *f, const struct mc_access *a,
 	case MC_OK:
 		fprintf(f, "ok");
 		if (res->pa)
-			fprintf(f, ", at physical 0x%llx", (unsigned long long)res->pa);
+			fprintf(f, ", at physical 0x%" PRIx64, res->pa);
 		if (a->kind == MC_READ || a->kind == MC_FETCH)
-			fprintf(f, ", value 0x%llx", (unsigned long long)res->value);
+			fprintf(f, ", value 0x%" PRIx64, res->value);
 		break;
 	case MC_PF:
-		fprintf(f, "#PF, CR2 0x%llx, error code 0x%x", (unsigned long long)res->cr2,
+		fprintf(f, "#PF, CR2 0x%" PRIx64 ", error code 0x%x", res->cr2,
 			res->error);
 		show_bits(f, error_bits, res->error);
 		break;
