@@ -29,7 +29,7 @@ DEPS_TEST = libcmocka-dev fio procps util-linux
 DEPS_BENCH = valgrind
 
 LIB_SRC := $(filter-out pager/pagervm.c fs/pagerfs.c, \
-	$(wildcard emu/*.c pager/*.c swap/*.c fs/*.c))
+	$(wildcard emu/*.c pager/*.c swap/*.c fs/*.c mmucheck/*.c))
 LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o)
 LIB := $(BUILD)/libpager.a
 PROGRAMS := $(BUILD)/pagerfs $(BUILD)/pagervm
@@ -144,6 +144,13 @@ fuzz:
 	$(BUILD)/fuzz/workload -max_total_time=$(FUZZ_SECONDS) \
 		$(BUILD)/fuzz/corpus docs/examples
 
+# The emulated MMU against both judges, for longer than a test may take.
+mmu-soak: deps
+	@$(MAKE) --no-print-directory -s all
+	$(BUILD)/pagervm mmu-check --engine model --count 10000000 --seed 2
+	$(BUILD)/pagervm mmu-check --engine kvm --mode 64 --count 250000 \
+		--seed 2 || [ $$? = 77 ]
+
 clean:
 	rm -rf $(BUILD)
 
@@ -155,10 +162,11 @@ help:
 	@echo 'make asan tsan       the same tests under the sanitizers'
 	@echo 'make bench           the tables of docs/performance.md, measured here'
 	@echo 'make fuzz            fuzz the workload parser for FUZZ_SECONDS=60'
+	@echo 'make mmu-soak        the emulated MMU against the manual and KVM, at length'
 	@echo 'make install         to PREFIX=/usr/local, below DESTDIR'
 	@echo 'make uninstall       what install put there'
 	@echo 'make deps            Debian packages that are missing (sudo when not root)'
 	@echo 'make clean'
 
 .PHONY: all tests benches deps deps-test deps-bench run test asan tsan bench \
-	install uninstall fuzz clean help
+	install uninstall fuzz mmu-soak clean help

@@ -2,15 +2,17 @@
  * cpu.c - the out-of-line half of a CPU: what happens when the hit path in
  * cpu.h gives up.
  *
- * An access that missed, is unaligned or crosses comes here as an address and
- * a length, is cut at the page boundary into one or two spans (cpu_span()),
- * each with a host address from the TLB or from a walk, and only then are
- * bytes moved. A fault leaves through cpu_fault(): CR2 and cpu->fault are
- * filled in, and the TLB forgets that page (SDM 3A 4.10.4.1).
+ * An access that missed, is unaligned or crosses comes here. Within one page
+ * its host address is, by turns, in the TLB after all, one entry away from
+ * what the PDE cache knows (miss.c), or at the end of a walk from the root.
+ * One that crosses is cut at the page boundary into two spans (cpu_span()),
+ * and only when both are known are bytes moved. A CPU with a model takes
+ * every access to it instead, and its TLB stays empty. A fault leaves through
+ * cpu_fault(): CR2 and cpu->fault are filled in, and the caches forget that
+ * page (SDM 3A 4.10.4.1).
  *
- * Invariants: the TLB holds only what a walk with the present registers said,
- * so each change of a register flushes; translations are made and used only
- * inside.
+ * Invariants: the TLB holds only what a walk with the present plan said;
+ * translations are made and used only inside.
  *
  * Locks: none here. Walks run against concurrent changes of entries: a stale
  * translation entered by such a walk is caught by the shootdown that follows
@@ -22,6 +24,10 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "miss.h"
+#include "model.h"
+#include "walk.h"
+
 #define CPU_ACCESS_MAX	64
 
 /* One access, cut at page boundaries. The second part may be empty. */
@@ -31,7 +37,7 @@ struct span {
 };
 
 /* Only the owner writes, so no locked add; others may be reading. */
-static void cpu_count(uint64_t *counter)
+static inline void cpu_count(uint64_t *counter)
 {
 	__atomic_store_n(counter, *counter + 1, __ATOMIC_RELAXED);
 }
@@ -41,111 +47,149 @@ void cpu_init(struct cpu *cpu, struct ram *ram, unsigned id)
 	assert(id < CPU_MAX);
 	memset(cpu, 0, sizeof(*cpu));
 	tlb_init(&cpu->tlb);
-	cpu->regs.user = true;
+	pde_init(&cpu->pde);
+	cpu->regs.cr0 = X86_CR0_ET;
+	cpu->regs.cpl = 3;
 	cpu->ram = ram;
 	cpu->id = id;
+	mmu_plan(&cpu->plan, &cpu->regs);
 }
 
-void cpu_flush(struct cpu *cpu)
+void cpu_set_model(struct cpu *cpu, struct model *model)
 {
-	tlb_flush(&cpu->tlb);
-	cpu_count(&cpu->stats.flushes);
-}
-
-void cpu_invlpg(struct cpu *cpu, uint64_t va)
-{
-	tlb_invalidate(&cpu->tlb, mmu_linear(&cpu->regs, va));
-	cpu_count(&cpu->stats.invlpgs);
-}
-
-void cpu_set_paging(struct cpu *cpu, bool long_mode)
-{
-	struct mmu_regs *r = &cpu->regs;
-
-	r->cr0 = X86_CR0_PE | X86_CR0_PG | X86_CR0_WP;
-	r->cr4 = long_mode ? X86_CR4_PAE : 0;
-	r->efer = 0;
-	if (long_mode)
-		r->efer = X86_EFER_LME | X86_EFER_LMA | X86_EFER_NXE;
+	cpu->model = model;
+	if (model)
+		model->attention = &cpu->attention;
 	cpu_flush(cpu);
 }
 
-/*
- * The flush comes first: whoever sees the new CR3 may pass us by with a
- * shootdown of the old space. The exchange is a full barrier before the next
- * walk: whoever saw the old CR3 and passed us by with one of the new space
- * has made its change visible to that walk. (See shootdown.c.)
- */
-void cpu_set_cr3(struct cpu *cpu, uint64_t cr3)
-{
-	cpu_flush(cpu);
-	__atomic_exchange_n(&cpu->regs.cr3, cr3, __ATOMIC_SEQ_CST);
-}
-
-static void cpu_fault(struct cpu *cpu)
+static CPU_COLD void cpu_fault(struct cpu *cpu)
 {
 	cpu_count(&cpu->stats.faults);
-	cpu->cr2 = cpu->fault.addr;
+	if (cpu->fault.kind == MMU_PF)
+		cpu->cr2 = cpu->fault.addr;
 	tlb_invalidate(&cpu->tlb, cpu->fault.addr);
+	pde_flush(&cpu->pde);
 }
 
-static void *cpu_walk(struct cpu *cpu, uint64_t va, enum mmu_access access)
+static struct walk cpu_question(const struct cpu *cpu, uint64_t va,
+				enum mmu_access access, unsigned flags)
 {
+	struct walk w;
+
+	w.ram = cpu->ram;
+	w.plan = &cpu->plan;
+	w.va = va;
+	w.access = access;
+	w.flags = flags;
+	w.ask = false;
+	return w;
+}
+
+/* => NULL: a fault */
+static void *cpu_modelled(struct cpu *cpu, uint64_t va,
+			  enum mmu_access access, unsigned flags)
+{
+	struct walk ask = cpu_question(cpu, va, access, flags);
+	uint64_t pa, walks = cpu->model->stats.walks;
+	int err;
+
+	err = model_access(cpu->model, &ask, cpu->regs.cr3,
+			   mmu_pcid(&cpu->regs), &pa, &cpu->fault);
+	if (cpu->model->stats.walks != walks) {
+		cpu_count(&cpu->stats.misses);
+		cpu_count(&cpu->stats.walks);
+	}
+	if (!err)
+		return cpu->ram->base + pa;
+	cpu_fault(cpu);
+	return NULL;
+}
+
+/* From the root. What an implicit access finds is not for others to use. */
+static void *cpu_walk(struct cpu *cpu, uint64_t va, enum mmu_access access,
+		      unsigned flags)
+{
+	struct walk w = cpu_question(cpu, va, access, flags);
 	struct mmu_result res;
-	struct tlb_page page;
-	uint8_t *host;
 
 	cpu_count(&cpu->stats.walks);
-	if (mmu_walk(cpu->ram, &cpu->regs, va, access, &res, &cpu->fault)) {
+	if (walk_run(&w, NULL, &res, &cpu->fault)) {
 		cpu_fault(cpu);
 		return NULL;
 	}
-	host = cpu->ram->base + res.pa;
-	page.va = va & X86_PAGE_MASK;
-	page.host = host - (va - page.va);
-	page.store = res.writable && res.dirty;
-	page.large = res.shift > X86_PAGE_SHIFT;
-	tlb_fill(&cpu->tlb, access, &page);
-	return host;
+	if (!(flags & MMU_IMPLICIT)) {
+		miss_fill(cpu, va, access, &res);
+		miss_keep(cpu, &w, &res);
+	}
+	return cpu->ram->base + res.pa;
 }
 
 /* @va as mmu_linear() gives it. => host address, or NULL and a fault. */
-static void *cpu_translate(struct cpu *cpu, uint64_t va,
-			   enum mmu_access access)
+static inline void *cpu_translate(struct cpu *cpu, uint64_t va,
+				  enum mmu_access access, unsigned flags)
 {
-	void *host = tlb_lookup(&cpu->tlb, va, access, 1);
+	void *host;
 
-	if (host)
-		return host;
-	cpu_count(&cpu->stats.misses);
-	return cpu_walk(cpu, va, access);
+	if (__builtin_expect(cpu->model != NULL, 0))
+		return cpu_modelled(cpu, va, access, flags);
+	if (__builtin_expect(!(flags & MMU_IMPLICIT), 1)) {
+		host = tlb_lookup(&cpu->tlb, va, access, 1);
+		if (host)
+			return host;
+		cpu_count(&cpu->stats.misses);
+		host = miss_short(cpu, va, access);
+		if (host)
+			return host;
+	}
+	return cpu_walk(cpu, va, access, flags);
+}
+
+/* Would it fault? Then it has. Marks nothing. */
+static bool cpu_refused(struct cpu *cpu, uint64_t va, enum mmu_access access,
+			unsigned flags)
+{
+	struct walk w = cpu_question(cpu, va, access, flags);
+	struct mmu_result res;
+
+	w.ask = true;
+	cpu_count(&cpu->stats.walks);
+	if (!walk_run(&w, NULL, &res, &cpu->fault))
+		return false;
+	cpu_fault(cpu);
+	if (cpu->model)
+		model_fault(cpu->model, mmu_pcid(&cpu->regs), va);
+	return true;
 }
 
 /*
  * Two pages, of which a fault in the second must leave no A and no D in the
  * first, for nothing will be moved; and a fault in the first comes first. If
- * neither is in the TLB the first is only asked about, then walked last.
+ * neither is in the TLB the first is only asked about, then walked last. An
+ * address that is none is found out before either page is looked at.
  */
 static int cpu_translate_two(struct cpu *cpu, uint64_t va, uint64_t next,
-			     enum mmu_access access, struct span *span)
+			     enum mmu_access access, unsigned flags,
+			     struct span *span)
 {
-	if (!tlb_lookup(&cpu->tlb, va, access, 1)) {
-		cpu_count(&cpu->stats.walks);
-		if (mmu_check(cpu->ram, &cpu->regs, va, access,
-			      &cpu->fault)) {
-			cpu_fault(cpu);
-			return -1;
-		}
+	if (!walk_canonical(&cpu->plan, next) &&
+	    walk_canonical(&cpu->plan, va)) {
+		walk_refuse(next, flags, &cpu->fault);
+		cpu_fault(cpu);
+		return -1;
 	}
-	span->host[1] = cpu_translate(cpu, next, access);
+	if (!tlb_lookup(&cpu->tlb, va, access, 1) &&
+	    cpu_refused(cpu, va, access, flags))
+		return -1;
+	span->host[1] = cpu_translate(cpu, next, access, flags);
 	if (!span->host[1])
 		return -1;
-	span->host[0] = cpu_translate(cpu, va, access);
+	span->host[0] = cpu_translate(cpu, va, access, flags);
 	return span->host[0] ? 0 : -1;
 }
 
 static int cpu_span(struct cpu *cpu, uint64_t va, unsigned len,
-		    enum mmu_access access, struct span *span)
+		    enum mmu_access access, unsigned flags, struct span *span)
 {
 	unsigned room = X86_PAGE_SIZE - (va & (X86_PAGE_SIZE - 1));
 
@@ -157,8 +201,8 @@ static int cpu_span(struct cpu *cpu, uint64_t va, unsigned len,
 	if (span->len[1])
 		return cpu_translate_two(cpu, va,
 				mmu_linear(&cpu->regs, va + room), access,
-				span);
-	span->host[0] = cpu_translate(cpu, va, access);
+				flags, span);
+	span->host[0] = cpu_translate(cpu, va, access, flags);
 	return span->host[0] ? 0 : -1;
 }
 
@@ -200,7 +244,7 @@ static int cpu_read(struct cpu *cpu, uint64_t va, void *buf, unsigned len,
 {
 	struct span span;
 
-	if (cpu_span(cpu, va, len, access, &span))
+	if (cpu_span(cpu, va, len, access, 0, &span))
 		return -1;
 	guest_move(buf, span.host[0], span.len[0]);
 	if (span.len[1])
@@ -223,7 +267,7 @@ int cpu_store(struct cpu *cpu, uint64_t va, const void *buf, unsigned len)
 {
 	struct span span;
 
-	if (cpu_span(cpu, va, len, MMU_WRITE, &span))
+	if (cpu_span(cpu, va, len, MMU_WRITE, 0, &span))
 		return -1;
 	guest_move(span.host[0], buf, span.len[0]);
 	if (span.len[1])
@@ -232,19 +276,96 @@ int cpu_store(struct cpu *cpu, uint64_t va, const void *buf, unsigned len)
 	return 0;
 }
 
-int cpu_load_slow(struct cpu *cpu, uint64_t va, void *buf, unsigned len)
+/* One integer of 1, 2, 4 or 8 bytes, by one host access. */
+static inline __attribute__((no_sanitize("thread"))) uint64_t
+guest_get(const void *host, unsigned len)
 {
-	return cpu_load(cpu, va, buf, len);
+	switch (len) {
+	case 8:
+		return ((const volatile struct piece64 *)host)->v;
+	case 4:
+		return ((const volatile struct piece32 *)host)->v;
+	case 2:
+		return ((const volatile struct piece16 *)host)->v;
+	default:
+		return *(const volatile uint8_t *)host;
+	}
 }
 
-int cpu_store_slow(struct cpu *cpu, uint64_t va, const void *buf,
-		   unsigned len)
+static inline __attribute__((no_sanitize("thread"))) void
+guest_put(void *host, unsigned len, uint64_t v)
 {
-	return cpu_store(cpu, va, buf, len);
+	switch (len) {
+	case 8:
+		((volatile struct piece64 *)host)->v = v;
+		break;
+	case 4:
+		((volatile struct piece32 *)host)->v = v;
+		break;
+	case 2:
+		((volatile struct piece16 *)host)->v = v;
+		break;
+	default:
+		*(volatile uint8_t *)host = v;
+	}
 }
 
-void *cpu_ptr_slow(struct cpu *cpu, uint64_t va, enum mmu_access access)
+static inline bool cpu_crosses(uint64_t va, unsigned len)
+{
+	return (va & (X86_PAGE_SIZE - 1)) + len > X86_PAGE_SIZE;
+}
+
+struct cpu_value cpu_load_miss(struct cpu *cpu, uint64_t va, unsigned len)
+{
+	struct cpu_value got = { .v = 0 };
+	void *host;
+
+	assert(cpu->inside);
+	if (__builtin_expect(cpu_crosses(va, len), 0)) {
+		got.err = cpu_load(cpu, va, &got.v, len);
+		return got;
+	}
+	host = cpu_translate(cpu, mmu_linear(&cpu->regs, va), MMU_READ, 0);
+	if (host)
+		got.v = guest_get(host, len);
+	else
+		got.err = -1;
+	return got;
+}
+
+int cpu_store_miss(struct cpu *cpu, uint64_t va, unsigned len, uint64_t v)
+{
+	void *host;
+
+	assert(cpu->inside);
+	if (__builtin_expect(cpu_crosses(va, len), 0))
+		return cpu_store(cpu, va, &v, len);
+	host = cpu_translate(cpu, mmu_linear(&cpu->regs, va), MMU_WRITE, 0);
+	if (!host)
+		return -1;
+	guest_put(host, len, v);
+	return 0;
+}
+
+void *cpu_ptr_miss(struct cpu *cpu, uint64_t va, enum mmu_access access)
 {
 	assert(cpu->inside);
-	return cpu_translate(cpu, mmu_linear(&cpu->regs, va), access);
+	return cpu_translate(cpu, mmu_linear(&cpu->regs, va), access, 0);
+}
+
+void cpu_access(struct cpu *cpu, uint64_t va, unsigned len,
+		enum mmu_access access, unsigned flags,
+		struct mmu_outcome *out)
+{
+	struct span span;
+
+	memset(out, 0, sizeof(*out));
+	if (!cpu_span(cpu, va, len, access, flags, &span)) {
+		out->pa = span.host[0] - cpu->ram->base;
+		return;
+	}
+	out->kind = cpu->fault.kind;
+	out->error = cpu->fault.error;
+	if (out->kind == MMU_PF)
+		out->cr2 = cpu->fault.addr;
 }

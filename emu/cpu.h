@@ -15,7 +15,7 @@
  * whoever sends a shootdown must itself be outside.
  *
  * Who may touch what: everything is the owner's, without a lock, but
- * regs.cr3, inside, attention and handled, which senders read or set as
+ * regs.cr3, inside, attention, keeps and handled, which senders read or set as
  * atomics (the protocol: shootdown.c), and the inbox, which has a
  * spinlock: a leaf, held for a few instructions, so any lock may be held
  * when it is taken.
@@ -27,12 +27,18 @@
 #include <stdint.h>
 
 #include "mmu.h"
+#include "pde.h"
 #include "ram.h"
+#include "regs.h"
 #include "tlb.h"
 
 #define CPU_MAX			64	/* CPUs of one machine */
 #define CPU_INBOX_MAX		64	/* more at once: the TLB is flushed */
 #define CPU_LINE		64	/* keeps apart what others write */
+
+/* What the TLB keeps over a change of CR3: cpu->keeps. */
+#define CPU_KEEPS_GLOBAL	1u	/* global pages (CR4.PGE) */
+#define CPU_KEEPS_SPACES	2u	/* those of other PCIDs (CR4.PCIDE) */
 #define SHOOTDOWN_MAX		64
 
 /*
@@ -43,7 +49,7 @@ struct cpu_stats {
 	uint64_t misses;	/* accesses that found a page not in the TLB */
 	uint64_t walks;		/* of page tables, the checking ones too */
 	uint64_t faults;
-	uint64_t flushes;	/* of the whole TLB, whatever the reason */
+	uint64_t flushes;	/* INVPCID, and writes of control registers */
 	uint64_t invlpgs;	/* single pages, by INVLPG or by shootdown */
 	uint64_t shootdowns;	/* times the inbox was emptied */
 };
@@ -57,9 +63,14 @@ struct cpu_inbox {
 	uint64_t va[CPU_INBOX_MAX];
 };
 
+struct model;
+
 struct cpu {
-	struct tlb tlb;
+	struct tlb tlb;		/* empty as long as there is a model */
+	struct pde_cache pde;	/* likewise */
+	struct mmu_plan plan;	/* what regs mean: regs.c */
 	struct mmu_regs regs;	/* cr3 is read by senders of shootdowns */
+	struct model *model;	/* NULL: full speed */
 	uint64_t cr2;
 	struct page_fault fault;	/* of the last access that said -1 */
 	struct ram *ram;
@@ -69,6 +80,7 @@ struct cpu {
 	char pad0[CPU_LINE];
 	uint32_t inside;	/* by the owner: between enter and leave */
 	uint32_t attention;	/* by senders: the inbox is not empty */
+	uint32_t keeps;		/* by the owner: CPU_KEEPS_* */
 	uint64_t handled;	/* by the owner: posted, as drained */
 	char pad1[CPU_LINE];
 	struct cpu_inbox inbox;
@@ -82,26 +94,25 @@ struct cpu {
 void cpu_init(struct cpu *cpu, struct ram *ram, unsigned id);
 
 /*
- * Control registers; each flushes the TLB and ends what cpu_ptr() gave. Owner
- * only, inside or outside. Paging is turned on: 4-level with NX, or 32-bit
- * two-level; CR0.WP is set.
- */
-void cpu_set_paging(struct cpu *cpu, bool long_mode);
-void cpu_set_cr3(struct cpu *cpu, uint64_t cr3);
-
-/*
  * The out-of-line half of what is below, not for callers. Cold, so that the
  * compiler keeps the code that hits in one piece with no jump taken.
  */
 #define CPU_COLD	__attribute__((noinline, cold))
+#define CPU_MISS	__attribute__((noinline))	/* not slow, just rare */
+
+/* In two registers, so that a miss need not go through memory. */
+struct cpu_value {
+	uint64_t v;
+	int64_t err;		/* 0 or -1 */
+};
 
 CPU_COLD void cpu_drain(struct cpu *cpu);
-CPU_COLD void *cpu_ptr_slow(struct cpu *cpu, uint64_t va,
+CPU_MISS void *cpu_ptr_miss(struct cpu *cpu, uint64_t va,
 			    enum mmu_access access);
-CPU_COLD int cpu_load_slow(struct cpu *cpu, uint64_t va, void *buf,
-			   unsigned len);
-CPU_COLD int cpu_store_slow(struct cpu *cpu, uint64_t va, const void *buf,
-			    unsigned len);
+CPU_MISS struct cpu_value cpu_load_miss(struct cpu *cpu, uint64_t va,
+					unsigned len);
+CPU_MISS int cpu_store_miss(struct cpu *cpu, uint64_t va, unsigned len,
+			    uint64_t v);
 
 /*
  * The exchange is a full barrier: inside is seen set before attention is read
@@ -133,24 +144,24 @@ static inline void cpu_poll(struct cpu *cpu)
  * the access again once the fault is settled.
  *
  * A naturally aligned one that hits the TLB is done in line and is atomic, as
- * on the real CPU. The slow half works on a local, so that the caller's
- * variable can stay in a register.
+ * on the real CPU.
  */
 #define CPU_ACCESSORS(bits)						\
 static inline int cpu_load##bits(struct cpu *cpu, uint64_t va,		\
 				 uint##bits##_t *v)			\
 {									\
 	const struct tlb_entry *e = tlb_entry(&cpu->tlb, va, MMU_READ);	\
-	uint##bits##_t slow;						\
+	struct cpu_value got;						\
 									\
 	if (tlb_hit(e, va, sizeof(*v))) {				\
 		*v = __atomic_load_n((uint##bits##_t *)tlb_host(e, va),	\
 				     __ATOMIC_RELAXED);			\
 		return 0;						\
 	}								\
-	if (cpu_load_slow(cpu, va, &slow, sizeof(slow)))		\
+	got = cpu_load_miss(cpu, va, sizeof(*v));			\
+	if (got.err)							\
 		return -1;						\
-	*v = slow;							\
+	*v = got.v;							\
 	return 0;							\
 }									\
 									\
@@ -158,15 +169,13 @@ static inline int cpu_store##bits(struct cpu *cpu, uint64_t va,	\
 				  uint##bits##_t v)			\
 {									\
 	const struct tlb_entry *e = tlb_entry(&cpu->tlb, va, MMU_WRITE); \
-	uint##bits##_t slow;						\
 									\
 	if (tlb_hit(e, va, sizeof(v))) {				\
 		__atomic_store_n((uint##bits##_t *)tlb_host(e, va), v,	\
 				 __ATOMIC_RELAXED);			\
 		return 0;						\
 	}								\
-	slow = v;							\
-	return cpu_store_slow(cpu, va, &slow, sizeof(slow));		\
+	return cpu_store_miss(cpu, va, sizeof(v), v);			\
 }
 
 CPU_ACCESSORS(8)
@@ -190,12 +199,24 @@ static inline void *cpu_ptr(struct cpu *cpu, uint64_t va,
 {
 	void *p = tlb_lookup(&cpu->tlb, va, access, 1);
 
-	return p ? p : cpu_ptr_slow(cpu, va, access);
+	return p ? p : cpu_ptr_miss(cpu, va, access);
 }
 
-/* INVLPG and a full flush, on the owner's own TLB. */
-void cpu_invlpg(struct cpu *cpu, uint64_t va);
-void cpu_flush(struct cpu *cpu);
+/*
+ * Model the translation caches of a real part, count exactly, and have no
+ * other TLB; see model.h. The model is the caller's, and outlives its use;
+ * NULL: back to full speed. => owner, inside or outside; starts empty.
+ */
+void cpu_set_model(struct cpu *cpu, struct model *model);
+
+/*
+ * One access as a judge sees it: everything an access of @len bytes (1 to 64)
+ * does but moving them. @flags: MMU_IMPLICIT, MMU_STACK. => inside. Always
+ * 0 <= out->kind <= MMU_SS; CR2 and cpu->fault as ever.
+ */
+void cpu_access(struct cpu *cpu, uint64_t va, unsigned len,
+		enum mmu_access access, unsigned flags,
+		struct mmu_outcome *out);
 
 /*
  * Shootdown: collect what was changed in page tables, send it once.

@@ -2,13 +2,13 @@
  * mmu.c - the page-table walker.
  *
  * An address goes down the levels: at each one entry is read from RAM, atomic
- * and once, and judged as read (SDM 3A 4.3, 4.5 and 4.6; page faults 4.7).
- * What has been read is kept in struct walk. Only when the whole walk
- * succeeds are A and D set (SDM 3A 4.8), by compare-and-exchange against what
- * was read, from the root to the leaf. If an entry has changed meanwhile,
- * nothing is written to it and the walk starts again; so the walker never
- * brings back an entry that the pager has taken away, and a D bit it set
- * was on a leaf that was mapped at that moment.
+ * and once, and judged as read (SDM 3A 4.3 to 4.6; page faults 4.7). What has
+ * been read is kept in struct walk. Only when the whole walk succeeds are A
+ * and D set (SDM 3A 4.8), by compare-and-exchange against what was read, from
+ * the root to the leaf. If an entry has changed meanwhile, nothing is written
+ * to it and the walk starts again; so the walker never brings back an entry
+ * that the pager has taken away, and a D bit it set was on a leaf that was
+ * mapped at that moment.
  *
  * Invariants: a walk that faults has set no bit by its own judgement; A on
  * upper levels may stay behind if the leaf was pulled away in between, which
@@ -20,57 +20,72 @@
  */
 #include "mmu.h"
 
-#include <assert.h>
 #include <stddef.h>
 
 #include "ram.h"
+#include "walk.h"
 
-#define MMU_LEVELS	4	/* at most */
 #define MMU_AGAIN	1	/* an entry changed under the walk */
 
-/* Bits that no present 8-byte entry may have, NX apart. */
-#define MMU_RSVD64	(X86_PTE64_ADDR & ~((1ull << X86_MAXPHYADDR) - 1))
-
 /*
- * The two formats. The functions below are inlined into walk32() and walk64()
- * with a constant @wide, so that none of it is decided while walking.
+ * The functions below are inlined into one walker for each mode, with a
+ * constant @mode, so that no format is decided on while walking.
  */
 #define MMU_INLINE	static inline __attribute__((always_inline))
 
-struct walk {
-	const struct ram *ram;
-	const struct mmu_regs *regs;
-	uint64_t va;
-	enum mmu_access access;
-	uint64_t all;		/* AND of the entries: U, W, A */
-	uint64_t any;		/* OR of the entries: NX */
-	uint64_t leaf;		/* the last entry */
-	unsigned n;		/* entries read */
-	unsigned shift;		/* of the leaf's page */
-	uint64_t entry[MMU_LEVELS];	/* as read, from the root */
-	void *where[MMU_LEVELS];
+/* What the entries read so far come to. */
+struct sum {
+	uint64_t all;		/* AND of them: U, W, A */
+	uint64_t any;		/* OR of them: NX */
+	uint64_t leaf;		/* the last */
 };
 
-static bool walk_nx_on(const struct mmu_regs *regs)
+MMU_INLINE bool mode_long(enum mmu_mode mode)
 {
-	return (regs->cr4 & X86_CR4_PAE) && (regs->efer & X86_EFER_NXE);
+	return mode >= MMU_64;
+}
+
+MMU_INLINE bool mode_wide(enum mmu_mode mode)
+{
+	return mode != MMU_32;
+}
+
+/* Levels whose entries are read; PAE's PDPTEs are in registers. */
+MMU_INLINE unsigned mode_levels(enum mmu_mode mode)
+{
+	return mode == MMU_57 ? 5 : mode == MMU_64 ? 4 : 2;
+}
+
+static bool walk_user(const struct walk *w)
+{
+	return !w->plan->supervisor && !(w->flags & MMU_IMPLICIT);
 }
 
 /*
- * @why: X86_PF_P, X86_PF_RSVD, or 0 for absence. I is told only where fetches
- * can be told apart at all (SDM 3A 4.7).
+ * @why: X86_PF_P, with RSVD or PK, or 0 for absence. I is told only where
+ * fetches can be told apart at all (SDM 3A 4.7).
  */
 static __attribute__((noinline, cold)) int
 walk_fault(const struct walk *w, uint32_t why, struct page_fault *pf)
 {
+	pf->kind = MMU_PF;
 	pf->addr = w->va;
 	pf->error = why;
 	if (w->access == MMU_WRITE)
 		pf->error |= X86_PF_W;
-	if (w->regs->user)
+	if (walk_user(w))
 		pf->error |= X86_PF_U;
-	if (w->access == MMU_FETCH && walk_nx_on(w->regs))
+	if (w->access == MMU_FETCH && w->plan->fetches)
 		pf->error |= X86_PF_I;
+	return -1;
+}
+
+__attribute__((cold)) int walk_refuse(uint64_t va, unsigned flags,
+				      struct page_fault *pf)
+{
+	pf->kind = flags & MMU_STACK ? MMU_SS : MMU_GP;
+	pf->addr = va;
+	pf->error = 0;
 	return -1;
 }
 
@@ -99,158 +114,220 @@ MMU_INLINE bool entry_mark(void *where, uint64_t old, uint64_t bits,
 			__ATOMIC_SEQ_CST);
 }
 
-/* What no present 8-byte entry may have, whatever its level. */
-static inline uint64_t entry_reserved(const struct mmu_regs *regs)
+/* In a 4 KiB leaf bit 7 is PAT. */
+MMU_INLINE bool entry_is_leaf(const struct mmu_plan *p, uint64_t entry,
+			      unsigned level)
 {
-	return walk_nx_on(regs) ? MMU_RSVD64 : MMU_RSVD64 | X86_PTE_NX;
+	if (level == 2)
+		return entry & p->ps;
+	return level == 1 || (level == 3 && (entry & p->ps_1g));
 }
 
-/* The same, because of the level: where pages of 2^@shift bytes may be. */
-MMU_INLINE uint64_t entry_reserved_at(uint64_t entry, unsigned shift)
+/* Has a present @entry a bit that it must not have? */
+MMU_INLINE bool entry_reserved(const struct mmu_plan *p, uint64_t entry,
+			       unsigned level, enum mmu_mode mode)
 {
-	if (shift > 30)
-		return X86_PTE_PS;
-	if (shift > X86_PAGE_SHIFT && (entry & X86_PTE_PS))
-		return ((1ull << shift) - 1) & ~0x1fffull;
-	return 0;
+	uint64_t rsvd = p->rsvd;
+
+	if (mode == MMU_32)
+		return level == 2 && (entry & p->ps) && (entry & p->rsvd_4m);
+	if (level > 1 && (entry & X86_PTE_PS)) {
+		if (entry_is_leaf(p, entry, level))
+			rsvd |= ((1ull << walk_shift(mode, level)) - 1) &
+				~0x1fffull;
+		else
+			rsvd |= X86_PTE_PS;
+	}
+	return entry & rsvd;
 }
 
-/* In a 4 KiB leaf bit 7 is PAT; in 32-bit mode without PSE it is ignored. */
-MMU_INLINE bool entry_is_leaf(uint64_t entry, unsigned shift, bool wide)
+MMU_INLINE uint64_t entry_table(uint64_t entry, enum mmu_mode mode)
 {
-	return shift == X86_PAGE_SHIFT || (wide && (entry & X86_PTE_PS));
+	return entry & (mode_wide(mode) ? X86_PTE64_ADDR : X86_PTE32_ADDR);
 }
 
-MMU_INLINE uint64_t entry_address(uint64_t entry, unsigned shift, bool wide)
+/* The page of a leaf. PSE-36: bits 20:13 are the address's 39:32. */
+MMU_INLINE uint64_t entry_page(uint64_t entry, unsigned level,
+			       enum mmu_mode mode)
 {
-	uint64_t mask = wide ? X86_PTE64_ADDR : X86_PTE32_ADDR;
+	uint64_t page = entry_table(entry, mode);
 
-	return entry & mask & ~((1ull << shift) - 1);
+	if (level == 1)
+		return page;
+	page &= ~((1ull << walk_shift(mode, level)) - 1);
+	if (mode == MMU_32)
+		page |= (entry & 0x1fe000) << 19;
+	return page;
 }
 
 /* Where in RAM the entry is; NULL: past it. */
 MMU_INLINE void *entry_where(const struct walk *w, uint64_t table,
-			     unsigned shift, bool wide)
+			     unsigned level, enum mmu_mode mode)
 {
-	uint64_t index = (w->va >> shift) & (wide ? 511 : 1023);
+	uint64_t index = w->va >> walk_shift(mode, level);
 
 	if (table >= w->ram->size)
 		return NULL;
-	return w->ram->base + table + index * (wide ? 8 : 4);
+	if (mode_wide(mode))
+		return w->ram->base + table + (index & 511) * 8;
+	return w->ram->base + table + (index & 1023) * 4;
 }
 
 /*
- * From CR3 to the leaf. Unrolled, and in locals until the end: a walk is a
+ * From @start to the leaf. Unrolled, and in locals until the end: a walk is a
  * chain of loads, each waiting for the one before, and a detour of an entry
  * through memory would come on top at every level.
- * => 0 and w->entry[] filled in; or -1 and *@pf
+ * => 0, w->entry[] and *@sum filled in; or -1 and *@pf
  */
-MMU_INLINE int walk_down(struct walk *w, bool wide, struct page_fault *pf)
+MMU_INLINE int walk_down(struct walk *w, enum mmu_mode mode,
+			 struct walk_start start, struct sum *sum,
+			 struct page_fault *pf)
 {
-	const unsigned levels = wide ? 4 : 2, bits = wide ? 9 : 10;
-	const uint64_t rsvd = wide ? entry_reserved(w->regs) : 0;
-	uint64_t table = entry_address(w->regs->cr3, X86_PAGE_SHIFT, wide);
-	uint64_t entry = 0, all = ~0ull, any = 0;
-	unsigned i, shift = X86_PAGE_SHIFT + bits * (levels - 1);
+	const struct mmu_plan *p = w->plan;
+	uint64_t table = start.table, entry = 0;
+	uint64_t any = start.rights & MMU_RIGHT_NX ? X86_PTE_NX : 0;
+	uint64_t all = (uint64_t)start.rights << 1 | ~6ull;
+	unsigned level;
 	void *where;
 
-#pragma GCC unroll 4
-	for (i = 0; i < levels; i++, shift -= bits) {
-		where = entry_where(w, table, shift, wide);
-		entry = where ? entry_load(where, wide) : 0;
+	w->top = w->bottom = start.level;
+#pragma GCC unroll 5
+	for (level = mode_levels(mode); level > 0; level--) {
+		if (level > start.level)
+			continue;
+		where = entry_where(w, table, level, mode);
+		entry = where ? entry_load(where, mode_wide(mode)) : 0;
+		w->entry[level] = entry;
+		w->bottom = level;
 		if (!(entry & X86_PTE_P))
 			return walk_fault(w, 0, pf);
-		if (wide && (entry & (rsvd | entry_reserved_at(entry, shift))))
+		if (entry_reserved(p, entry, level, mode))
 			return walk_fault(w, X86_PF_P | X86_PF_RSVD, pf);
-		w->entry[i] = entry;
-		w->where[i] = where;
+		w->where[level] = where;
 		all &= entry;
 		any |= entry;
-		if (entry_is_leaf(entry, shift, wide))
+		if (entry_is_leaf(p, entry, level))
 			break;
-		table = entry_address(entry, X86_PAGE_SHIFT, wide);
+		table = entry_table(entry, mode);
 	}
-	w->n = i + 1;
-	w->leaf = entry;
-	w->all = all;
-	w->any = any;
-	w->shift = shift;
+	sum->all = all;
+	sum->any = any;
+	sum->leaf = entry;
 	return 0;
-}
-
-/* U/S and R/W count over all levels, and so does NX (SDM 3A 4.6.1). */
-static inline bool walk_writable(const struct walk *w)
-{
-	if (w->all & X86_PTE_W)
-		return true;
-	return !w->regs->user && !(w->regs->cr0 & X86_CR0_WP);
-}
-
-static inline bool walk_permitted(const struct walk *w)
-{
-	if (w->regs->user && !(w->all & X86_PTE_U))
-		return false;
-	if (w->access == MMU_WRITE)
-		return walk_writable(w);
-	return w->access != MMU_FETCH || !(w->any & X86_PTE_NX);
 }
 
 /* => false: an entry is no more what it was. */
-MMU_INLINE bool walk_mark(struct walk *w, bool wide)
+MMU_INLINE bool walk_mark(struct walk *w, const struct sum *sum, bool wide)
 {
 	bool store = w->access == MMU_WRITE;
 	uint64_t bits = X86_PTE_A;
-	unsigned i;
+	unsigned level;
 
-	if ((w->all & X86_PTE_A) && (!store || (w->leaf & X86_PTE_D)))
+	if ((sum->all & X86_PTE_A) && (!store || (sum->leaf & X86_PTE_D)))
 		return true;
-	for (i = 0; i < w->n - 1; i++)
-		if (!entry_mark(w->where[i], w->entry[i], bits, wide))
+	for (level = w->top; level > w->bottom; level--)
+		if (!entry_mark(w->where[level], w->entry[level], bits, wide))
 			return false;
 	if (store)
 		bits |= X86_PTE_D;
-	return entry_mark(w->where[i], w->entry[i], bits, wide);
+	return entry_mark(w->where[level], w->entry[level], bits, wide);
 }
 
-/* @res NULL: only ask, mark nothing. => 0, -1, or MMU_AGAIN. */
-MMU_INLINE int walk_once(struct walk *w, bool wide, struct mmu_result *res,
+/* Which of P and PK a refusal has: PK wherever the key alone would do. */
+static __attribute__((noinline, cold)) int
+walk_denied(const struct walk *w, unsigned key, struct page_fault *pf)
+{
+	unsigned implicit = w->flags & MMU_IMPLICIT;
+	unsigned user = !!(w->rights & MMU_RIGHT_U);
+	unsigned bad = w->plan->pk_ad[implicit][user];
+
+	if (w->access == MMU_WRITE)
+		bad |= w->plan->pk_wd[implicit][user];
+	if (w->plan->pk && w->access != MMU_FETCH && bad >> key & 1)
+		return walk_fault(w, X86_PF_P | X86_PF_PK, pf);
+	return walk_fault(w, X86_PF_P, pf);
+}
+
+/* => 0, -1, or MMU_AGAIN. */
+MMU_INLINE int walk_once(struct walk *w, enum mmu_mode mode,
+			 struct walk_start start, struct mmu_result *res,
 			 struct page_fault *pf)
 {
-	uint64_t offset, pa;
+	unsigned shift, key = 0, allowed;
+	struct sum sum = { 0 };
+	uint64_t pa;
 
-	if (walk_down(w, wide, pf))
+	if (walk_down(w, mode, start, &sum, pf))
 		return -1;
-	offset = w->va & ((1ull << w->shift) - 1);
-	pa = entry_address(w->leaf, w->shift, wide) | offset;
+	shift = walk_shift(mode, w->bottom);
+	pa = entry_page(sum.leaf, w->bottom, mode) |
+	     (w->va & ((1ull << shift) - 1));
+	w->rights = sum.all >> 1 & (MMU_RIGHT_W | MMU_RIGHT_U);
+	if (sum.any & w->plan->nx)
+		w->rights |= MMU_RIGHT_NX;
+	if (mode_long(mode))
+		key = sum.leaf >> X86_PTE_PK_SHIFT & 15;
+	allowed = mmu_allowed(w->plan, w->flags, w->rights, key);
+	if (!(allowed >> w->access & 1))
+		return walk_denied(w, key, pf);
 	if (pa >= w->ram->size)
 		return walk_fault(w, 0, pf);
-	if (!walk_permitted(w))
-		return walk_fault(w, X86_PF_P, pf);
-	if (!res)
-		return 0;
-	if (!walk_mark(w, wide))
+	if (!w->ask && !walk_mark(w, &sum, mode_wide(mode)))
 		return MMU_AGAIN;
 	res->pa = pa;
-	res->writable = walk_writable(w);
-	res->executable = !(w->any & X86_PTE_NX);
-	res->dirty = w->access == MMU_WRITE || (w->leaf & X86_PTE_D);
-	res->shift = w->shift;
+	res->dirty = (sum.leaf & X86_PTE_D) ||
+		     (w->access == MMU_WRITE && !w->ask);
+	res->global = sum.leaf & w->plan->global;
+	res->shift = shift;
+	res->rights = w->rights;
+	res->key = key;
+	res->allowed = allowed;
 	return 0;
 }
 
-static int walk32(struct walk *w, struct mmu_result *res,
-		  struct page_fault *pf)
+static int walk32(struct walk *w, const struct walk_start *start,
+		  struct mmu_result *res, struct page_fault *pf)
 {
-	return walk_once(w, false, res, pf);
+	struct walk_start root = { .table = w->plan->root, .level = 2,
+				   .rights = MMU_RIGHT_W | MMU_RIGHT_U };
+
+	return walk_once(w, MMU_32, start ? *start : root, res, pf);
 }
 
-static int walk64(struct walk *w, struct mmu_result *res,
-		  struct page_fault *pf)
+/* PDPTEs have no rights and no A; their reserved bits were seen to when they
+ * were loaded (SDM 3A 4.4.1). */
+static int walk_pae(struct walk *w, const struct walk_start *start,
+		    struct mmu_result *res, struct page_fault *pf)
 {
-	/* Bits 63 to 47 are all alike (SDM 3A 4.5.1). */
-	if ((uint64_t)((int64_t)(w->va << 16) >> 16) != w->va)
+	uint64_t pdpte = w->plan->pdpte[w->va >> 30 & 3];
+	struct walk_start root = { .table = pdpte & X86_PTE64_ADDR, .level = 2,
+				   .rights = MMU_RIGHT_W | MMU_RIGHT_U };
+
+	if (!start && !(pdpte & X86_PTE_P))
 		return walk_fault(w, 0, pf);
-	return walk_once(w, true, res, pf);
+	return walk_once(w, MMU_PAE, start ? *start : root, res, pf);
+}
+
+static int walk64(struct walk *w, const struct walk_start *start,
+		  struct mmu_result *res, struct page_fault *pf)
+{
+	struct walk_start root = { .table = w->plan->root, .level = 4,
+				   .rights = MMU_RIGHT_W | MMU_RIGHT_U };
+
+	if (!walk_canonical(w->plan, w->va))
+		return walk_refuse(w->va, w->flags, pf);
+	return walk_once(w, MMU_64, start ? *start : root, res, pf);
+}
+
+static int walk57(struct walk *w, const struct walk_start *start,
+		  struct mmu_result *res, struct page_fault *pf)
+{
+	struct walk_start root = { .table = w->plan->root, .level = 5,
+				   .rights = MMU_RIGHT_W | MMU_RIGHT_U };
+
+	if (!walk_canonical(w->plan, w->va))
+		return walk_refuse(w->va, w->flags, pf);
+	return walk_once(w, MMU_57, start ? *start : root, res, pf);
 }
 
 static int walk_off(struct walk *w, struct mmu_result *res,
@@ -258,46 +335,80 @@ static int walk_off(struct walk *w, struct mmu_result *res,
 {
 	if (w->va >= w->ram->size)
 		return walk_fault(w, 0, pf);
-	if (res)
-		*res = (struct mmu_result){
-			.pa = w->va, .writable = true, .executable = true,
-			.dirty = true, .shift = X86_PAGE_SHIFT,
-		};
+	w->top = w->bottom = 1;
+	w->rights = MMU_RIGHT_W | MMU_RIGHT_U;
+	*res = (struct mmu_result){
+		.pa = w->va, .dirty = true, .shift = X86_PAGE_SHIFT,
+		.rights = w->rights, .allowed = 7,
+	};
 	return 0;
 }
 
-static int walk(const struct ram *ram, const struct mmu_regs *regs,
-		uint64_t va, enum mmu_access access, struct mmu_result *res,
-		struct page_fault *pf)
+int walk_run(struct walk *w, const struct walk_start *start,
+	     struct mmu_result *res, struct page_fault *pf)
 {
-	struct walk w;
 	int ret;
 
-	w.ram = ram;
-	w.regs = regs;
-	w.va = mmu_linear(regs, va);
-	w.access = access;
 	do {
-		if (!(regs->cr0 & X86_CR0_PG))
-			ret = walk_off(&w, res, pf);
-		else if (regs->efer & X86_EFER_LMA)
-			ret = walk64(&w, res, pf);
-		else
-			ret = walk32(&w, res, pf);
+		switch (w->plan->mode) {
+		case MMU_32:
+			ret = walk32(w, start, res, pf);
+			break;
+		case MMU_PAE:
+			ret = walk_pae(w, start, res, pf);
+			break;
+		case MMU_64:
+			ret = walk64(w, start, res, pf);
+			break;
+		case MMU_57:
+			ret = walk57(w, start, res, pf);
+			break;
+		default:
+			ret = walk_off(w, res, pf);
+		}
 	} while (ret == MMU_AGAIN);
 	return ret;
+}
+
+uint8_t walk_rights(const struct walk *w, const struct walk_start *start,
+		    unsigned level)
+{
+	uint8_t rights = start ? start->rights : MMU_RIGHT_W | MMU_RIGHT_U;
+	unsigned i;
+
+	for (i = w->top; i >= level; i--) {
+		rights &= (w->entry[i] >> 1 & 3) | MMU_RIGHT_NX;
+		if (w->entry[i] & w->plan->nx)
+			rights |= MMU_RIGHT_NX;
+	}
+	return rights;
+}
+
+static int walk_regs(const struct ram *ram, const struct mmu_regs *regs,
+		     uint64_t va, enum mmu_access access, bool ask,
+		     struct mmu_result *res, struct page_fault *pf)
+{
+	struct mmu_plan plan;
+	struct walk w = {
+		.ram = ram, .plan = &plan, .va = mmu_linear(regs, va),
+		.access = access, .ask = ask,
+	};
+
+	mmu_plan(&plan, regs);
+	return walk_run(&w, NULL, res, pf);
 }
 
 int mmu_walk(const struct ram *ram, const struct mmu_regs *regs, uint64_t va,
 	     enum mmu_access access, struct mmu_result *res,
 	     struct page_fault *pf)
 {
-	assert(res);
-	return walk(ram, regs, va, access, res, pf);
+	return walk_regs(ram, regs, va, access, false, res, pf);
 }
 
 int mmu_check(const struct ram *ram, const struct mmu_regs *regs, uint64_t va,
 	      enum mmu_access access, struct page_fault *pf)
 {
-	return walk(ram, regs, va, access, NULL, pf);
+	struct mmu_result res;
+
+	return walk_regs(ram, regs, va, access, true, &res, pf);
 }

@@ -32,6 +32,12 @@
  *     sender reads them with acquire. So when a wait ends, every store made
  *     through the old translation is in RAM, for the sender to see.
  *
+ * A CPU that keeps translations over a change of CR3 (cpu->keeps) is always
+ * concerned: with global pages, which may have come by any space, each page
+ * goes; with PCIDs everything does, because by the time it drains it may run
+ * another PCID than the one meant. keeps goes up before anything is kept, and
+ * is read like CR3 in 2.
+ *
  * attention is set and cleared under the inbox lock, together with what it
  * stands for, so it never lies. handled is inbox.posted as it was when the
  * inbox was emptied: it covers all posts up to then, of every sender.
@@ -50,6 +56,8 @@
 #include <sched.h>
 #include <string.h>
 #include <time.h>
+
+#include "model.h"
 
 #define WHOLE_SPACE	(~0ull)		/* as va: no page's address */
 #define CR3_ROOT	X86_PTE64_ADDR	/* the rest of CR3 is flags */
@@ -122,6 +130,8 @@ void cpu_drain(struct cpu *cpu)
 			cpu_invlpg(cpu, va[--n]);
 	__atomic_store_n(&cpu->stats.shootdowns, cpu->stats.shootdowns + 1,
 			 __ATOMIC_RELAXED);
+	if (cpu->model)
+		model_shot(cpu->model);
 	__atomic_store_n(&cpu->handled, posted, __ATOMIC_RELEASE);
 }
 
@@ -195,19 +205,21 @@ static uint64_t inbox_post(struct cpu *cpu)
 static uint64_t shootdown_post(const struct shootdown *sd, struct cpu *cpu)
 {
 	uint64_t cr3, posted;
+	uint32_t keeps;
 	unsigned i = 0;
 
+	keeps = __atomic_load_n(&cpu->keeps, __ATOMIC_SEQ_CST);
 	cr3 = __atomic_load_n(&cpu->regs.cr3, __ATOMIC_SEQ_CST) & CR3_ROOT;
-	if (!sd->everything) {
+	if (!sd->everything && !keeps) {
 		while (i < sd->n && sd->e[i].cr3 != cr3)
 			i++;
 		if (i == sd->n)
 			return 0;
 	}
 	inbox_lock(&cpu->inbox);
-	cpu->inbox.all |= sd->everything;
+	cpu->inbox.all |= sd->everything || (keeps & CPU_KEEPS_SPACES);
 	for (; i < sd->n; i++)
-		if (sd->e[i].cr3 == cr3)
+		if (keeps || sd->e[i].cr3 == cr3)
 			inbox_put(&cpu->inbox, sd->e[i].va);
 	posted = inbox_post(cpu);
 	inbox_unlock(&cpu->inbox);

@@ -11,36 +11,34 @@
 #include <string.h>
 
 _Static_assert(TLB_ENTRIES % TLB_GROUPS == 0, "groups are whole");
+#define TLB_LARGE	(1u << (TLB_LARGE_SHIFT - X86_PAGE_SHIFT))
+
+_Static_assert(TLB_ENTRIES % TLB_LARGE == 0, "2 MiB do not wrap around");
 _Static_assert(sizeof(struct tlb_entry) == 16, "an entry lies in one line");
 
 void tlb_init(struct tlb *tlb)
 {
 	memset(tlb->e, 0xff, sizeof(tlb->e));	/* TLB_EMPTY */
 	memset(tlb->used, 0, sizeof(tlb->used));
-	tlb->large = false;
+	tlb->large = 0;
+	tlb->huge = false;
 }
 
-static void tlb_enter(struct tlb *tlb, enum mmu_access plane,
-		      const struct tlb_page *page)
+/* All pieces of the 2 MiB around @va: they are neighbours in each plane. */
+static void tlb_invalidate_large(struct tlb *tlb, uint64_t va)
 {
-	unsigned i = tlb_index(page->va);
+	unsigned plane, i, first;
+	struct tlb_entry *e;
 
-	tlb->e[plane][i].tag = page->va;
-	tlb->e[plane][i].addend = (uintptr_t)page->host - page->va;
-	tlb->used[plane] |= 1ull << (i / TLB_GROUP);
-}
-
-void tlb_fill(struct tlb *tlb, enum mmu_access access,
-	      const struct tlb_page *page)
-{
-	tlb->large |= page->large;
-	if (access == MMU_FETCH) {
-		tlb_enter(tlb, MMU_FETCH, page);
-		return;
+	va >>= TLB_LARGE_SHIFT;
+	first = tlb_index(va << TLB_LARGE_SHIFT);
+	for (plane = 0; plane < TLB_PLANES; plane++) {
+		e = &tlb->e[plane][first];
+		for (i = 0; i < TLB_LARGE; i++)
+			if (e[i].tag != TLB_EMPTY &&
+			    e[i].tag >> TLB_LARGE_SHIFT == va)
+				e[i].tag = TLB_EMPTY;
 	}
-	tlb_enter(tlb, MMU_READ, page);
-	if (page->store)
-		tlb_enter(tlb, MMU_WRITE, page);
 }
 
 void tlb_invalidate(struct tlb *tlb, uint64_t va)
@@ -49,8 +47,12 @@ void tlb_invalidate(struct tlb *tlb, uint64_t va)
 	struct tlb_entry *e;
 
 	/* INVLPG takes the whole large page (SDM 3A 4.10.4.1). */
-	if (tlb->large) {
+	if (tlb->huge) {
 		tlb_flush(tlb);
+		return;
+	}
+	if (tlb->large & tlb_large_bit(va)) {
+		tlb_invalidate_large(tlb, va);
 		return;
 	}
 	for (plane = 0; plane < TLB_PLANES; plane++) {
@@ -73,5 +75,6 @@ void tlb_flush(struct tlb *tlb)
 		}
 		tlb->used[plane] = 0;
 	}
-	tlb->large = false;
+	tlb->large = 0;
+	tlb->huge = false;
 }

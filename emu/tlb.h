@@ -14,12 +14,11 @@
  * another page takes the slot.
  *
  * Invariants: a tag is a linear page address, or TLB_EMPTY; an entry that is
- * not empty lies in a group whose bit in used[] is set; large is set if any
- * entry is a piece of a page over 4 KiB.
+ * not empty lies in a group whose bit in used[] is set; a piece of a larger
+ * page has its bit in large set, or huge.
  *
  * Locks: none. Only the CPU's own host thread touches its TLB; others ask by
- * shootdown (cpu.h). Bits 3 to 11 of a tag are always clear in what it is
- * compared with, and so are free for an address-space tag one day.
+ * shootdown (cpu.h).
  */
 #ifndef EMU_TLB_H
 #define EMU_TLB_H
@@ -36,6 +35,7 @@
 #define TLB_PLANES	3			/* by enum mmu_access */
 #define TLB_GROUPS	64			/* bits of used[] */
 #define TLB_GROUP	(TLB_ENTRIES / TLB_GROUPS)
+#define TLB_LARGE_SHIFT	21
 #define TLB_EMPTY	(~0ull)			/* equals no masked address */
 
 struct tlb_entry {
@@ -46,7 +46,9 @@ struct tlb_entry {
 struct tlb {
 	struct tlb_entry e[TLB_PLANES][TLB_ENTRIES];
 	uint64_t used[TLB_PLANES];	/* groups that a flush must clear */
-	bool large;			/* holds a piece of a large page */
+	/* Pieces of large pages: of 2 MiB, by address modulo 64; of more. */
+	uint64_t large;
+	bool huge;
 };
 
 /* What a walk found: the 4 KiB page at @va is at @host. */
@@ -54,12 +56,17 @@ struct tlb_page {
 	uint64_t va;
 	uint8_t *host;
 	bool store;		/* stores need nothing more: W and D */
-	bool large;		/* a piece of a larger page */
+	uint8_t shift;		/* log2 of the page this is a piece of */
 };
 
 static inline unsigned tlb_index(uint64_t va)
 {
 	return (va >> X86_PAGE_SHIFT) & (TLB_ENTRIES - 1);
+}
+
+static inline uint64_t tlb_large_bit(uint64_t va)
+{
+	return 1ull << (va >> TLB_LARGE_SHIFT & 63);
 }
 
 /*
@@ -94,14 +101,38 @@ static inline void *tlb_lookup(const struct tlb *tlb, uint64_t va,
 	return tlb_hit(e, va, size) ? tlb_host(e, va) : NULL;
 }
 
-void tlb_init(struct tlb *tlb);
+static inline void tlb_enter(struct tlb *tlb, enum mmu_access plane,
+			     const struct tlb_page *page)
+{
+	unsigned i = tlb_index(page->va);
+
+	tlb->e[plane][i].tag = page->va;
+	tlb->e[plane][i].addend = (uintptr_t)page->host - page->va;
+	tlb->used[plane] |= 1ull << (i / TLB_GROUP);
+}
+
 /*
  * Remember @page after an @access: a load or a store for loads, and for
  * stores if it may; a fetch for fetches only.
  */
-void tlb_fill(struct tlb *tlb, enum mmu_access access,
-	      const struct tlb_page *page);
-/* Forget the page of @va. Forgets everything if large pages are about. */
+static inline void tlb_fill(struct tlb *tlb, enum mmu_access access,
+			    const struct tlb_page *page)
+{
+	if (page->shift > TLB_LARGE_SHIFT)
+		tlb->huge = true;
+	else if (page->shift > X86_PAGE_SHIFT)
+		tlb->large |= tlb_large_bit(page->va);
+	if (access == MMU_FETCH) {
+		tlb_enter(tlb, MMU_FETCH, page);
+		return;
+	}
+	tlb_enter(tlb, MMU_READ, page);
+	if (page->store)
+		tlb_enter(tlb, MMU_WRITE, page);
+}
+
+void tlb_init(struct tlb *tlb);
+/* Forget the page of @va, all of it if it is large. */
 void tlb_invalidate(struct tlb *tlb, uint64_t va);
 void tlb_flush(struct tlb *tlb);
 

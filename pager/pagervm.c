@@ -24,6 +24,7 @@
 
 #include "emu/ram.h"
 #include "fs/view.h"
+#include "mmucheck/mmucheck.h"
 #include "pager/runner.h"
 #include "pager/vm.h"
 #include "pager/workload.h"
@@ -254,7 +255,8 @@ static error_t parse_opt(int key, char *arg, struct argp_state *st)
 		if (st->arg_num == 0 && strcmp(arg, "run") == 0)
 			break;
 		if (st->arg_num == 0)
-			argp_error(st, "unknown command '%s'; there is: run",
+			argp_error(st, "unknown command '%s'; there are: run, "
+				   "mmu-check",
 				   arg);
 		if (o->nfiles == MAX_FILES)
 			argp_error(st, "more than %d files", MAX_FILES);
@@ -275,7 +277,7 @@ const char *argp_program_version = "pagervm 0.1";
 static const struct argp argp = {
 	.options = options,
 	.parser = parse_opt,
-	.args_doc = "run [FILE...]",
+	.args_doc = "run [FILE...]\nmmu-check [OPTION...]",
 	.doc = "Run programs of the workload language on an emulated machine "
 	       "that maps files and swaps through a mounted store.\v"
 	       "Each FILE is a program; - or no FILE is standard input, and "
@@ -769,6 +771,8 @@ int main(int argc, char **argv)
 	static struct machine m;
 	int err;
 
+	if (argc > 1 && strcmp(argv[1], "mmu-check") == 0)
+		return mmucheck_main(argc - 1, argv + 1);
 	m.opt = (struct options){
 		.dir = "mnt", .name = "vm0", .ram = 64 << 20, .cpus = 2,
 		.mode = VM_MODE_64, .seed = 1,

@@ -106,7 +106,7 @@ static inline struct mmu_regs machine_regs(const struct machine *m)
 	struct mmu_regs r = {
 		.cr0 = X86_CR0_PE | X86_CR0_PG | X86_CR0_WP,
 		.cr3 = m->root,
-		.user = true,
+		.cpl = 3,
 	};
 
 	if (m->wide) {

@@ -412,8 +412,12 @@ static void test_canonical_edge(void **state)
 
 	machine_map(&f->m, edge - 4096, f->fa, OPEN);
 	assert_int_equal(cpu_load64(f->cpu, edge - 8, &v), 0);
+	f->cpu->cr2 = 0x1234;
 	assert_int_equal(cpu_load64(f->cpu, edge - 4, &v), -1);
-	expect_fault(f, edge, X86_PF_U);
+	assert_int_equal(f->cpu->fault.kind, MMU_GP);
+	assert_int_equal(f->cpu->fault.addr, edge);
+	assert_int_equal(f->cpu->fault.error, 0);
+	assert_int_equal(f->cpu->cr2, 0x1234);
 	assert_int_equal(cpu_load64(f->cpu, ~0ull << 48 | 1ull << 46, &v),
 			 -1);
 }

@@ -37,7 +37,7 @@ static const char *describe(const struct question *q)
 
 	snprintf(text, sizeof(text),
 		 "access %d user %d wp %d nxe %d: %llx %llx %llx %llx",
-		 q->access, q->regs.user, !!(q->regs.cr0 & X86_CR0_WP),
+		 q->access, q->regs.cpl == 3, !!(q->regs.cr0 & X86_CR0_WP),
 		 !!(q->regs.efer & X86_EFER_NXE),
 		 (unsigned long long)q->entry[3],
 		 (unsigned long long)q->entry[2],
@@ -54,7 +54,7 @@ static bool nx_on(const struct question *q)
 /* The kind of access, as the error code tells it. */
 static uint32_t oracle_kind(const struct question *q)
 {
-	uint32_t kind = q->regs.user ? X86_PF_U : 0;
+	uint32_t kind = q->regs.cpl == 3 ? X86_PF_U : 0;
 
 	if (q->access == MMU_WRITE)
 		kind |= X86_PF_W;
@@ -73,10 +73,10 @@ static bool oracle_permits(const struct question *q)
 		write = write && (q->entry[level] & X86_PTE_W);
 		run = run && !(q->entry[level] & X86_PTE_NX);
 	}
-	if (q->regs.user && !user)
+	if (q->regs.cpl == 3 && !user)
 		return false;
 	if (q->access == MMU_WRITE && !write)
-		return !q->regs.user && !(q->regs.cr0 & X86_CR0_WP);
+		return q->regs.cpl < 3 && !(q->regs.cr0 & X86_CR0_WP);
 	return q->access != MMU_FETCH || run;
 }
 
@@ -169,7 +169,7 @@ static void ask_under_all_registers(struct question *q)
 	int access;
 
 	for (setting = 0; setting < 8; setting++) {
-		q->regs.user = setting & 1;
+		q->regs.cpl = setting & 1 ? 3 : 0;
 		q->regs.cr0 &= ~X86_CR0_WP;
 		q->regs.cr0 |= setting & 2 ? X86_CR0_WP : 0;
 		q->regs.efer &= ~X86_EFER_NXE;
@@ -375,7 +375,8 @@ static void test_canonical(void **state)
 		assert_int_equal(mmu_walk(&m.ram, &regs, bad[i], MMU_WRITE,
 					  &res, &pf), -1);
 		assert_int_equal(pf.addr, bad[i]);
-		assert_int_equal(pf.error, X86_PF_U | X86_PF_W);
+		assert_int_equal(pf.kind, MMU_GP);
+		assert_int_equal(pf.error, 0);
 	}
 	for (i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
 		machine_map(&m, good[i], PFN, OPEN);
@@ -409,7 +410,7 @@ static void test_narrow(void **state)
 static void test_paging_off(void **state)
 {
 	struct machine m;
-	struct mmu_regs regs = { .user = true };
+	struct mmu_regs regs = { .cpl = 3 };
 	struct mmu_result res;
 	struct page_fault pf;
 
@@ -437,7 +438,9 @@ static void test_result(void **state)
 	machine_map(&m, VA, PFN, OPEN | X86_PTE_NX);
 	assert_int_equal(mmu_walk(&m.ram, &regs, VA, MMU_READ, &res, &pf),
 			 0);
-	assert_true(res.writable && !res.executable && !res.dirty);
+	assert_int_equal(res.rights, MMU_RIGHT_W | MMU_RIGHT_U | MMU_RIGHT_NX);
+	assert_int_equal(res.allowed, 1 << MMU_READ | 1 << MMU_WRITE);
+	assert_false(res.dirty);
 	assert_int_equal(mmu_walk(&m.ram, &regs, VA, MMU_WRITE, &res, &pf),
 			 0);
 	assert_true(res.dirty);
@@ -447,7 +450,9 @@ static void test_result(void **state)
 	machine_map(&m, VA, PFN, X86_PTE_P | X86_PTE_U);
 	assert_int_equal(mmu_walk(&m.ram, &regs, VA, MMU_READ, &res, &pf),
 			 0);
-	assert_true(!res.writable && res.executable && !res.dirty);
+	assert_int_equal(res.rights, MMU_RIGHT_U);
+	assert_int_equal(res.allowed, 1 << MMU_READ | 1 << MMU_FETCH);
+	assert_false(res.dirty);
 	ram_destroy(&m.ram);
 }
 

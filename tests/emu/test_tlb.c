@@ -32,7 +32,8 @@ static void fill(struct tlb *tlb, uint64_t va, enum mmu_access access,
 		 bool store, bool large)
 {
 	struct tlb_page page = {
-		.va = va, .host = host_page, .store = store, .large = large,
+		.va = va, .host = host_page, .store = store,
+		.shift = large ? 21 : 12,
 	};
 
 	tlb_fill(tlb, access, &page);
@@ -128,17 +129,38 @@ static void test_invalidate(void **state)
 	assert_non_null(look(tlb, 0x2000, MMU_READ));
 }
 
-/* A piece of a large page cannot be told from its neighbours: all go. */
+/* All pieces of the large page go, and nothing else. */
 static void test_large(void **state)
 {
 	struct tlb *tlb = *state;
 
 	fill(tlb, 0x200000, MMU_READ, true, true);
 	fill(tlb, 0x201000, MMU_READ, true, true);
-	tlb_invalidate(tlb, 0x3ff000);
+	fill(tlb, 0x3ff000, MMU_FETCH, true, true);
+	fill(tlb, 0x400000, MMU_READ, true, true);
+	fill(tlb, 0x1ff000, MMU_READ, true, false);
+	tlb_invalidate(tlb, 0x3fe000);
 	assert_null(look(tlb, 0x200000, MMU_READ));
 	assert_null(look(tlb, 0x201000, MMU_READ));
-	assert_false(tlb->large);
+	assert_null(look(tlb, 0x201000, MMU_WRITE));
+	assert_null(look(tlb, 0x3ff000, MMU_FETCH));
+	assert_non_null(look(tlb, 0x400000, MMU_READ));
+	assert_non_null(look(tlb, 0x1ff000, MMU_READ));
+}
+
+/* A piece of a page of more than 2 MiB: everything goes. */
+static void test_huge(void **state)
+{
+	struct tlb *tlb = *state;
+	struct tlb_page page = {
+		.va = 1ull << 30, .host = host_page, .shift = 30,
+	};
+
+	fill(tlb, 0x1000, MMU_READ, true, false);
+	tlb_fill(tlb, MMU_READ, &page);
+	tlb_invalidate(tlb, (1ull << 30) + 0x12345000);
+	assert_null(look(tlb, 1ull << 30, MMU_READ));
+	assert_false(tlb->huge);
 }
 
 static void test_flush(void **state)
@@ -171,6 +193,7 @@ int main(void)
 		FRESH(test_conflict),
 		FRESH(test_invalidate),
 		FRESH(test_large),
+		FRESH(test_huge),
 		FRESH(test_flush),
 	};
 

@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# The emulated MMU against the model of the manual: 10^6 cases, and how
+# `pagervm mmu-check' behaves.
+. "$(dirname "$0")/lib.sh"
+time_limit 200
+vm=$BUILD/pagervm
+
+status_of() {
+	"$@" >"$dir/out" 2>"$dir/err" </dev/null
+	echo $?
+}
+
+check "10^6 cases" "$vm" mmu-check --engine model --count 1000000
+grep ' by model' "$guard/out" >&2
+check_equal "modes judged" "32 pae 64 la57" \
+	"$(awk '/ by model/ { printf s $1; s = " " }' "$guard/out")"
+tail -n 1 "$guard/out" | grep -qE '^[0-9]{7,} accesses, 0 disagreements$' ||
+	fail "last line: $(tail -n 1 "$guard/out")"
+
+# One case alone; the same seed, the same cases.
+check "one case alone" "$vm" mmu-check --mode la57 --seed 7 --case 123
+first=$("$vm" mmu-check --mode pae --seed 9 --count 500 | tail -n 1)
+check_equal "the same again" "$first" \
+	"$("$vm" mmu-check --mode pae --seed 9 --count 500 | tail -n 1)"
+
+# Wrong usage: one clear line, then where help is.
+for wrong in "--mode 16" "--engine qemu" "--count many" "--count -1" \
+	"--case 3" "stray"; do
+	# shellcheck disable=SC2086
+	check_equal "status of $wrong" 64 "$(status_of "$vm" mmu-check $wrong)"
+	check_equal "output of $wrong" "" "$(cat "$dir/out")"
+	head -n 1 "$dir/err" | grep -q '^pagervm mmu-check: ' ||
+		fail "$wrong: $(head -n 1 "$dir/err")"
+done
+finish
