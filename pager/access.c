@@ -77,7 +77,7 @@ static int access_settle(struct vm *vm, struct proc *p,
 /* Is there such an address? A 32-bit CPU would drop the upper half of it. */
 static bool access_possible(const struct vm *vm, uint64_t addr)
 {
-	return addr >> PAGE_SHIFT < pmap_limit(vm->cfg.mode == VM_MODE_64);
+	return addr >> PAGE_SHIFT < pmap_limit(vm->cfg.mode);
 }
 
 static int64_t access_range(struct vm *vm, int pid, uint64_t addr, void *buf,

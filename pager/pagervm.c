@@ -134,8 +134,10 @@ static const struct argp_option options[] = {
 	  1 },
 	{ "ram", 'r', "SIZE", 0, "RAM (default: 64M); K, M, G, T", 2 },
 	{ "cpus", 'c', "N", 0, "emulated CPUs (default: 2)", 2 },
-	{ "mode", OPT_MODE, "32|64", 0,
-	  "two-level or four-level paging (default: 64)", 2 },
+	{ "mmu", OPT_MODE, "32|pae|64|la57", 0,
+	  "paging mode: two-level, PAE, four-level, five-level (default: 64)",
+	  2 },
+	{ "mode", 0, NULL, OPTION_ALIAS | OPTION_HIDDEN, NULL, 0 },
 	{ "swap", 's', "FILE[,SIZE[,PRI]]", 0,
 	  "a swap area, may be given up to 15 times; FILE is made if SIZE is "
 	  "given (default: DIR/swap/swap0, twice the RAM, at least 256M)", 3 },
@@ -194,6 +196,23 @@ static void parse_number(struct argp_state *st, const char *what,
 	*n = (unsigned)v;
 }
 
+static void parse_mode(struct argp_state *st, const char *arg,
+		       enum vm_mode *mode)
+{
+	static const char *const name[] = {
+		[VM_MODE_32] = "32", [VM_MODE_64] = "64",
+		[VM_MODE_PAE] = "pae", [VM_MODE_LA57] = "la57",
+	};
+
+	for (unsigned i = 0; i < sizeof(name) / sizeof(*name); i++) {
+		if (strcmp(arg, name[i]) == 0) {
+			*mode = (enum vm_mode)i;
+			return;
+		}
+	}
+	argp_error(st, "--mmu: '%s' is not 32, pae, 64 or la57", arg);
+}
+
 static bool name_ok(const char *s)
 {
 	return *s && *s != '.' && !strchr(s, '/') && strlen(s) < 64;
@@ -220,9 +239,7 @@ static error_t parse_opt(int key, char *arg, struct argp_state *st)
 		parse_number(st, "cpus", arg, 1, 63, &o->cpus);
 		break;
 	case OPT_MODE:
-		if (strcmp(arg, "32") && strcmp(arg, "64"))
-			argp_error(st, "--mode: '%s' is not 32 or 64", arg);
-		o->mode = arg[0] == '3' ? VM_MODE_32 : VM_MODE_64;
+		parse_mode(st, arg, &o->mode);
 		break;
 	case 's':
 		return parse_swap(o, arg, st);

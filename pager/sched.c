@@ -594,6 +594,13 @@ int host_wait(struct host_waiter *h)
 
 /* ---- starting and stopping ---- */
 
+static const enum mmu_mode sched_mode[] = {
+	[VM_MODE_32] = MMU_32,
+	[VM_MODE_PAE] = MMU_PAE,
+	[VM_MODE_64] = MMU_64,
+	[VM_MODE_LA57] = MMU_57,
+};
+
 int sched_create(struct vm *vm)
 {
 	struct sched *s = calloc(1, sizeof(*s));
@@ -616,7 +623,7 @@ int sched_create(struct vm *vm)
 		c->vm = vm;
 		c->index = i;
 		cpu_init(&c->cpu, &vm->ram, i);
-		cpu_set_paging(&c->cpu, vm->cfg.mode == VM_MODE_64);
+		cpu_set_mode(&c->cpu, sched_mode[vm->cfg.mode]);
 		vm->cpu[i] = &c->cpu;
 	}
 	return 0;

@@ -32,7 +32,7 @@ static const char *vm_config_error(const struct vm_config *c)
 		return "the number of CPUs must be 1 to 63";
 	if (c->ram->nframes < VM_RAM_MIN)
 		return "RAM must be at least 64 KiB (16 frames)";
-	if (c->mode == VM_MODE_32 && c->ram->size > 1ull << 32)
+	if ((c->mode == VM_MODE_32 || c->mode == VM_MODE_PAE) && c->ram->size > 1ull << 32)
 		return "32-bit page tables reach no more than 4 GiB of RAM";
 	if (c->ram->size > 1ull << 44)
 		return "RAM cannot be more than 16 TiB";

@@ -53,7 +53,7 @@ for cpus in 0 64 x -1 4294967297; do
 	refused 64 "--cpus $cpus" "--cpus: .* from 1 to 63" "${run[@]}" \
 		--cpus "$cpus"
 done
-refused 64 "--mode 33" "--mode: '33' is not 32 or 64" "${run[@]}" --mode 33
+refused 64 "--mmu 33" "--mmu: '33' is not 32, pae, 64 or la57" "${run[@]}" --mmu 33
 refused 64 "--cluster 0" "from 1 to 256" "${run[@]}" --cluster 0
 refused 64 "--cluster 257" "from 1 to 256" "${run[@]}" --cluster 257
 for name in a/b .. . "" "$(bytes 64 120)"; do
