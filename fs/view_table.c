@@ -97,6 +97,19 @@ static int make_smaps(const struct view_source *src,
 	return err;
 }
 
+static int make_pagetable(const struct view_source *src,
+			  const struct view_node *node, struct view_text *t)
+{
+	char *text = NULL;
+	size_t n = 0;
+	int err = snap_pagetable(src->vm, node->pid, 0, UINT64_MAX, &text, &n);
+
+	if (!err)
+		view_text_bytes(t, text, n);
+	free(text);
+	return err;
+}
+
 static int make_status(const struct view_source *src,
 		       const struct view_node *node, struct view_text *t)
 {
@@ -243,6 +256,7 @@ static const struct view_entry table[] = {
 	{"maps", ROW_PROC, VIEW_TEXT, 0444, make_maps},
 	{"mem", ROW_PROC, VIEW_MEM, 0600, NULL},
 	{"pagemap", ROW_PROC, VIEW_PAGEMAP, 0400, NULL},
+	{"pagetable", ROW_PROC, VIEW_TEXT, 0444, make_pagetable},
 	{"smaps", ROW_PROC, VIEW_TEXT, 0444, make_smaps},
 	{"status", ROW_PROC, VIEW_TEXT, 0444, make_status},
 };

@@ -69,6 +69,8 @@ static const struct op ops[WL_OPS] = {
 	[WL_SLEEP] = { .call = call_sleep },
 	[WL_SYNC] = { .call = call_sync },
 	[WL_EVICT] = { .call = call_evict },
+	[WL_PAGETABLE] = { .call = call_pagetable },
+	[WL_EXPLAIN] = { .call = call_explain },
 	[WL_CHECK] = { .call = call_check },
 	[WL_PRINT] = { .call = call_print },
 	[WL_SEED] = { .call = call_seed },

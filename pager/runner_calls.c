@@ -12,6 +12,8 @@
  */
 #include "runner_int.h"
 
+#include "pager/snapshot.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -583,4 +585,37 @@ enum op_result call_spawn(struct branch *b)
 enum op_result call_wait(struct branch *b)
 {
 	return branch_await(b, &b->background);
+}
+
+/* @text, of @n bytes, is printed and freed. */
+static enum op_result print_text(struct branch *b, int err, char *text,
+				 size_t n)
+{
+	if (err)
+		return branch_refused(b, err);
+	if (n && text[n - 1] == '\n')
+		text[n - 1] = 0;
+	print_line(b->run, text);
+	free(text);
+	return OP_DONE;
+}
+
+enum op_result call_pagetable(struct branch *b)
+{
+	char *text = NULL;
+	size_t n = 0;
+	int err = snap_pagetable(session(b)->vm, b->cur.pid, b->cur.addr,
+				 b->cur.len, &text, &n);
+
+	return print_text(b, err, text, n);
+}
+
+enum op_result call_explain(struct branch *b)
+{
+	char *text = NULL;
+	size_t n = 0;
+	int err = snap_explain(session(b)->vm, b->cur.pid, b->cur.addr,
+			       b->stmt->access, &text, &n);
+
+	return print_text(b, err, text, n);
 }

@@ -226,6 +226,8 @@ enum op_result call_map(struct branch *b);
 enum op_result call_unmap(struct branch *b);
 enum op_result call_protect(struct branch *b);
 enum op_result call_advise(struct branch *b);
+enum op_result call_pagetable(struct branch *b);
+enum op_result call_explain(struct branch *b);
 enum op_result call_msync(struct branch *b);
 enum op_result call_brk(struct branch *b);
 enum op_result call_sync(struct branch *b);

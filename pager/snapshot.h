@@ -46,6 +46,18 @@ int snap_pagemap(struct vm *vm, int pid, uint64_t vpn, size_t n,
 /* One past the highest page number a process can have. */
 uint64_t snap_pagemap_limit(struct vm *vm);
 
+/*
+ * The page table of @pid as text, from its root down: each present entry that
+ * maps something of @len bytes from @addr on, with its index, address, value
+ * and bits; neighbours that say the same in one line. And one walk told aloud:
+ * @access 0 load, 1 store, 2 fetch, at user privilege; which bit of which
+ * entry decides, and what the pager has there.
+ */
+int snap_pagetable(struct vm *vm, int pid, uint64_t addr, uint64_t len,
+		   char **text, size_t *n);
+int snap_explain(struct vm *vm, int pid, uint64_t addr, int access,
+		 char **text, size_t *n);
+
 enum snap_frame_state {
 	SNAP_FREE, SNAP_KERNEL, SNAP_TABLE, SNAP_ACTIVE, SNAP_BUSY_READ,
 	SNAP_BUSY_WRITE,

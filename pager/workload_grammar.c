@@ -619,6 +619,8 @@ static const struct grammar statements[] = {
 	{ "evict", WL_EVICT, { arg_count } },
 	{ "check", WL_CHECK, { NULL } },
 	{ "print", WL_PRINT, { arg_items } },
+	{ "pagetable", WL_PAGETABLE, { arg_proc, arg_range } },
+	{ "explain", WL_EXPLAIN, { arg_direction, arg_proc, arg_addr } },
 	{ "seed", WL_SEED, { arg_value } },
 };
 

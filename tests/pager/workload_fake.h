@@ -22,6 +22,7 @@
 #include <string.h>
 
 #include "emu/cpu.h"
+#include "pager/snapshot.h"
 #include "pager/vm.h"
 #include "pager/zipf.h"
 
@@ -473,6 +474,27 @@ static int fake_vm_mprotect(struct vm *vm, int pid, uint64_t addr,
 }
 
 static __attribute__((unused)) int
+fake_snap_pagetable(struct vm *vm, int pid, uint64_t addr, uint64_t len,
+		    char **text, size_t *n)
+{
+	(void)vm;
+	fake_outside();
+	if (!fake_range(pid, addr, len))
+		return -ESRCH;
+	*text = strdup("tables\n");
+	*n = 7;
+	return 0;
+}
+
+static __attribute__((unused)) int
+fake_snap_explain(struct vm *vm, int pid, uint64_t addr, int access,
+		  char **text, size_t *n)
+{
+	(void)access;
+	return fake_snap_pagetable(vm, pid, addr, 1, text, n);
+}
+
+static __attribute__((unused)) int
 fake_vm_madvise(struct vm *vm, int pid, uint64_t addr, uint64_t len, int advice)
 {
 	(void)vm;
@@ -770,6 +792,8 @@ static void fake_destroy(void)
 #define vm_munmap fake_vm_munmap
 #define vm_mprotect fake_vm_mprotect
 #define vm_madvise fake_vm_madvise
+#define snap_pagetable fake_snap_pagetable
+#define snap_explain fake_snap_explain
 #define vm_brk fake_vm_brk
 #define vm_thread_start fake_vm_thread_start
 #define vm_thread_arg fake_vm_thread_arg
