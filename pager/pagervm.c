@@ -25,6 +25,7 @@
 #include "emu/ram.h"
 #include "fs/view.h"
 #include "mmucheck/mmucheck.h"
+#include "pager/client.h"
 #include "pager/runner.h"
 #include "pager/vm.h"
 #include "pager/workload.h"
@@ -294,7 +295,7 @@ const char *argp_program_version = "pagervm 0.1";
 static const struct argp argp = {
 	.options = options,
 	.parser = parse_opt,
-	.args_doc = "run [FILE...]\nmmu-check [OPTION...]",
+	.args_doc = "run [FILE...]\nexplain PID ADDRESS [load|store|fetch]\nmmu-check [OPTION...]",
 	.doc = "Run programs of the workload language on an emulated machine "
 	       "that maps files and swaps through a mounted store.\v"
 	       "Each FILE is a program; - or no FILE is standard input, and "
@@ -790,6 +791,8 @@ int main(int argc, char **argv)
 
 	if (argc > 1 && strcmp(argv[1], "mmu-check") == 0)
 		return mmucheck_main(argc - 1, argv + 1);
+	if (argc > 1 && strcmp(argv[1], "explain") == 0)
+		return client_explain(argc - 1, argv + 1);
 	m.opt = (struct options){
 		.dir = "mnt", .name = "vm0", .ram = 64 << 20, .cpus = 2,
 		.mode = VM_MODE_64, .seed = 1,

@@ -1,0 +1,126 @@
+/*
+ * client.c - asking a running machine, through its live view.
+ *
+ * Writes a command of the workload language to DIR/vm/NAME/PID/ctl and prints
+ * what it answers. No part of a machine: a file is all it needs.
+ */
+#include "pager/client.h"
+
+#include <argp.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct client {
+	const char *dir, *name, *pid, *address, *access;
+};
+
+static const struct argp_option client_options[] = {
+	{ "dir", 'd', "DIR", 0, "the mounted store (default: mnt)", 0 },
+	{ "name", 'n', "NAME", 0, "name of the machine (default: vm0)", 0 },
+	{ 0 },
+};
+
+static error_t client_arg(struct client *c, char *arg, struct argp_state *st)
+{
+	char *end;
+
+	switch (st->arg_num) {
+	case 0:
+		strtol(arg, &end, 10);
+		if (*end || end == arg)
+			argp_error(st, "'%s' is not the number of a process",
+				   arg);
+		c->pid = arg;
+		break;
+	case 1:
+		/* A number, or what the machine's programs call it: f+4K. */
+		if (strpbrk(arg, " \n;#\"{}"))
+			argp_error(st, "'%s' is not an address", arg);
+		c->address = arg;
+		break;
+	case 2:
+		if (strcmp(arg, "load") && strcmp(arg, "store") &&
+		    strcmp(arg, "fetch"))
+			argp_error(st, "'%s' is not load, store or fetch",
+				   arg);
+		c->access = arg;
+		break;
+	default:
+		argp_error(st, "too many arguments");
+	}
+	return 0;
+}
+
+static error_t client_opt(int key, char *arg, struct argp_state *st)
+{
+	struct client *c = st->input;
+
+	switch (key) {
+	case 'd':
+		c->dir = arg;
+		return 0;
+	case 'n':
+		c->name = arg;
+		return 0;
+	case ARGP_KEY_ARG:
+		return client_arg(c, arg, st);
+	case ARGP_KEY_END:
+		if (st->arg_num < 2)
+			argp_error(st, "say which process and which address");
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static const struct argp client_argp = {
+	.options = client_options,
+	.parser = client_opt,
+	.args_doc = "PID ADDRESS [load|store|fetch]",
+	.doc = "Walk one address of a running machine's process aloud, step by "
+	       "step: every entry on the way, which bit of which one decides, "
+	       "and what the pager has there. ADDRESS is a number, or a "
+	       "mapping's name and an offset, as programs write it.",
+};
+
+static int client_fail(const char *path)
+{
+	fprintf(stderr, "pagervm: %s: %s; is a machine of that name running, "
+		"and has it that process?\n", path, strerror(errno));
+	return 1;
+}
+
+static int client_ask(const char *path, const char *command)
+{
+	int fd = open(path, O_RDWR | O_CLOEXEC), err = 0;
+	char buf[4096];
+	ssize_t n;
+
+	if (fd < 0)
+		return client_fail(path);
+	/* What was wrong with it is in the answer. */
+	if (write(fd, command, strlen(command)) < 0)
+		err = errno;
+	while ((n = read(fd, buf, sizeof(buf))) > 0)
+		fwrite(buf, 1, (size_t)n, err ? stderr : stdout);
+	close(fd);
+	return err || n < 0;
+}
+
+int client_explain(int argc, char **argv)
+{
+	struct client c = { .dir = "mnt", .name = "vm0", .access = "load" };
+	char path[PATH_MAX], command[512];
+
+	argp_err_exit_status = 64;
+	argp_parse(&client_argp, argc, argv, 0, NULL, &c);
+	snprintf(path, sizeof(path), "%s/vm/%s/%s/ctl", c.dir, c.name, c.pid);
+	snprintf(command, sizeof(command), "explain %s self %s\n", c.access,
+		 c.address);
+	return client_ask(path, command);
+}
