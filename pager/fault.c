@@ -284,7 +284,7 @@ static int fault_object(struct fault *f)
 	struct area *a = f->a;
 
 	if (!a->object) {
-		a->object = object_anon(f->vm, a->end - a->start);
+		area_show(a, object_anon(f->vm, a->end - a->start));
 		if (!a->object)
 			return -ENOMEM;
 	} else if (f->write && a->needs_copy) {

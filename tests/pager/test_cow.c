@@ -244,6 +244,63 @@ static void test_busy_when_due(void **state)
 	assert_true(testvm_stat(&t, "nr_swap_used") <= N);
 }
 
+/* The busy pages that it waits for are unmapped. */
+static void cut_off(struct testvm *tv)
+{
+	if (child_to_end) {
+		assert_int_equal(vm_exit(tv->vm, child_to_end), 0);
+		assert_int_equal(testvm_stat(tv, "collapses"), 0);
+		assert_int_equal(vm_munmap(tv->vm, child_to_end - 1, at(1),
+					   (N - 1) * TV_PAGE), 0);
+		assert_int_equal(testvm_stat(tv, "collapses"), 1);
+		child_to_end = 0;
+		vm_check(tv->vm);
+	}
+	mem_release(tv->mem, 1);
+}
+
+static void test_busy_cut_off(void **state)
+{
+	int p = vm_proc_create(t.vm, "p");
+
+	(void)state;
+	testvm_map(&t, p, TV_BASE, N, RW, VM_MAP_PRIVATE, NULL, 0);
+	testvm_fill(&t, p, at(1), N - 1, 1);
+	child_to_end = fork_of(p);
+	testvm_fill(&t, p, at(0), 1, 2);
+	t.stuck = cut_off;
+	mem_hold(t.mem, STORE_WRITE, true);
+	vm_evict(t.vm, 64);
+	vm_run(t.vm);
+	mem_hold(t.mem, STORE_WRITE, false);
+	assert_int_equal(depth(p), 1);
+	assert_int_equal(testvm_byte(&t, p, at(0)), 2);
+	assert_true(testvm_stat(&t, "nr_swap_used") <= 1);
+}
+
+/* What neither parent nor child has mapped any more keeps no swap slot. */
+static void test_slots_after_both_unmap(void **state)
+{
+	int p = vm_proc_create(t.vm, "p"), c;
+
+	(void)state;
+	testvm_map(&t, p, TV_BASE, N, RW, VM_MAP_PRIVATE, NULL, 0);
+	testvm_fill(&t, p, TV_BASE, N, 1);
+	c = fork_of(p);
+	vm_evict(t.vm, 64);
+	vm_run(t.vm);
+	assert_int_equal(testvm_stat(&t, "nr_swap_used"), N);
+	assert_int_equal(vm_munmap(t.vm, p, at(4), 4 * TV_PAGE), 0);
+	assert_int_equal(testvm_stat(&t, "nr_swap_used"), N);
+	assert_int_equal(testvm_byte(&t, c, at(5)), 1);
+	assert_int_equal(vm_munmap(t.vm, c, at(4), 4 * TV_PAGE), 0);
+	vm_evict(t.vm, 64);
+	vm_run(t.vm);
+	assert_int_equal(testvm_stat(&t, "nr_swap_used"), N - 4);
+	assert_int_equal(testvm_byte(&t, c, at(3)), 1);
+	assert_int_equal(testvm_byte(&t, p, at(8)), 1);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, make, unmake)
@@ -251,6 +308,7 @@ int main(void)
 		T(test_states), T(test_shared_stays_shared),
 		T(test_child_exits), T(test_parent_exits),
 		T(test_middle_exits), T(test_busy_when_due),
+		T(test_busy_cut_off), T(test_slots_after_both_unmap),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
