@@ -321,6 +321,8 @@ static enum fault_result fault_locked(struct fault *f,
 	}
 	vm_lock(f->vm);
 	vm_count(f->vm, FAULT);
+	if (f->vm->cfg.evict_always)
+		pageout_evict(f->vm, 1);
 	if (fault_object(f) < 0) {
 		r = fault_no_memory(f);
 	} else {

@@ -663,6 +663,9 @@ static const struct config configs[] = {
 	{ "little swap", { .frames = 48, .swap_slots = 60,
 			   .order = MEM_RANDOM }, 300000, true },
 	{ "no swap", { .frames = 64, .order = MEM_RANDOM }, 50000, true },
+	{ "evicting at each fault", { .frames = 64, .swap_slots = 4096,
+				      .order = MEM_RANDOM,
+				      .evict_always = true }, 200000, false },
 	{ "much RAM", { .frames = 4096, .swap_slots = 4096,
 			.order = MEM_RANDOM }, 50000, false },
 };
@@ -692,7 +695,7 @@ int main(void)
 	{ "test_model", test_config, NULL, NULL, (void *)&configs[i] }
 	const struct CMUnitTest tests[] = {
 		CONFIG(0), CONFIG(1), CONFIG(2), CONFIG(3), CONFIG(4),
-		CONFIG(5), CONFIG(6), cmocka_unit_test(test_deterministic),
+		CONFIG(5), CONFIG(6), CONFIG(7), cmocka_unit_test(test_deterministic),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
