@@ -42,7 +42,7 @@
 
 #define NTHREADS 4
 #define MAX_WAITING 64		/* threads for requests that wait */
-#define STOP_THREAD_MS 250	/* these never wait for I/O */
+#define STOP_THREAD_MS 5000	/* only for want of a CPU: they never wait for I/O */
 #define STOP_JOBS_MS 1500	/* this is patience, not need */
 
 #define MOUNT_OPTIONS "fsname=" VIEW_MOUNT_NAME ",subtype=" VIEW_MOUNT_NAME \

@@ -58,7 +58,7 @@ int view_start(struct vm *vm, const struct view_ops *ops,
 
 /*
  * Unmount and end the threads, whoever still has files open: they get errors
- * from then on. Takes 3 seconds at most. => 0; -EBUSY: a request is still
+ * from then on. Takes some seconds at most. => 0; -EBUSY: a request is still
  * inside the machine (waiting for a store that is gone): the view is
  * unmounted, but leave @vm and what @ops->ctx points at alone until the
  * process ends. @view NULL: nothing.

@@ -114,6 +114,9 @@ static void check_references(const struct vm *vm)
 
 		assert(o || n[id] == 0);
 		assert(!o || n[id] + o->nshadows <= o->refs);
+		/* A collapse that is due has been made. */
+		assert(!o || o->kind == OBJECT_FILE || o->refs > 1 ||
+		       o->nshadows == 0 || o->nbusy > 0);
 	}
 	free(n);
 }

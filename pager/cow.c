@@ -48,11 +48,70 @@ int cow_prepare(struct vm *vm, struct area *a)
 		return -ENOMEM;
 	cow_link_shadow(s, o);
 	s->backing_page = a->page;
-	a->object = s;
+	area_show(a, s);
 	a->page = 0;
 	a->needs_copy = false;
 	vm_count(vm, SHADOW);
 	return 0;
+}
+
+#define COW_VIEWERS	64
+
+/* Who else shows a page of [page, page + n) of @o? => false: nobody. Their
+ * pages [*from, *to). */
+static bool cow_viewer(const struct object *o, uint64_t page, uint64_t n,
+		       const struct object *except, uint64_t *from,
+		       uint64_t *to)
+{
+	unsigned asked = 0;
+
+	for (struct area *a = o->areas; a; a = a->show_next) {
+		*from = a->page;
+		*to = a->page + (a->end - a->start);
+		if ((*from < page + n && *to > page) ||
+		    ++asked == COW_VIEWERS)
+			goto found;
+	}
+	for (struct object *s = o->shadows; s; s = s->shadow_next) {
+		*from = s->backing_page;
+		*to = s->backing_page + s->npages;
+		if ((s != except && *from < page + n && *to > page) ||
+		    ++asked == COW_VIEWERS)
+			goto found;
+	}
+	return false;
+found:
+	if (asked == COW_VIEWERS) {
+		*from = page;
+		*to = page + n;
+	}
+	return true;
+}
+
+void cow_drop_unseen(struct vm *vm, struct object *o, uint64_t page,
+		     uint64_t n, const struct object *except, struct gather *g)
+{
+	uint64_t from, to, end = page + n;
+	struct object *below = o->backing;
+
+	if (o->kind != OBJECT_ANON || n == 0)
+		return;
+	if (!o->one_mapping && cow_viewer(o, page, n, except, &from, &to)) {
+		if (from > page)
+			cow_drop_unseen(vm, o, page, from - page, except, g);
+		if (to < end)
+			cow_drop_unseen(vm, o, to, end - to, except, g);
+		return;
+	}
+	object_drop_range(vm, o, page, n, g);
+	if (!below || page >= o->npages)
+		return;
+	if (end > o->npages)
+		end = o->npages;
+	cow_drop_unseen(vm, below, page + o->backing_page, end - page, o, g);
+	/* What went may have been all that was busy. */
+	if (below->nbusy == 0)
+		cow_settle(vm, below, g);
 }
 
 /* Page @page of @b as @s would number it. => false: @s does not see it. */

@@ -36,6 +36,15 @@ int cow_prepare(struct vm *vm, struct area *a);
 /* Object @o lost a reference or its last I/O: collapse what can be. May free
  * @o. */
 void cow_settle(struct vm *vm, struct object *o, struct gather *g);
+/*
+ * An area, or the shadow @except, no longer shows pages [@page, @page + @n) of
+ * @o: those that nobody else shows go, with their swap slots. (Not where more
+ * show @o than are worth asking: then they go with the object.) => not mapped
+ * by who gave them up.
+ */
+void cow_drop_unseen(struct vm *vm, struct object *o, uint64_t page,
+		     uint64_t n, const struct object *except,
+		     struct gather *g);
 /* Take @o out of its backing object's list of shadows; keeps the reference. */
 void cow_unlink_shadow(struct object *o);
 /*

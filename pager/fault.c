@@ -372,7 +372,7 @@ static int fault_object(struct fault *f)
 	struct area *a = f->a;
 
 	if (!a->object) {
-		a->object = object_anon(f->vm, a->end - a->start);
+		area_show(a, object_anon(f->vm, a->end - a->start));
 		if (!a->object)
 			return -ENOMEM;
 	} else if (f->write && a->needs_copy) {
@@ -409,6 +409,8 @@ static enum fault_result fault_locked(struct fault *f,
 	}
 	vm_lock(f->vm);
 	vm_count(f->vm, FAULT);
+	if (f->vm->cfg.evict_always)
+		pageout_evict(f->vm, 1);
 	if (fault_object(f) < 0) {
 		r = fault_no_memory(f);
 	} else {

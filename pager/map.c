@@ -146,6 +146,23 @@ static void area_clear_ahead(struct vm *vm, struct area *a, uint64_t n)
 	gather_flush(vm, &g);
 }
 
+void area_show(struct area *a, struct object *o)
+{
+	if (a->object) {
+		*a->show_prev = a->show_next;
+		if (a->show_next)
+			a->show_next->show_prev = a->show_prev;
+	}
+	a->object = o;
+	if (!o)
+		return;
+	a->show_next = o->areas;
+	a->show_prev = &o->areas;
+	if (o->areas)
+		o->areas->show_prev = &a->show_next;
+	o->areas = a;
+}
+
 struct area *map_insert(struct vm *vm, struct map *m, const struct area *tmpl)
 {
 	struct area *next = map_after(m, tmpl->end), *prev, *a;
@@ -163,6 +180,8 @@ struct area *map_insert(struct vm *vm, struct map *m, const struct area *tmpl)
 	if (!a)
 		return NULL;
 	*a = *tmpl;
+	a->object = NULL;
+	area_show(a, tmpl->object);
 	m->npages += a->end - a->start;
 	RB_INSERT(area_tree, &m->tree, a);
 	m->nareas++;
@@ -180,6 +199,8 @@ int map_split(struct map *m, struct area *a, uint64_t vpn)
 	b->start = vpn;
 	b->page = a->page + (vpn - a->start);
 	a->end = vpn;
+	b->object = NULL;
+	area_show(b, a->object);
 	if (b->object)
 		object_ref(b->object);
 	RB_INSERT(area_tree, &m->tree, b);

@@ -26,6 +26,7 @@ struct area {
 	bool heap;
 	bool huge;			/* large pages are welcome */
 	struct object *object;		/* NULL: anonymous, never touched */
+	struct area *show_next, **show_prev;	/* others that show it */
 	uint64_t page;			/* page of the object at start */
 	uint32_t wb_seen;		/* file: object->wb_errors reported */
 };
@@ -66,6 +67,9 @@ int map_split(struct map *m, struct area *a, uint64_t vpn);
 int map_clip(struct vm *vm, struct map *m, uint64_t vpn, uint64_t end);
 /* Take @a out and free it; its object reference is the caller's now. */
 void map_erase(struct map *m, struct area *a);
+/* @a, in a map, shows @o from now on; NULL: nothing. Moves no reference. =>
+ * core lock held. */
+void area_show(struct area *a, struct object *o);
 /* Every page of the range is mapped. */
 bool map_covers(struct map *m, uint64_t vpn, uint64_t end);
 void map_check(struct map *m);

@@ -226,8 +226,11 @@ void object_unref(struct vm *vm, struct object *o, struct gather *g)
 			return;
 		}
 		object_drop_range(vm, o, 0, UINT64_MAX, g);
-		if (backing)
+		if (backing) {
+			cow_drop_unseen(vm, backing, o->backing_page,
+					o->npages, o, g);
 			cow_unlink_shadow(o);
+		}
 		object_delete(vm, o);
 		o = backing;
 	}

@@ -24,6 +24,8 @@
 
 enum object_kind { OBJECT_FILE, OBJECT_ANON };
 
+struct area;
+
 struct object_key {
 	uint64_t dev, ino;
 };
@@ -35,6 +37,7 @@ struct object {
 	uint32_t pages, nresident;	/* frames */
 	uint32_t slots, nslots;		/* swap slots */
 	uint32_t nbusy;			/* frames under I/O */
+	struct area *areas;		/* that show it */
 
 	/* OBJECT_ANON */
 	struct object *backing;		/* what this one shadows, or NULL */

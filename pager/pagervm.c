@@ -398,7 +398,13 @@ static int up_swap_area(struct machine *m, const struct swap_arg *s)
 	if (up_swap_dir(m, s->path) < 0)
 		return -1;
 	store_path(m, s->path, path);
-	err = swap_store_add(m->swap, path, s->size, s->priority);
+	/* The kernel lets go of a killed machine's files in its own time. */
+	for (int i = 0; i < 10; i++) {
+		err = swap_store_add(m->swap, path, s->size, s->priority);
+		if (err != -EBUSY || interrupted)
+			break;
+		usleep(100000);
+	}
 	if (err < 0)
 		return fail("swap area %s: %s", path, swap_reason(err));
 	return 0;

@@ -78,8 +78,8 @@ static void proc_unmap_area(struct vm *vm, struct proc *p, struct area *a,
 	if (o) {
 		/* Before frames are dropped, no CPU may use them. */
 		gather_flush(vm, g);
-		if (o->kind == OBJECT_ANON && o->one_mapping)
-			object_drop_range(vm, o, a->page, n, g);
+		area_show(a, NULL);
+		cow_drop_unseen(vm, o, a->page, n, NULL, g);
 		object_unref(vm, o, g);
 	}
 	map_erase(&p->map, a);

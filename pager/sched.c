@@ -380,6 +380,7 @@ static void sched_run(struct cpu_slot *c, struct vm_thread *t)
 			}
 			break;
 		case VM_STEP_WAIT:
+			t->history.n = 0;
 			if (t->syncing && sched_resume(vm, t))
 				break;
 			sched_park(vm, t, t->syncing);

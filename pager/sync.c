@@ -62,6 +62,7 @@ static void sync_take(struct vm *vm, struct sync *s, struct object *o,
 	s->o = o;
 	s->page = page;
 	s->cursor = page;
+	s->seen = PFN_NONE;
 	s->last = last;
 	s->errors = o->wb_errors;
 	s->stage = SYNC_WRITE;
@@ -118,17 +119,34 @@ static bool sync_in_range(const struct sync *s, const struct frame *f)
 	return f->page >= s->page && f->page < s->last;
 }
 
+/*
+ * Where to go on in the object's list. Pages only come in at its head, so what
+ * stands behind a frame that still is in it has not been looked at; a frame
+ * that went and came back stands at the head.
+ */
+static uint32_t sync_resume(const struct vm *vm, const struct sync *s)
+{
+	const struct frame *f = frame_at(vm, s->seen);
+
+	if (s->seen && f->state == FRAME_PAGE && f->object == s->o->id)
+		return f->obj_next;
+	return s->o->pages;
+}
+
 /* The next frame of the range that @is what is looked for: in page order, or
- * by the object's list, from the start each time. */
+ * by the object's list. */
 static uint32_t sync_next(struct vm *vm, struct sync *s,
 			  bool (*is)(struct vm *vm, uint32_t pfn))
 {
 	uint32_t pfn;
 
 	if (sync_by_list(s)) {
-		for (pfn = s->o->pages; pfn; pfn = frame_at(vm, pfn)->obj_next)
+		pfn = sync_resume(vm, s);
+		for (; pfn; pfn = frame_at(vm, pfn)->obj_next) {
 			if (sync_in_range(s, frame_at(vm, pfn)) && is(vm, pfn))
 				return pfn;
+			s->seen = pfn;
+		}
 		return PFN_NONE;
 	}
 	for (; s->cursor < s->last; s->cursor++) {
@@ -165,6 +183,7 @@ static bool sync_write(struct vm *vm, struct sync *s, struct waiter *w)
 		}
 	}
 	s->cursor = s->page;
+	s->seen = PFN_NONE;
 	s->stage = s->flags == VM_MS_ASYNC ? SYNC_REPORT : SYNC_DRAIN;
 	return true;
 }

@@ -33,6 +33,7 @@ struct sync {
 	enum sync_stage stage;
 	struct object *o;		/* pinned while it is worked on */
 	uint64_t page, last, cursor;	/* its pages [page, last) */
+	uint32_t seen;			/* by list: up to this frame */
 	uint32_t errors;		/* o->wb_errors at the start */
 	uint64_t evict;
 	bool fsyncing, waited;

@@ -5,12 +5,22 @@
  * faster, so that a mixture counts as a crowd. Every PLACE_RENEW rounds a kept
  * thread is let go for a moment: if its CPU has become a busy one, the
  * scheduler can find a better, and the next ones are counted from there.
+ *
+ * Where a client runs is in /proc, which must not be read by who serves it:
+ * the kernel makes the reader wait while the client is in execve(), and there
+ * the client waits for us when it closes a file of ours. So a thread of its
+ * own looks, and what it found is taken by the next request.
  */
 #include "swap/place.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -106,14 +116,66 @@ static int place_look(pid_t tid)
 	return place_parse(buf);
 }
 
+static struct {
+	pthread_once_t once;
+	sem_t wake;
+	atomic_int asked;		/* for the place of this thread */
+	_Atomic uint64_t found;		/* TID << 32 | CPU + 1 */
+} looker = { .once = PTHREAD_ONCE_INIT };
+
+static void *looker_run(void *arg)
+{
+	sigset_t all;
+	pid_t tid;
+
+	(void)arg;
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, NULL);
+	/* Should it wait when all others are killed: not with /dev/fuse open,
+	 * whose end is what frees the client. */
+	if (close_range(0, ~0U, CLOSE_RANGE_UNSHARE) < 0)
+		return NULL;
+	for (;;) {
+		while (sem_wait(&looker.wake) < 0)
+			;
+		tid = atomic_exchange(&looker.asked, 0);
+		if (tid > 0)
+			atomic_store(&looker.found, (uint64_t)tid << 32 |
+				     (uint32_t)(place_look(tid) + 1));
+	}
+	return NULL;
+}
+
+static void looker_start(void)
+{
+	pthread_t thread;
+
+	sem_init(&looker.wake, 0, 0);
+	if (pthread_create(&thread, NULL, looker_run, NULL) == 0)
+		pthread_detach(thread);
+}
+
+static void looker_ask(pid_t tid)
+{
+	pthread_once(&looker.once, looker_start);
+	if (atomic_exchange(&looker.asked, tid) == 0)
+		sem_post(&looker.wake);
+}
+
 int place_client(pid_t tid)
 {
-	if (me.score + 1 < PLACE_LONE)
+	uint64_t found;
+
+	if (me.score + 1 < PLACE_LONE || tid <= 0)
 		return -1;		/* not worth a look yet */
-	if (tid != me.client || ++me.looked >= PLACE_LOOK || !me.kept) {
+	if (tid != me.client || ++me.looked >= PLACE_LOOK) {
 		me.client = tid;
 		me.looked = 0;
-		me.client_cpu = tid > 0 ? place_look(tid) : -1;
+		me.client_cpu = -1;
+		looker_ask(tid);
 	}
+	found = atomic_load(&looker.found);
+	if (found >> 32 == (uint64_t)tid)
+		me.client_cpu = (int)(uint32_t)found - 1;
 	return me.client_cpu;
 }

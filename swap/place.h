@@ -21,8 +21,8 @@
 void place_lone(int cpu);
 /* It had several. Soon it may run anywhere it could before. */
 void place_crowd(void);
-/* Where the client's thread @tid runs, looked up now and then. => -1: not
- * known. */
+/* Where the client's thread @tid runs, looked up now and then by another
+ * thread. => -1: not known, or not yet. */
 int place_client(pid_t tid);
 
 #endif

@@ -16,9 +16,33 @@
 # process that waits for a dead mount cannot be killed.
 #
 # Both run in sessions of their own: Ctrl-C on the terminal is for this script
-# alone, or the store would be gone before the machine has written to it.
+# alone, or the store would be gone before the machine has written to it. And
+# the script is two: bash loses a SIGINT now and then while it waits for a
+# command, but not while it only waits, nor a SIGTERM. So the outer one only
+# waits, and passes the signal on as a SIGTERM.
 set -u
 export LC_ALL=C
+
+if [ -z "${TOUR_INNER:-}" ]; then
+	inner='' signal=''
+	# shellcheck disable=SC2317
+	pass_on() {
+		signal=$1
+		[ -z "$inner" ] || kill -TERM "$inner" 2>/dev/null
+	}
+	trap 'pass_on 130' INT
+	trap 'pass_on 143' TERM HUP
+	TOUR_INNER=1 bash "${BASH_SOURCE[0]}" "$@" &
+	inner=$!
+	[ -z "$signal" ] || kill -TERM "$inner" 2>/dev/null
+	wait "$inner"
+	status=$?
+	while kill -0 "$inner" 2>/dev/null; do	# a signal ended the wait
+		wait "$inner"
+		status=$?
+	done
+	exit "${signal:-$status}"
+fi
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
@@ -157,12 +181,14 @@ store_end() {
 		kill -KILL "$pid" 2>/dev/null
 		ends 5 "$pid"
 	fi
+	# A signal may have met it before it knew how to end.
+	[ -z "$(connection_of "$mnt")" ] || unmount -z
 	wait "$pid"
 }
 
 cleanup() {
 	local status=$?
-	trap '' INT TERM HUP
+	trap '' TERM
 	trap - EXIT
 	bar_clear
 	[ -z "$watchdog" ] || kill "$watchdog" 2>/dev/null
@@ -174,13 +200,27 @@ cleanup() {
 	exit $status
 }
 trap cleanup EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM HUP
+
+# Between "hold" and "go_on", so that no process is started whose number we
+# do not know, a signal waits.
+held='' told=
+# shellcheck disable=SC2317
+on_signal() {
+	told=yes
+	[ -n "$held" ] || exit 143
+}
+trap on_signal TERM
+hold() { held=yes; }
+go_on() {
+	held=
+	[ -z "$told" ] || exit 143
+}
 
 # The connection's abort frees whoever hangs, this script's children too.
 watch() {
+	hold
 	(
-		trap - EXIT INT
+		trap - EXIT
 		trap 'kill $!; exit' TERM
 		sleep "$limit" &
 		wait $!
@@ -190,6 +230,7 @@ watch() {
 		kill -TERM $$
 	) &
 	watchdog=$!
+	go_on
 }
 
 # ---- the file ----
@@ -294,8 +335,10 @@ step() {
 	local at answer
 	fill_in "$1" >"$work/program"
 	: >"$work/said"
+	hold
 	command_run &
 	step_pid=$!
+	go_on
 	while kill -0 $step_pid 2>/dev/null; do
 		at=$(sed -n 's/^@at //p' "$work/said" | tail -n 1)
 		bar_draw $(($2 + ($3 - $2) * ${at:-0} / $5)) "$4"
@@ -333,11 +376,13 @@ printf '%spagervm: the tour%s  %s, %s, on a machine with %s of RAM\n' \
 # A new file: whoever else has a link to the old one keeps what he has.
 bar_draw 0 "copying"
 swap_file=$store/swap/tour
+hold
 {
 	rm -f -- "$copy" "$swap_file" &&
 		exec cp --no-preserve=all -- "$file" "$copy"
 } 2>"$work/copy.err" &
 step_pid=$!
+go_on
 if ! wait $step_pid; then
 	rm -f -- "$copy" 2>/dev/null
 	die "$(tail -n 1 "$work/copy.err")"
@@ -346,16 +391,20 @@ step_pid=
 original=$(sha256sum <"$file")
 watch
 
+hold
 setsid "$build/pagerfs" -f "$store" "$mnt" >"$work/store.err" 2>&1 &
 store_pid=$!
+go_on
 until connection=$(connection_of "$mnt") && [ -n "$connection" ]; do
 	kill -0 $store_pid 2>/dev/null || die "$(cat "$work/store.err")"
 	sleep 0.02
 done
+hold
 setsid "$build/pagervm" run --dir "$mnt" --name tour --ram $ram \
 	--swap swap/tour,$((2 * hog + (1 << 20))) --hold \
 	>>"$work/said" 2>"$work/machine.err" </dev/null &
 machine_pid=$!
+go_on
 until [ -e "$view/ctl" ]; do
 	kill -0 $machine_pid 2>/dev/null || die "$(cat "$work/machine.err")"
 	sleep 0.02

@@ -1,0 +1,201 @@
+/*
+ * test_sync.c - msync and sync: what they cover, whom they tell of errors, and
+ * threads that wait in them.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "emu/cpu.h"
+#include "tests/lib/testvm.h"
+
+#define RW	(VM_PROT_READ | VM_PROT_WRITE)
+#define N	8u
+
+static struct testvm t;
+static int pid;
+
+static int make(void **state)
+{
+	struct testvm_opts o = { .frames = 64, .swap_slots = 256 };
+
+	(void)state;
+	testvm_make(&t, &o);
+	mem_file_create(t.mem, "f", NULL, N * TV_PAGE);
+	mem_file_create(t.mem, "g", NULL, N * TV_PAGE);
+	pid = vm_proc_create(t.vm, "p");
+	testvm_map(&t, pid, TV_BASE, N, RW, VM_MAP_SHARED, "f", 0);
+	return 0;
+}
+
+static int unmake(void **state)
+{
+	(void)state;
+	mem_fail_none(t.mem);
+	assert_int_equal(testvm_free(&t), 0);
+	return 0;
+}
+
+static uint8_t in_file(const char *name, unsigned page)
+{
+	uint8_t b;
+
+	mem_file_peek(t.mem, name, page * TV_PAGE + 5, &b, 1);
+	return b;
+}
+
+static int sync_pages(int who, unsigned page, unsigned n, unsigned flags)
+{
+	return vm_msync(t.vm, who, TV_BASE + page * TV_PAGE, n * TV_PAGE,
+			flags);
+}
+
+/* Only the range, also with a hole; private memory is none of its business. */
+static void test_range(void **state)
+{
+	(void)state;
+	testvm_map(&t, pid, TV_BASE + (N + 1) * TV_PAGE, 2, RW, VM_MAP_SHARED,
+		   "g", 2);
+	testvm_map(&t, pid, TV_BASE + (N + 3) * TV_PAGE, 2, RW,
+		   VM_MAP_PRIVATE, "g", 4);
+	testvm_fill(&t, pid, TV_BASE, N, 1);
+	testvm_fill(&t, pid, TV_BASE + (N + 1) * TV_PAGE, 4, 2);
+	assert_int_equal(sync_pages(pid, 2, 2, VM_MS_SYNC), 0);
+	assert_int_equal(in_file("f", 2), 1);
+	assert_int_equal(in_file("f", 3), 1);
+	assert_int_equal(sync_pages(pid, 6, 7, VM_MS_SYNC), -ENOMEM);
+	assert_int_equal(in_file("f", 7), 1);
+	assert_int_equal(in_file("g", 2), 2);
+	assert_int_equal(in_file("g", 3), 2);
+	assert_int_equal(in_file("g", 4), 0);
+	assert_int_equal(sync_pages(pid, 0, 0, VM_MS_SYNC), 0);
+	assert_int_equal(sync_pages(pid, 0, N, VM_MS_ASYNC), 0);
+	vm_run(t.vm);
+	assert_int_equal(in_file("f", 0), 1);
+}
+
+/* Once to each mapping, those made by fork and by a second mmap too, but not
+ * to one made later. */
+static void test_error_once(void **state)
+{
+	int child, late;
+
+	(void)state;
+	child = vm_fork(t.vm, pid, "c");
+	testvm_map(&t, pid, TV_BASE + 16 * TV_PAGE, N, RW, VM_MAP_SHARED, "f",
+		   0);
+	testvm_fill(&t, pid, TV_BASE, 2, 1);
+	mem_fail(t.mem, STORE_WRITE, 1, 1, ENOSPC);
+	vm_evict(t.vm, 64);		/* fails behind everybody's back */
+	vm_run(t.vm);
+	assert_true(testvm_stat(&t, "pgwriteerr") > 0);
+	late = vm_proc_create(t.vm, "l");
+	testvm_map(&t, late, TV_BASE, N, RW, VM_MAP_SHARED, "f", 0);
+	assert_int_equal(sync_pages(late, 0, N, VM_MS_SYNC), 0);
+	for (int round = 0; round < 2; round++) {
+		int want = round ? 0 : -ENOSPC;
+
+		assert_int_equal(sync_pages(pid, 0, N, VM_MS_SYNC), want);
+		assert_int_equal(sync_pages(child, 0, N, VM_MS_SYNC), want);
+		assert_int_equal(sync_pages(pid, 16, N, VM_MS_SYNC), want);
+		assert_int_equal(sync_pages(late, 0, N, VM_MS_SYNC), 0);
+	}
+	assert_int_equal(in_file("f", 1), 1);
+}
+
+/* ---- a thread that touches and is evicted, for ever and ever ---- */
+
+struct loop {
+	unsigned left;
+	int sig;
+	bool out;
+};
+
+static enum vm_step loop_step(struct vm_thread *th, struct cpu *cpu)
+{
+	struct loop *l = vm_thread_arg(th);
+	uint8_t b;
+	int err;
+
+	l->sig = vm_thread_signal(th, NULL, NULL);
+	if (l->sig || l->left == 0)
+		return VM_STEP_DONE;
+	cpu_enter(cpu);
+	err = cpu_load8(cpu, TV_BASE, &b);
+	cpu_leave(cpu);
+	if (err)
+		return VM_STEP_FAULT;
+	l->left--;
+	vm_thread_evict(th, 64);
+	return VM_STEP_WAIT;
+}
+
+static void test_touch_and_evict(void **state)
+{
+	struct loop l = { .left = 5000 };
+	struct vm_thread_info info = { .step = loop_step, .arg = &l };
+
+	(void)state;
+	assert_int_equal(vm_thread_start(t.vm, pid, &info), 0);
+	vm_run(t.vm);
+	assert_int_equal(l.sig, 0);
+	assert_int_equal(l.left, 0);
+}
+
+/* A process that ends while a thread of it waits in msync. */
+static enum vm_step msync_step(struct vm_thread *th, struct cpu *cpu)
+{
+	struct loop *l = vm_thread_arg(th);
+
+	(void)cpu;
+	if (l->out) {
+		l->sig = vm_thread_result(th);
+		return VM_STEP_DONE;
+	}
+	l->out = true;
+	assert_int_equal(vm_thread_msync(th, TV_BASE, N * TV_PAGE,
+					 VM_MS_SYNC), 0);
+	return VM_STEP_WAIT;
+}
+
+static void exit_stuck(struct testvm *tv)
+{
+	vm_exit(tv->vm, pid);
+	vm_check(tv->vm);
+	mem_release(tv->mem, 1);
+}
+
+static void test_exit_in_msync(void **state)
+{
+	struct loop l = { .sig = 1 };
+	struct vm_thread_info info = { .step = msync_step, .arg = &l };
+
+	(void)state;
+	testvm_fill(&t, pid, TV_BASE, N, 9);
+	t.stuck = exit_stuck;
+	mem_hold(t.mem, MEM_OP_ANY, true);
+	assert_int_equal(vm_thread_start(t.vm, pid, &info), 0);
+	vm_run(t.vm);
+	mem_hold(t.mem, MEM_OP_ANY, false);
+	assert_true(l.sig <= 0);
+	for (unsigned i = 0; i < N; i++)
+		assert_int_equal(in_file("f", i), 9);
+	assert_int_equal(mem_file_nopen(t.mem, "f"), 0);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, make, unmake)
+	const struct CMUnitTest tests[] = {
+		T(test_range), T(test_error_once), T(test_touch_and_evict),
+		T(test_exit_in_msync),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
