@@ -87,8 +87,8 @@ static struct walk cpu_question(const struct cpu *cpu, uint64_t va,
 }
 
 /* => NULL: a fault */
-static __attribute__((noinline)) void *cpu_modelled(struct cpu *cpu, uint64_t va,
-			  enum mmu_access access, unsigned flags)
+static CPU_MISS void *cpu_modelled(struct cpu *cpu, uint64_t va,
+				   enum mmu_access access, unsigned flags)
 {
 	struct walk ask = cpu_question(cpu, va, access, flags);
 	uint64_t pa, walks = cpu->model->stats.walks;
@@ -107,8 +107,8 @@ static __attribute__((noinline)) void *cpu_modelled(struct cpu *cpu, uint64_t va
 }
 
 /* From the root. What an implicit access finds is not for others to use. */
-static __attribute__((noinline)) void *cpu_walk(struct cpu *cpu, uint64_t va, enum mmu_access access,
-		      unsigned flags)
+static CPU_MISS void *cpu_walk(struct cpu *cpu, uint64_t va,
+			       enum mmu_access access, unsigned flags)
 {
 	struct walk w = cpu_question(cpu, va, access, flags);
 	struct mmu_result res;

@@ -181,8 +181,8 @@ miss_root(struct cpu *cpu, uint64_t va)
 }
 
 /* => host address, or NULL: walk from the root. */
-static inline __attribute__((always_inline)) void *miss_short(struct cpu *cpu, uint64_t va,
-			       enum mmu_access access)
+static inline __attribute__((always_inline)) void *
+miss_short(struct cpu *cpu, uint64_t va, enum mmu_access access)
 {
 	const struct pde_entry *c = pde_lookup(&cpu->pde, va);
 
