@@ -144,6 +144,15 @@ fuzz:
 	$(BUILD)/fuzz/workload -max_total_time=$(FUZZ_SECONDS) \
 		$(BUILD)/fuzz/corpus docs/examples
 
+fuzz-mmu:
+	@mkdir -p $(BUILD)/fuzz/mmu-corpus
+	clang $(CPPFLAGS) -std=gnu11 -g -O1 \
+		-fsanitize=fuzzer,address,undefined \
+		-fno-sanitize-recover=undefined -o $(BUILD)/fuzz/mmu \
+		tests/emu/fuzz_mmu.c $(wildcard emu/*.c)
+	$(BUILD)/fuzz/mmu -max_total_time=$(FUZZ_SECONDS) -max_len=4000 \
+		$(BUILD)/fuzz/mmu-corpus
+
 # The emulated MMU against both judges, for longer than a test may take.
 mmu-soak: deps
 	@$(MAKE) --no-print-directory -s all
@@ -162,6 +171,7 @@ help:
 	@echo 'make asan tsan       the same tests under the sanitizers'
 	@echo 'make bench           the tables of docs/performance.md, measured here'
 	@echo 'make fuzz            fuzz the workload parser for FUZZ_SECONDS=60'
+	@echo 'make fuzz-mmu        fuzz the MMU: any RAM, any registers'
 	@echo 'make mmu-soak        the emulated MMU against the manual and KVM, at length'
 	@echo 'make install         to PREFIX=/usr/local, below DESTDIR'
 	@echo 'make uninstall       what install put there'
@@ -169,4 +179,4 @@ help:
 	@echo 'make clean'
 
 .PHONY: all tests benches deps deps-test deps-bench run test asan tsan bench \
-	install uninstall fuzz mmu-soak clean help
+	install uninstall fuzz fuzz-mmu mmu-soak clean help

@@ -3,7 +3,7 @@
  * the hit anything.
  *
  *	hit		random loads over 32 KiB, computed, over plain ones
- *	miss, cached	four pages that take one TLB slot from one another, so
+ *	miss, cached	two pages that take one TLB slot from each other, so
  *			every load misses; their tables are in the first-level
  *			data cache, and the PDE cache knows them
  *	miss, from root	the same with pages so far apart that the PDE cache
@@ -28,7 +28,7 @@
 #define REGION		(64ull << 20)
 #define TABLES		0x10000ull
 #define FAR		0x80000000ull	/* linear address of conflicts */
-#define NFAR		4
+#define NFAR		2
 #define BATCH		64
 #define STREAM		(1u << 17)
 #define REPS_MAX	101
@@ -138,7 +138,7 @@ static uint64_t far_page(unsigned i, bool apart)
 
 	if (apart)	/* the same slot of the PDE cache */
 		step = (mode == MMU_32 ? 4ull << 20 : 2ull << 20) *
-		       (mode < MMU_64 ? PDE_ENTRIES / 8 : PDE_ENTRIES);
+		       PDE_ENTRIES;
 	return FAR + i * (step + 64);
 }
 

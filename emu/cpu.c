@@ -87,8 +87,8 @@ static struct walk cpu_question(const struct cpu *cpu, uint64_t va,
 }
 
 /* => NULL: a fault */
-static void *cpu_modelled(struct cpu *cpu, uint64_t va,
-			  enum mmu_access access, unsigned flags)
+static CPU_MISS void *cpu_modelled(struct cpu *cpu, uint64_t va,
+				   enum mmu_access access, unsigned flags)
 {
 	struct walk ask = cpu_question(cpu, va, access, flags);
 	uint64_t pa, walks = cpu->model->stats.walks;
@@ -107,8 +107,8 @@ static void *cpu_modelled(struct cpu *cpu, uint64_t va,
 }
 
 /* From the root. What an implicit access finds is not for others to use. */
-static void *cpu_walk(struct cpu *cpu, uint64_t va, enum mmu_access access,
-		      unsigned flags)
+static CPU_MISS void *cpu_walk(struct cpu *cpu, uint64_t va,
+			       enum mmu_access access, unsigned flags)
 {
 	struct walk w = cpu_question(cpu, va, access, flags);
 	struct mmu_result res;
@@ -126,7 +126,8 @@ static void *cpu_walk(struct cpu *cpu, uint64_t va, enum mmu_access access,
 }
 
 /* @va as mmu_linear() gives it. => host address, or NULL and a fault. */
-static inline void *cpu_translate(struct cpu *cpu, uint64_t va,
+static inline __attribute__((always_inline)) void *
+cpu_translate(struct cpu *cpu, uint64_t va,
 				  enum mmu_access access, unsigned flags)
 {
 	void *host;
@@ -310,27 +311,36 @@ guest_put(void *host, unsigned len, uint64_t v)
 	}
 }
 
+static inline uint64_t cpu_linear(const struct cpu *cpu, uint64_t va)
+{
+	return cpu->plan.narrow ? (uint32_t)va : va;
+}
+
 static inline bool cpu_crosses(uint64_t va, unsigned len)
 {
 	return (va & (X86_PAGE_SIZE - 1)) + len > X86_PAGE_SIZE;
 }
 
+static CPU_COLD struct cpu_value cpu_load_two(struct cpu *cpu, uint64_t va,
+					      unsigned len)
+{
+	uint64_t v = 0;
+	int err = cpu_load(cpu, va, &v, len);
+
+	return (struct cpu_value){ .v = v, .err = err };
+}
+
 struct cpu_value cpu_load_miss(struct cpu *cpu, uint64_t va, unsigned len)
 {
-	struct cpu_value got = { .v = 0 };
 	void *host;
 
 	assert(cpu->inside);
-	if (__builtin_expect(cpu_crosses(va, len), 0)) {
-		got.err = cpu_load(cpu, va, &got.v, len);
-		return got;
-	}
-	host = cpu_translate(cpu, mmu_linear(&cpu->regs, va), MMU_READ, 0);
-	if (host)
-		got.v = guest_get(host, len);
-	else
-		got.err = -1;
-	return got;
+	if (__builtin_expect(cpu_crosses(va, len), 0))
+		return cpu_load_two(cpu, va, len);
+	host = cpu_translate(cpu, cpu_linear(cpu, va), MMU_READ, 0);
+	if (__builtin_expect(!host, 0))
+		return (struct cpu_value){ .err = -1 };
+	return (struct cpu_value){ .v = guest_get(host, len) };
 }
 
 int cpu_store_miss(struct cpu *cpu, uint64_t va, unsigned len, uint64_t v)
@@ -340,7 +350,7 @@ int cpu_store_miss(struct cpu *cpu, uint64_t va, unsigned len, uint64_t v)
 	assert(cpu->inside);
 	if (__builtin_expect(cpu_crosses(va, len), 0))
 		return cpu_store(cpu, va, &v, len);
-	host = cpu_translate(cpu, mmu_linear(&cpu->regs, va), MMU_WRITE, 0);
+	host = cpu_translate(cpu, cpu_linear(cpu, va), MMU_WRITE, 0);
 	if (!host)
 		return -1;
 	guest_put(host, len, v);

@@ -98,7 +98,7 @@ void cpu_init(struct cpu *cpu, struct ram *ram, unsigned id);
  * compiler keeps the code that hits in one piece with no jump taken.
  */
 #define CPU_COLD	__attribute__((noinline, cold))
-#define CPU_MISS	__attribute__((noinline))	/* not slow, just rare */
+#define CPU_MISS	__attribute__((noinline))	/* rare, not slow */
 
 /* In two registers, so that a miss need not go through memory. */
 struct cpu_value {

@@ -156,7 +156,8 @@ miss_upper(struct cpu *cpu, uint64_t va, uint64_t table, unsigned levels,
 	return e;
 }
 
-static inline const struct pde_entry *miss_root(struct cpu *cpu, uint64_t va)
+static __attribute__((noinline)) const struct pde_entry *
+miss_root(struct cpu *cpu, uint64_t va)
 {
 	const struct mmu_plan *p = &cpu->plan;
 
@@ -180,8 +181,8 @@ static inline const struct pde_entry *miss_root(struct cpu *cpu, uint64_t va)
 }
 
 /* => host address, or NULL: walk from the root. */
-static inline void *miss_short(struct cpu *cpu, uint64_t va,
-			       enum mmu_access access)
+static inline __attribute__((always_inline)) void *
+miss_short(struct cpu *cpu, uint64_t va, enum mmu_access access)
 {
 	const struct pde_entry *c = pde_lookup(&cpu->pde, va);
 

@@ -70,7 +70,8 @@ void mmu_plan_root(struct mmu_plan *plan, const struct mmu_regs *regs)
 static unsigned plan_allow(const struct mmu_regs *r, bool user, bool implicit,
 			   unsigned rights)
 {
-	bool page = rights & MMU_RIGHT_U, data, fetch = !(rights & MMU_RIGHT_NX);
+	bool fetch = !(rights & MMU_RIGHT_NX);
+	bool page = rights & MMU_RIGHT_U, data;
 	unsigned set = 0;
 
 	if (user) {

@@ -36,6 +36,7 @@ struct maker {
 	uint64_t path[MAX_PATHS];	/* linear addresses */
 	unsigned shift[MAX_PATHS];	/* of the pages they end in */
 	unsigned npaths;
+	unsigned focus;			/* the path most accesses take */
 };
 
 /* ---- chance ---- */
@@ -243,6 +244,8 @@ static uint64_t bad_bit(struct maker *m, unsigned level)
 {
 	unsigned most = m->regs.maxphyaddr;
 
+	if (m->c->mode == MC_32)	/* only PDEs of 4 MiB have any */
+		return once_in(m, 3) ? MC_PS : 1ull << (12 + below(m, 10));
 	switch (below(m, 5)) {
 	case 0:
 		return MC_PS;
@@ -324,6 +327,8 @@ static uint64_t make_entry(struct maker *m, uint64_t pa, unsigned level,
 		frame = some_table(m);
 		v = m->c->mode == MC_PAE && level == 3 ? pdpte_rights(m) :
 							 rights(m, level);
+		if (m->c->mode == MC_32 && !(m->regs.cr4 & MC_CR4_PSE))
+			v |= maybe(m, MC_PS);	/* ignored */
 		if (level >= 3 && m->caps->no_upper_g)
 			v &= ~MC_G;
 		add_entry(m, pa, v | frame, level);
@@ -383,6 +388,15 @@ static uint64_t some_address(struct maker *m)
 	return va & ~4095ull;
 }
 
+/* A wrong bit in an address, or the guest's own slot, leads out of the case. */
+static bool is_table(const struct maker *m, uint64_t pa)
+{
+	for (unsigned i = 0; i < m->c->ntables; i++)
+		if (m->c->table[i] == pa)
+			return true;
+	return false;
+}
+
 static void make_path(struct maker *m, uint64_t va)
 {
 	enum mc_mode mode = m->c->mode;
@@ -402,7 +416,7 @@ static void make_path(struct maker *m, uint64_t va)
 		if (level == 1 || e->value & MC_PS || !(e->value & MC_P))
 			break;
 		table = e->value & 0x000ffffffffff000ull;
-		if (!layout_exists(table))
+		if (!is_table(m, table))
 			break;
 	}
 	if (m->npaths < MAX_PATHS) {
@@ -447,10 +461,25 @@ static void make_paths(struct maker *m)
 
 /* ---- accesses ---- */
 
-/* An address on a path, or beside it, or not canonical. */
+/* On a large page there are more frames than the one it was made for. */
+static uint64_t elsewhere(struct maker *m, uint64_t va, unsigned shift)
+{
+	uint64_t inside = (1ull << shift) - 1, frame;
+
+	if (shift == 12 || once_in(m, 2))
+		return va;
+	frame = m->c->npages ? m->c->page[below(m, m->c->npages)] : m->root;
+	return (va & ~inside) | (frame & inside & ~4095ull);
+}
+
+/*
+ * An address on a path, or beside it, or not canonical. Half of them on one
+ * path, so that what was cached for one access is there for the next.
+ */
 static uint64_t aim(struct maker *m)
 {
-	uint64_t va = m->path[below(m, m->npaths)], edge;
+	unsigned i = once_in(m, 2) ? m->focus : below(m, m->npaths);
+	uint64_t va = elsewhere(m, m->path[i], m->shift[i]), edge;
 
 	if (is_long(m) && once_in(m, 40))
 		return va ^ 1ull << (46 + below(m, 18));
@@ -513,6 +542,11 @@ static void make_access(struct maker *m, struct mc_access *a)
 	if (once_in(m, 2))
 		vary_regs(m, &a->regs);
 	a->regs.ac = once_in(m, 2);
+	if (m->c->naccesses > 1 && once_in(m, 3)) {
+		/* nothing changed, so that caches may keep what they have */
+		a->cpl = a[-1].cpl;
+		a->regs = a[-1].regs;
+	}
 	switch (below(m, 8)) {
 	case 0: case 1:
 		a->kind = MC_FETCH;
@@ -541,8 +575,9 @@ static void make_access(struct maker *m, struct mc_access *a)
 static void make_accesses(struct maker *m)
 {
 	struct mc_case *c = m->c;
-	unsigned n = 3 + below(m, MC_ACCESSES - 3);
+	unsigned n = 3 + below(m, MC_ACCESSES - 2);
 
+	m->focus = below(m, m->npaths);
 	memset(&c->access[0], 0, sizeof(c->access[0]));
 	c->access[0].kind = MC_LOADCR3;
 	c->access[0].regs = m->regs;

@@ -5,7 +5,9 @@
  * they change only by the instructions that change them (emu/regs.h), so that
  * whatever these forget to flush shows. Data moves as it does for any program,
  * through the TLB. Implicit accesses and those through SS have no such way
- * and are made by cpu_access(), which says where they went.
+ * and are made by cpu_access(), which says where they went. Half of the cases
+ * run at full speed, the others with the caches of the parts that the emulator
+ * can model, in turn.
  */
 #include "mmucheck/engine.h"
 
@@ -14,13 +16,18 @@
 #include <string.h>
 
 #include "emu/cpu.h"
+#include "emu/model.h"
 #include "mmucheck/guest.h"
 #include "mmucheck/layout.h"
+
+#define MAX_MODELS	16
 
 struct engine_emu {
 	struct mc_engine e;
 	struct ram ram;
 	struct cpu *cpu;
+	struct model *model[MAX_MODELS];
+	unsigned nmodels;
 };
 
 static const enum mc_outcome outcome_of[] = {
@@ -191,7 +198,9 @@ static void run(struct mc_engine *e, const struct mc_case *c,
 		struct mc_result *res)
 {
 	struct engine_emu *k = (struct engine_emu *)e;
+	unsigned which = k->nmodels ? c->index % (2 * k->nmodels) : 0;
 
+	cpu_set_model(k->cpu, which < k->nmodels ? k->model[which] : NULL);
 	cpu_enter(k->cpu);
 	for (unsigned i = 0; i < c->naccesses; i++) {
 		run_access(k, &c->access[i], &res[i]);
@@ -207,9 +216,24 @@ static void engine_close(struct mc_engine *e)
 {
 	struct engine_emu *k = (struct engine_emu *)e;
 
+	cpu_set_model(k->cpu, NULL);
+	for (unsigned i = 0; i < k->nmodels; i++)
+		model_destroy(k->model[i]);
 	ram_destroy(&k->ram);
 	free(k->cpu);
 	free(k);
+}
+
+static void make_models(struct engine_emu *k)
+{
+	const struct model_preset *p;
+	struct model *m;
+
+	for (p = model_presets; p->name && k->nmodels < MAX_MODELS; p++) {
+		m = model_create(p, 0);
+		if (m)
+			k->model[k->nmodels++] = m;
+	}
 }
 
 struct mc_engine *engine_emu_open(char *why, size_t size)
@@ -230,6 +254,7 @@ struct mc_engine *engine_emu_open(char *why, size_t size)
 		return NULL;
 	}
 	cpu_init(k->cpu, &k->ram, 0);
+	make_models(k);
 	k->e.name = "emu";
 	k->e.mem = (struct mc_mem){ k->ram.base, k->ram.size };
 	k->e.run = run;

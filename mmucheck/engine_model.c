@@ -12,7 +12,7 @@
 #include "mmucheck/manual.h"
 
 /* From the narrowest that PAE was ever sold with to the widest there is. */
-static const unsigned widths[] = { 32, 36, 39, 40, 42, 46, 48, 52 };
+static const unsigned widths[] = { 32, 36, 39, 40, 41, 46, 48, 52 };
 
 static void run(struct mc_engine *e, const struct mc_case *c,
 		struct mc_result *res)

@@ -31,7 +31,7 @@
 #define MC_ARENA_SIZE	(4ull << 20)
 #define MC_WINDOWS	5
 #define MC_WINDOW_SIZE	((MC_ARENAS + 1) * MC_ARENA_SIZE)
-#define MC_MEM_SIZE	(1ull << 40)
+#define MC_MEM_SIZE	((1ull << 39) + (1ull << 30))
 
 #define MC_OFF_FETCH	0x800
 #define MC_OFF_DESC	0x840

@@ -5,12 +5,14 @@
  */
 #include "emu/cpu.h"
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -20,6 +22,7 @@
 
 #define VA	0x400000ull
 #define G	X86_PTE_G
+#define ROUNDS	20000u		/* of changes beside a running CPU */
 
 struct fixture {
 	struct machine m;
@@ -536,6 +539,65 @@ static void test_stale_upper(void **state)
 	assert_string_equal(f->last.who, "test_table");
 }
 
+/*
+ * A changer moves the page to and fro, with shootdowns, while a CPU uses it:
+ * nothing is reported. Then it leaves one out, and that is.
+ */
+struct changer {
+	struct fixture *f;
+	bool forget, done;
+};
+
+static void *run_changer(void *arg)
+{
+	struct changer *c = arg;
+	struct fixture *f = c->f;
+	struct shootdown sd = SHOOTDOWN_INIT;
+	unsigned i;
+
+	for (i = 0; i < (c->forget ? ROUNDS / 20 : ROUNDS); i++) {
+		change(f, (uint64_t)(50 + i % 7) << 12 | OPEN, "changer");
+		shootdown_add(&sd, f->m.root, VA);
+		if (!c->forget || i % 2)
+			shootdown_send(&sd, &f->cpu, 1, i % 3);
+		stale_settle(f->stale);
+		if (c->forget)
+			usleep(10);
+	}
+	__atomic_store_n(&c->done, true, __ATOMIC_SEQ_CST);
+	return NULL;
+}
+
+static void run_beside(struct fixture *f, bool forget)
+{
+	struct changer c = { .f = f, .forget = forget };
+	pthread_t thread;
+	unsigned n = 0;
+
+	assert_int_equal(pthread_create(&thread, NULL, run_changer, &c), 0);
+	while (!__atomic_load_n(&c.done, __ATOMIC_SEQ_CST)) {
+		touch(f, VA);
+		if (++n % 8 == 0) {
+			cpu_poll(f->cpu);
+			cpu_leave(f->cpu);
+			cpu_enter(f->cpu);
+		}
+	}
+	pthread_join(thread, NULL);
+}
+
+static void test_stale_beside(void **state)
+{
+	struct fixture *f = *state;
+
+	watch(f);
+	run_beside(f, false);
+	assert_int_equal(reports(f), 0);
+	run_beside(f, true);
+	assert_true(reports(f) > 0);
+	assert_string_equal(f->last.who, "changer");
+}
+
 #define FRESH(f)	cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -558,6 +620,7 @@ int main(void)
 		FRESH(test_stale_unannounced),
 		FRESH(test_stale_kinds),
 		FRESH(test_stale_upper),
+		FRESH(test_stale_beside),
 	};
 
 	return cmocka_run_group_tests_name("model", tests, NULL, NULL);

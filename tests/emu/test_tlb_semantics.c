@@ -56,7 +56,7 @@ struct world {
 	struct ram ram;
 	struct cpu *cpu;
 	struct model *model;	/* or NULL */
-	unsigned levels;
+	unsigned levels;	/* 5, 4; 3: PAE; 2: 32-bit */
 	uint64_t table[LEVELS + 1][POOL];	/* physical addresses */
 	uint64_t va[VAS];
 	struct record set[SETS];
@@ -74,11 +74,32 @@ static uint64_t rnd(struct world *t, uint64_t below)
 	return (t->x * 0x2545f4914f6cdd1dull >> 20) % below;
 }
 
-static uint64_t *slot(struct world *t, uint64_t table, unsigned level,
-		      uint64_t va)
+static unsigned shift_of(const struct world *t, unsigned level)
 {
-	return (uint64_t *)(t->ram.base + table) +
-	       (va >> (12 + 9 * (level - 1)) & 511);
+	return 12 + (t->levels == 2 ? 10 : 9) * (level - 1);
+}
+
+static void *slot(struct world *t, uint64_t table, unsigned level,
+		  uint64_t va)
+{
+	uint64_t i = va >> shift_of(t, level);
+
+	if (t->levels == 2)
+		return t->ram.base + table + (i & 1023) * 4;
+	return t->ram.base + table + (i & 511) * 8;
+}
+
+static uint64_t entry_at(struct world *t, uint64_t table, unsigned level,
+			 uint64_t va)
+{
+	void *s = slot(t, table, level, va);
+
+	return t->levels == 2 ? *(uint32_t *)s : *(uint64_t *)s;
+}
+
+static bool long_mode(const struct world *t)
+{
+	return t->levels > 3;
 }
 
 static unsigned pcid_now(const struct world *t)
@@ -159,7 +180,8 @@ static void result_error(struct world *t, struct result *out, bool present,
 	out->error = present ? X86_PF_P : 0;
 	if (access == MMU_WRITE)
 		out->error |= X86_PF_W;
-	if (access == MMU_FETCH)
+	if (access == MMU_FETCH && (t->levels > 2 ||
+				    (t->cpu->regs.cr4 & X86_CR4_SMEP)))
 		out->error |= X86_PF_I;
 	if (t->cpu->regs.cpl == 3)
 		out->error |= X86_PF_U;
@@ -173,7 +195,8 @@ static void oracle_walk(struct world *t, struct record at, uint64_t va,
 
 	out->nupper = 0;
 	for (;;) {
-		e = *slot(t, at.to, --at.level, va);
+		--at.level;
+		e = entry_at(t, at.to, at.level, va);
 		if (!(e & P)) {
 			result_error(t, out, false, access);
 			return;
@@ -181,7 +204,7 @@ static void oracle_walk(struct world *t, struct record at, uint64_t va,
 		at.w &= !!(e & W);
 		at.u &= !!(e & U);
 		at.nx |= !!(e & NX);
-		at.shift = 12 + 9 * (at.level - 1);
+		at.shift = shift_of(t, at.level);
 		at.page = va >> at.shift;
 		at.to = e & ADDR;
 		if (at.level == 1 || (e & PS))
@@ -199,7 +222,8 @@ static void oracle_walk(struct world *t, struct record at, uint64_t va,
 		result_error(t, out, true, access);
 }
 
-static struct record root(struct world *t)
+/* PAE's PDPTEs are never edited; all of them are present. */
+static struct record root(struct world *t, uint64_t va)
 {
 	struct record r;
 
@@ -207,6 +231,10 @@ static struct record root(struct world *t)
 	r.level = t->levels + 1;
 	r.pcid = pcid_now(t);
 	r.to = t->cpu->regs.cr3 & ADDR;
+	if (t->levels == 3) {
+		r.level = 3;
+		r.to = entry_at(t, r.to, 3, va) & ADDR;
+	}
 	r.w = r.u = true;
 	return r;
 }
@@ -298,7 +326,7 @@ static void step_access(struct world *t)
 	struct result now;
 	bool could = cached(t, va, access);
 
-	oracle_walk(t, root(t), va, access, &now);
+	oracle_walk(t, root(t, va), va, access, &now);
 	cpu_access(t->cpu, va, 8, access, 0, &out);
 	if (out.kind != MMU_OK) {
 		if (now.ok || out.kind != MMU_PF || out.cr2 != va ||
@@ -329,28 +357,33 @@ static void step_access(struct world *t)
 
 static void step_edit(struct world *t)
 {
-	unsigned level = 1 + rnd(t, t->levels);
+	unsigned level = 1 + rnd(t, t->levels == 3 ? 2 : t->levels);
 	uint64_t va = t->va[rnd(t, VAS)], e = 0, old;
-	uint64_t *s = slot(t, t->table[level][rnd(t, POOL)], level, va);
+	uint64_t table = t->table[level][rnd(t, POOL)];
 
 	if (rnd(t, 8))
 		e |= P;
 	e |= rnd(t, 4) ? W : 0;
 	e |= rnd(t, 4) ? U : 0;
-	e |= rnd(t, 6) ? 0 : NX;
+	e |= rnd(t, 6) || t->levels == 2 ? 0 : NX;
 	e |= rnd(t, 2) ? A : 0;
 	if (level == 1)
 		e |= (16 + rnd(t, PAGES)) << 12 | (rnd(t, 4) ? 0 : G) |
 		     (rnd(t, 3) ? 0 : D);
 	else if (level == 2 && !rnd(t, 3))
-		e |= rnd(t, 4) << 21 | PS | (rnd(t, 4) ? 0 : G);
+		e |= rnd(t, 2) << 22 | PS | (rnd(t, 4) ? 0 : G);
 	else if (level == 3 && !rnd(t, 6))
 		e |= PS | (rnd(t, 4) ? 0 : G);
 	else
 		e |= t->table[level - 1][rnd(t, POOL)];
-	old = *s;
+	old = entry_at(t, table, level, va);
 	/* Bits only, now and then. */
-	*s = rnd(t, 4) ? e : (old & (ADDR | PS | P)) | (e & ~(ADDR | PS));
+	if (!rnd(t, 4))
+		e = (old & (ADDR | PS | P)) | (e & ~(ADDR | PS));
+	if (t->levels == 2)
+		*(uint32_t *)slot(t, table, level, va) = e;
+	else
+		*(uint64_t *)slot(t, table, level, va) = e;
 }
 
 static void step_invlpg(struct world *t)
@@ -400,7 +433,8 @@ static void step_cr4(struct world *t)
 	};
 	uint64_t old = t->cpu->regs.cr4, new = old ^ bits[rnd(t, 4)];
 
-	if ((new & ~old & X86_CR4_PCIDE) && (t->cpu->regs.cr3 & 0xfff)) {
+	if ((new & ~old & X86_CR4_PCIDE) &&
+	    (!long_mode(t) || (t->cpu->regs.cr3 & 0xfff))) {
 		assert_int_equal(cpu_mov_cr4(t->cpu, new), MMU_GP);
 		return;
 	}
@@ -454,6 +488,9 @@ static void step(struct world *t)
 static void world_make(struct world *t, const struct model_preset *preset,
 		       unsigned levels, uint64_t seed)
 {
+	static const enum mmu_mode modes[] = {
+		[2] = MMU_32, [3] = MMU_PAE, [4] = MMU_64, [5] = MMU_57,
+	};
 	unsigned level, i;
 
 	memset(t, 0, sizeof(*t));
@@ -465,12 +502,16 @@ static void world_make(struct world *t, const struct model_preset *preset,
 			t->table[level][i] = (32 + level * POOL + i) * 4096ull;
 	for (i = 0; i < VAS; i++)
 		t->va[i] = (uint64_t)(i & 1 ? 3 : 5) << 12 |
-			   (uint64_t)(i >> 1 & 1) << 21 |
+			   (uint64_t)(i >> 1 & 1) << shift_of(t, 2) |
 			   (uint64_t)(i >> 2 & 1) << 30 |
-			   (uint64_t)(i >> 3 & 1) << (12 + 9 * (levels - 1));
+			   (uint64_t)(i >> 3 & 1) << shift_of(t, levels);
+	for (i = 0; levels == 3 && i < 8; i++)
+		*(uint64_t *)slot(t, t->table[3][i & 1], 3,
+				  (uint64_t)(i >> 1) << 30) =
+			t->table[2][i % POOL] | P;
 	t->cpu = malloc(sizeof(*t->cpu));
 	cpu_init(t->cpu, &t->ram, 0);
-	cpu_set_mode(t->cpu, levels == 5 ? MMU_57 : MMU_64);
+	cpu_set_mode(t->cpu, modes[levels]);
 	cpu_enter(t->cpu);
 	cpu_mov_cr3(t->cpu, t->table[levels][0]);
 	t->model = preset ? model_create(preset, 0) : NULL;
@@ -538,6 +579,8 @@ static void test_vast(void **state)
 	(void)state;
 	sequences(&vast, 4, 60, 4000);
 	sequences(&vast, 5, 20, 4000);
+	sequences(&vast, 3, 20, 4000);
+	sequences(&vast, 2, 20, 4000);
 }
 
 static void test_tiny(void **state)
@@ -545,6 +588,8 @@ static void test_tiny(void **state)
 	(void)state;
 	sequences(&tiny, 4, 60, 4000);
 	sequences(&tiny, 5, 20, 4000);
+	sequences(&tiny, 3, 20, 4000);
+	sequences(&tiny, 2, 20, 4000);
 }
 
 static void test_real_parts(void **state)
@@ -561,6 +606,8 @@ static void test_full_speed(void **state)
 	(void)state;
 	sequences(NULL, 4, 60, 4000);
 	sequences(NULL, 5, 20, 4000);
+	sequences(NULL, 3, 20, 4000);
+	sequences(NULL, 2, 20, 4000);
 }
 
 int main(void)

@@ -10,11 +10,20 @@ status_of() {
 	echo $?
 }
 
-check "10^6 cases" "$vm" mmu-check --engine model --count 1000000
+start=${EPOCHREALTIME/[.,]/}
+"$vm" mmu-check --count 2000 >/dev/null 2>"$dir/err"
+[ $? = 77 ] && skip "$(tail -n 1 "$dir/err")"
+took=$((${EPOCHREALTIME/[.,]/} - start))
+
+# A build that checks itself may be thirty times slower.
+count=1000000
+[ $took -lt 300000 ] || count=100000
+[ $count = 1000000 ] || say "a slow build: only $count cases"
+check "$count cases" "$vm" mmu-check --engine model --count $count
 grep ' by model' "$guard/out" >&2
 check_equal "modes judged" "32 pae 64 la57" \
 	"$(awk '/ by model/ { printf s $1; s = " " }' "$guard/out")"
-tail -n 1 "$guard/out" | grep -qE '^[0-9]{7,} accesses, 0 disagreements$' ||
+tail -n 1 "$guard/out" | grep -qE '^[0-9]{6,} accesses, 0 disagreements$' ||
 	fail "last line: $(tail -n 1 "$guard/out")"
 
 # One case alone; the same seed, the same cases.
