@@ -673,6 +673,11 @@ static const struct config configs[] = {
 	{ "evicting at each fault", { .frames = 64, .swap_slots = 4096,
 				      .order = MEM_RANDOM,
 				      .evict_always = true }, 200000, false },
+	{ "PAE", { .frames = 80, .swap_slots = 4096, .mode = VM_MODE_PAE,
+		   .order = MEM_RANDOM }, 200000, false },
+	{ "five levels", { .frames = 96, .swap_slots = 4096,
+			   .mode = VM_MODE_LA57, .order = MEM_RANDOM }, 200000,
+	  false },
 	{ "much RAM", { .frames = 4096, .swap_slots = 4096,
 			.order = MEM_RANDOM }, 50000, false },
 };
@@ -702,7 +707,8 @@ int main(void)
 	{ "test_model", test_config, NULL, NULL, (void *)&configs[i] }
 	const struct CMUnitTest tests[] = {
 		CONFIG(0), CONFIG(1), CONFIG(2), CONFIG(3), CONFIG(4),
-		CONFIG(5), CONFIG(6), CONFIG(7), cmocka_unit_test(test_deterministic),
+		CONFIG(5), CONFIG(6), CONFIG(7), CONFIG(8), CONFIG(9),
+		cmocka_unit_test(test_deterministic),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
