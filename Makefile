@@ -13,7 +13,7 @@ DESTDIR ?=
 BUILD ?= build
 OPT ?= -O2 -g
 SAN ?=
-FILE ?=
+export FILE ?=
 FUZZ_SECONDS ?= 60
 
 CPPFLAGS += -D_GNU_SOURCE -DFUSE_USE_VERSION=314 -I.
@@ -101,7 +101,7 @@ deps-bench: deps-test
 
 run: deps
 	@$(MAKE) --no-print-directory -s all
-	@BUILD='$(BUILD)' tour/tour.sh $(if $(FILE),'$(FILE)')
+	@BUILD='$(BUILD)' tour/tour.sh $${FILE:+"$$FILE"}
 
 test: deps-test
 	@$(MAKE) --no-print-directory -j2 tests

@@ -72,6 +72,17 @@ const char *fault_why(int result)
 	}
 }
 
+const char *fault_stuck_why(struct vm *vm)
+{
+	struct swap_store *swap = vm->cfg.swap;
+	bool full;
+
+	vm_lock(vm);
+	full = !swap || swap->nfree(swap) == 0;
+	vm_unlock(vm);
+	return fault_why(full ? -ENOMEM : -EDEADLK);
+}
+
 #define FAULT_TRIES	10000
 
 bool fault_advances(struct fault_history *h, const struct page_fault *pf)

@@ -25,6 +25,8 @@ enum fault_result fault_resolve(struct vm *vm, struct proc *p,
 				int *sig, const char **why);
 /* The text for the result a waiter was woken with. */
 const char *fault_why(int result);
+/* For one that never gets on: is RAM too small, or is swap full? */
+const char *fault_stuck_why(struct vm *vm);
 
 /*
  * Does an access get on? One that needs two pages, in a machine with one frame

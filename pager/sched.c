@@ -314,7 +314,7 @@ static bool sched_fault(struct vm *vm, struct vm_thread *t, struct cpu *cpu)
 	}
 	if (!fault_advances(&t->history, &cpu->fault)) {
 		t->sig = SIGBUS;
-		t->why = fault_why(-EDEADLK);
+		t->why = fault_stuck_why(vm);
 		return true;
 	}
 	switch (fault_resolve(vm, t->p, &cpu->fault, &t->w, &t->sig, &t->why)) {
