@@ -469,6 +469,8 @@ int aio_reap(struct aio *aio, int64_t timeout_ns)
 		reap_waiting(aio, timeout_ns, &done);
 	} else {
 		aio_kick(aio);
+		if (ring_pending(&aio->ring))
+			ring_run_pending(&aio->ring);
 		if (pthread_mutex_trylock(&aio->reaper))
 			return 0;
 		drain(aio, &done);

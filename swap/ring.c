@@ -6,9 +6,11 @@
  * asks for what it saw, the kernel takes what is left, and the one that comes
  * late gets a short count and goes round again.
  *
- * No setup flags: with COOP_TASKRUN or DEFER_TASKRUN a completion waits for
- * its submitter to enter the kernel, which a CPU thread in a long run of hits
- * would not do while another thread sleeps for that very page.
+ * Completions do not interrupt their submitter (COOP_TASKRUN, Linux 5.19): they
+ * wait until it enters the kernel, or sleeps, and ring_pending() tells whoever
+ * looks that there are some. So a thread that submits and then computes has to
+ * look now and then, which CPUs do between steps. On a virtual machine the
+ * interrupt costs more than the read it announces.
  */
 #include "swap/ring.h"
 
@@ -17,6 +19,19 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+
+#define RING_COOP	(IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG)
+
+bool ring_pending(const struct ring *ring)
+{
+	return IO_URING_READ_ONCE(*ring->uring.sq.kflags) & IORING_SQ_TASKRUN;
+}
+
+void ring_run_pending(struct ring *ring)
+{
+	io_uring_enter2(ring->uring.ring_fd, 0, 0, IORING_ENTER_GETEVENTS,
+			NULL, _NSIG / 8);
+}
 
 static unsigned register_files(struct io_uring *uring, unsigned n)
 {
@@ -39,11 +54,16 @@ static unsigned register_files(struct io_uring *uring, unsigned n)
 
 int ring_create(struct ring *ring, unsigned entries, unsigned nfiles)
 {
-	struct io_uring_params params = { .flags = 0 };
+	struct io_uring_params params = { .flags = RING_COOP };
 	int err;
 
 	*ring = (struct ring) { .nfiles = 0 };
 	err = io_uring_queue_init_params(entries, &ring->uring, &params);
+	if (err == -EINVAL) {
+		params = (struct io_uring_params) { .flags = 0 };
+		err = io_uring_queue_init_params(entries, &ring->uring,
+						 &params);
+	}
 	if (err < 0)
 		return err;
 	if (!(params.features & IORING_FEAT_EXT_ARG)) {

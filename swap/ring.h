@@ -46,6 +46,10 @@ int ring_set_file(struct ring *ring, unsigned slot, int fd);
 
 /* => how many entries the kernel has still to take. */
 unsigned ring_flush(struct ring *ring);
+/* Are there completions that a thread's entering the kernel would bring in? */
+bool ring_pending(const struct ring *ring);
+/* The calling thread's: bring them in. Does not wait. */
+void ring_run_pending(struct ring *ring);
 
 /*
  * Submit @submit entries and, if @wait, sleep until a completion is there or
