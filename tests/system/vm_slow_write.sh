@@ -88,7 +88,7 @@ check "and in the file" cmp "$src/files/f" "$dir/expected"
 # moment when it does, again and again.
 check "anonymous memory" ctl 'map p heap anon 8M
 fill p heap pattern 1'
-later 'repeat 40 {
+later 'repeat 60 {
 touch p heap write random count 500 pattern 1
 touch p heap read random count 500 pattern 1 verify
 }' storm
@@ -96,13 +96,13 @@ storm=$!
 seen=0
 while kill -0 $storm 2>/dev/null; do
 	kill -STOP "$store_pid"
+	sleep 0.05	# what is submitted meanwhile stays on its way, too
 	writing && seen=$((seen + 1))
-	sleep 0.05
 	kill -CONT "$store_pid"
 	sleep 0.05
 done
 check_equal "the storm" ok "$(cat "$dir/storm")"
-check "pages were seen on their way to swap" [ $seen -gt 0 ]
+check "pages were seen on their way to swap: $seen" [ $seen -gt 0 ]
 check "all of it is right" ctl 'expect fill p heap pattern 1
 check'
 cd / || exit
