@@ -31,6 +31,12 @@
  * server and reaper run on two idle CPUs, and halves them when the scheduler
  * would have put both on one, which is the faster place.
  *
+ * Yielding. With a crowd of I/Os under way the next completion is near, and to
+ * wake a sleeper for each costs the one who completes more than the I/O's own
+ * work. So the reaper first gives its CPU to whoever else wants it, again and
+ * again for a moment, and looks in between; completions arrive on the way out
+ * of that call.
+ *
  * Waking: an eventfd that a read in the ring is waiting for. wake() writes to
  * it only if someone sleeps; else the flag is enough.
  */
@@ -51,6 +57,9 @@
 
 #include "swap/ring.h"
 #include "swap/transfer.h"
+
+#define AIO_CROWD	8	/* I/Os under way */
+#define AIO_CROWD_NS	20000	/* about what a wake-up costs */
 
 struct aio_request {
 	struct transfer transfer;
@@ -355,34 +364,33 @@ static int64_t now_ns(void)
 	return ts.tv_sec * 1000000000ll + ts.tv_nsec;
 }
 
-static bool spinning(struct aio *aio)
+/* How long to watch before sleeping. *crowd: by yielding. */
+static int64_t watch_ns(struct aio *aio, bool *crowd)
 {
-	bool yes;
+	unsigned n;
 
-	if (!aio->spin_ns)
-		return false;
 	pthread_mutex_lock(&aio->lock);
-	yes = aio->stats.inflight == 1;
+	n = aio->stats.inflight;
 	pthread_mutex_unlock(&aio->lock);
-	return yes;
+	*crowd = n >= AIO_CROWD;
+	return n == 1 ? aio->spin_ns : *crowd ? AIO_CROWD_NS : 0;
 }
 
-/* Submit and watch for a completion or wake(). reaper held.
+/* Submit and watch for a completion or wake() for @limit. reaper held.
  * => whether there is one. */
-static bool spin(struct aio *aio, unsigned submit, int64_t timeout_ns)
+static bool watch(struct aio *aio, unsigned submit, int64_t limit, bool crowd)
 {
-	int64_t limit = aio->spin_ns, until;
+	int64_t until = now_ns() + limit;
 
-	if (timeout_ns > 0 && timeout_ns < limit)
-		limit = timeout_ns;
-	until = now_ns() + limit;
 	if (ring_enter(&aio->ring, submit, false, 0) != (int)submit)
 		return true;	/* go round again */
-	do
+	do {
 		if (io_uring_cq_ready(&aio->ring.uring) ||
 		    atomic_load(&aio->woken))
 			return true;
-	while (now_ns() < until);
+		if (crowd)
+			sched_yield();
+	} while (now_ns() < until);
 	return false;
 }
 
@@ -393,12 +401,17 @@ static bool submit_and_wait(struct aio *aio, int64_t timeout_ns)
 	bool wait = !io_uring_cq_ready(&aio->ring.uring) &&
 		!atomic_load(&aio->woken);
 	unsigned submit = flush(aio, wait);
+	int64_t limit;
+	bool crowd;
 	int ret;
 
 	if (!submit && !wait)
 		return true;
-	if (wait && submit && spinning(aio)) {
-		if (spin(aio, submit, timeout_ns))
+	limit = wait && submit ? watch_ns(aio, &crowd) : 0;
+	if (timeout_ns > 0 && timeout_ns < limit)
+		limit = timeout_ns;
+	if (limit > 0) {
+		if (watch(aio, submit, limit, crowd))
 			return true;
 		submit = 0;
 	}
