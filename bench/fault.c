@@ -176,22 +176,33 @@ static void many_at_once(struct bare *b, unsigned depth)
 	}
 }
 
-/* One line of two numbers, for bench/run to put beside others. */
+/* One line, for bench/run to put beside others: one at a time, the bare ring,
+ * their ratio; 64 at once, the bare ring, their ratio. */
 static void placement(void)
 {
 	struct machine_config c = { .ram = 400 * MIB, .cpus = 2 };
-	struct series one = { .n = 0 }, many = { .n = 0 };
+	struct series one = { .n = 0 }, bare_one = { .n = 0 };
+	struct series many = { .n = 0 }, bare_many = { .n = 0 };
 	uint32_t n = faults * 4 / 64 * 64;
 	struct machine m;
+	struct bare b;
 
 	machine_up(&m, &c);
+	bare_up(&b, path, O_RDONLY, 128 * MIB);
 	fault_emu(&m, faults / 4, 1);
 	for (unsigned i = 0; i < reps; i++) {
 		series_add(&one, fault_emu(&m, faults, 1) * 1e6 / faults);
+		series_add(&bare_one, bare_read(&b, order, faults, 1) * 1e6 /
+			   faults);
 		series_add(&many, n / fault_emu(&m, n, 64) / 1e3);
+		series_add(&bare_many, n / bare_read(&b, order, n, 64) / 1e3);
 	}
+	bare_down(&b);
 	machine_down(&m);
-	printf("%.1f %.1f\n", series_median(&one), series_median(&many));
+	printf("%.1f %.1f %.2f %.1f %.1f %.2f\n", series_median(&one),
+	       series_median(&bare_one), series_ratio(&one, &bare_one),
+	       series_median(&many), series_median(&bare_many),
+	       series_ratio(&many, &bare_many));
 }
 
 static void all(void)
