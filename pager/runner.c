@@ -175,7 +175,10 @@ static int run_finish(struct run *run, struct runner_result *res)
 	if (run->out) {
 		fclose(run->out);
 		run->out = NULL;
-		res->output = run->output;
+		if (run->output_len > 0)
+			res->output = run->output;
+		else
+			free(run->output);
 	}
 	run_free(run);
 	return res->err;
