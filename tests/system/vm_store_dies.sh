@@ -55,7 +55,7 @@ for moment in 0 0.3; do
 		status=$?
 		check_equal "running: status" 1 $status
 		check "running: it says why: $(cat "$dir/err")" \
-			grep -Eq '^pagervm: .*(SIGBUS|connected|I/O)' "$dir/err"
+			grep -Eq '^pagervm: .*(SIGBUS|connect|I/O)' "$dir/err"
 		check "running: in a few lines" \
 			[ "$(wc -l <"$dir/err")" -le 3 ]
 	else
