@@ -354,8 +354,8 @@ int main(int argc, char **argv)
 		count_pass((enum kind)kind, frames);
 	if (scan)
 		scan_pass(frames);
+	books();	/* first: freed memory of the others would hide some */
 	rates();
 	forks();
-	books();
 	return 0;
 }
