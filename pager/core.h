@@ -106,7 +106,7 @@ struct pageout {
 	bool everything;		/* vm_evict() wants all there is */
 	uint64_t idle_scans;		/* frames looked at since one went */
 	uint64_t laundering;		/* frames with FRAME_RECLAIM */
-	uint64_t evict_want, evict_got;	/* vm_evict() */
+	uint64_t evict_want;		/* vm_evict() */
 	unsigned failures;		/* writes, since a frame was freed */
 	uint64_t retry_ns;		/* failed writes: not before */
 	unsigned swap_failures;		/* since a write to swap succeeded */

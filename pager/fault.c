@@ -34,7 +34,6 @@
 #include "pager/object.h"
 #include "pager/pageio.h"
 #include "pager/pageout.h"
-#include "pager/policy.h"
 #include "pager/pmap.h"
 #include "pager/process.h"
 
@@ -146,7 +145,6 @@ static enum fault_result fault_enter(struct fault *f, uint32_t pfn, bool own)
 	err = pmap_enter(vm, &f->p->pmap, f->vpn, pfn, prot, f->write && own,
 			 &g);
 	gather_flush(vm, &g);
-	vm->policy->entered(vm->policy_data, pfn);
 	if (err < 0)
 		return fault_no_memory(f);
 	fr->flags &= ~FRAME_FRESH;

@@ -139,7 +139,6 @@ void pageout_steal(struct vm *vm, uint32_t pfn, struct gather *g)
 	vm_count(vm, STEAL);
 	p->failures = 0;
 	if (p->evict_want > 0) {
-		p->evict_got++;
 		if (--p->evict_want == 0)
 			wait_wake(vm, WAIT_EVICT, 0, -1u);
 	}

@@ -34,8 +34,6 @@ struct policy_ops {
 	 */
 	unsigned (*victims)(void *policy, unsigned want, uint32_t budget,
 			    uint32_t *victims, uint32_t *scanned);
-	/* A page has come into this frame. */
-	void (*entered)(void *policy, uint32_t pfn);
 };
 
 extern const struct policy_ops policy_clock;

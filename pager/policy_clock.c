@@ -66,17 +66,9 @@ static unsigned clock_victims(void *policy, unsigned want, uint32_t budget,
 	return n;
 }
 
-/* A fresh page has its accessed bit from the access that brought it. */
-static void clock_entered(void *policy, uint32_t pfn)
-{
-	(void)policy;
-	(void)pfn;
-}
-
 const struct policy_ops policy_clock = {
 	.name = "clock",
 	.create = clock_create,
 	.destroy = clock_destroy,
 	.victims = clock_victims,
-	.entered = clock_entered,
 };
