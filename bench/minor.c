@@ -3,6 +3,7 @@
  * what a frame costs in the pager's own memory.
  *
  *	build/bench/minor [-r REPETITIONS]	rates, fork, memory
+ *	build/bench/minor -k KIND -n CPUS	one of the rates alone
  *	build/bench/minor -c KIND -f FRAMES	one pass, for counting what it
  *		executes: KIND zero, cow, found, read; prints the faults
  *	build/bench/minor -s -f FRAMES		frames scanned per eviction
@@ -20,6 +21,8 @@
 #define PAGES		(1u << 16)	/* touched in a repetition */
 
 static unsigned reps = 7;
+static int only_kind = -1;	/* -k */
+static unsigned only_cpus;	/* -n */
 
 enum kind { ZERO, COW, FOUND, READ_NULL };
 static const char *const kind_name[] = { "zero", "cow", "found", "read" };
@@ -163,10 +166,13 @@ static void rates(void)
 	printf("| fault | pager | kernel, 1 CPU | target | |\n");
 	printf("|---|---:|---:|---:|---|\n");
 	for (c.cpus = 1; c.cpus <= 2; c.cpus++) {
+		if (only_cpus && c.cpus != only_cpus)
+			continue;
 		machine_up(&m, &c);
 		memset(m.ram.base, 0, m.ram.size);
-		for (enum kind k = ZERO; k <= FOUND; k++)
-			rates_of(&m, k, c.cpus);
+		for (int k = ZERO; k <= FOUND; k++)
+			if (only_kind < 0 || k == only_kind)
+				rates_of(&m, (enum kind)k, c.cpus);
 		machine_down(&m);
 	}
 }
@@ -337,16 +343,18 @@ int main(int argc, char **argv)
 	bool scan = false;
 	int opt, kind = -1;
 
-	while ((opt = getopt(argc, argv, "r:c:f:s")) != -1) {
+	while ((opt = getopt(argc, argv, "r:c:k:n:f:s")) != -1) {
 		if (opt == 'r')
 			reps = (unsigned)atoi(optarg);
+		else if (opt == 'n')
+			only_cpus = (unsigned)atoi(optarg);
 		else if (opt == 'f')
 			frames = (uint32_t)strtoul(optarg, NULL, 0);
 		else if (opt == 's')
 			scan = true;
-		for (int k = ZERO; opt == 'c' && k <= READ_NULL; k++)
+		for (int k = ZERO; strchr("ck", opt) && k <= READ_NULL; k++)
 			if (strcmp(optarg, kind_name[k]) == 0)
-				kind = k;
+				*(opt == 'c' ? &kind : &only_kind) = k;
 	}
 	if (reps < 1 || reps > REPS_MAX)
 		die("1 to 101 repetitions", 0);
@@ -354,6 +362,10 @@ int main(int argc, char **argv)
 		count_pass((enum kind)kind, frames);
 	if (scan)
 		scan_pass(frames);
+	if (only_kind >= 0) {
+		rates();
+		return 0;
+	}
 	books();	/* first: freed memory of the others would hide some */
 	rates();
 	forks();

@@ -164,7 +164,7 @@ struct member {
 	uint32_t n, i;
 	bool store;
 	struct crew *crew;
-};
+} __attribute__((aligned(64)));		/* i: written by its CPU all the time */
 
 static int crew_touch(struct member *w, struct cpu *cpu)
 {
