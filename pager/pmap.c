@@ -246,6 +246,7 @@ static void pmap_split(struct vm *vm, struct pmap *p, void *e)
 	late &= ~v & (X86_PTE_A | X86_PTE_D);
 	for (uint64_t i = 0; late && i < n; i++)
 		pte_write(p, pte_slot(vm, p, table, i, 0), ~0ull, late);
+	p->nlarge--;
 	vm_count(vm, HUGESPLIT);
 }
 
@@ -366,7 +367,7 @@ int pmap_create(struct vm *vm, struct pmap *p, struct proc *proc)
 	int err;
 
 	p->fmt = &pmap_formats[vm->cfg.mode];
-	p->resident = 0;
+	p->resident = p->nlarge = 0;
 	p->root = table_new(vm, NULL);
 	if (p->root == PFN_NONE)
 		return -ENOMEM;
@@ -418,8 +419,11 @@ static bool pmap_large_serves(const struct vm *vm, const struct pmap *p,
 {
 	uint64_t span, v, rights = X86_PTE_W | X86_PTE_D;
 	bool large;
-	void *e = pmap_find(vm, p, vpn, &large, &span);
+	void *e;
 
+	if (p->nlarge == 0)
+		return false;
+	e = pmap_find(vm, p, vpn, &large, &span);
 	if (!e || !large)
 		return false;
 	v = pte_read(p, e);
@@ -455,6 +459,7 @@ int pmap_enter_large(struct vm *vm, struct pmap *p, uint64_t vpn, uint32_t pfn,
 		  (uint64_t)pfn << PAGE_SHIFT);
 	frame_at(vm, pte_table(vm, e))->aux++;
 	p->resident += n;
+	p->nlarge++;
 	return 0;
 }
 
@@ -492,6 +497,26 @@ int pmap_enter(struct vm *vm, struct pmap *p, uint64_t vpn, uint32_t pfn,
 	return 0;
 }
 
+void *pmap_vacant(const struct vm *vm, const struct pmap *p, uint64_t vpn)
+{
+	uint64_t span;
+	bool large;
+	void *e = pmap_find(vm, p, vpn, &large, &span);
+
+	return e && !large && !(pte_read(p, e) & X86_PTE_P) ? e : NULL;
+}
+
+void pmap_fill(struct vm *vm, struct pmap *p, void *e, uint64_t vpn,
+	       uint32_t pfn, unsigned prot, bool dirty)
+{
+	assert(frame_at(vm, pfn)->rmap == 0);
+	rmap_add(vm, frame_at(vm, pfn), RMAP_PLACE(p->id, vpn));
+	pte_write(p, e, 0, pmap_flags(p, prot, dirty) |
+		  (uint64_t)pfn << PAGE_SHIFT);
+	p->resident++;
+	frame_at(vm, pte_table(vm, e))->aux++;
+}
+
 /* Remove the present entry @e. */
 static void pmap_remove_one(struct vm *vm, struct pmap *p, uint64_t vpn,
 			    void *e, struct gather *g)
@@ -512,6 +537,7 @@ static void pmap_remove_large(struct vm *vm, struct pmap *p, uint64_t vpn,
 	uint32_t table = pte_table(vm, e), spare;
 	uint64_t old = pte_write(p, e, 0, 0), n = pmap_large_size(p);
 
+	p->nlarge--;
 	spare = frame_at(vm, pte_pfn(old))->spare;
 	frame_at(vm, pte_pfn(old))->spare = 0;
 	for (uint64_t i = 0; i < n; i++)
@@ -752,7 +778,7 @@ bool frame_is_zero(const struct vm *vm, uint32_t pfn)
 /* => live entries of table @pfn; counts leaves in *leaves. */
 static unsigned pmap_check_table(const struct vm *vm, const struct pmap *p,
 				 uint32_t pfn, unsigned level,
-				 uint64_t *leaves)
+				 uint64_t *leaves, uint64_t *nlarge)
 {
 	bool pinned = p->fmt->pinned && level == p->fmt->levels - 2;
 	unsigned live = 0, live_below;
@@ -768,6 +794,7 @@ static unsigned pmap_check_table(const struct vm *vm, const struct pmap *p,
 		live++;
 		if (pte_is_large(e, level)) {
 			*leaves += pmap_large_size(p);
+			(*nlarge)++;
 			assert(frame_at(vm, pte_pfn(e))->spare);
 			continue;
 		}
@@ -775,7 +802,8 @@ static unsigned pmap_check_table(const struct vm *vm, const struct pmap *p,
 			assert(vm->ram.base + frame_at(vm, pte_pfn(e))->rmap ==
 			       (uint8_t *)at);
 			live_below = pmap_check_table(vm, p, pte_pfn(e),
-						      level - 1, leaves);
+						      level - 1, leaves,
+						      nlarge);
 			assert(live_below || p->fmt->pinned);
 			continue;
 		}
@@ -792,8 +820,8 @@ static unsigned pmap_check_table(const struct vm *vm, const struct pmap *p,
 
 void pmap_check(const struct vm *vm, const struct pmap *p)
 {
-	uint64_t leaves = 0;
+	uint64_t leaves = 0, nlarge = 0;
 
-	pmap_check_table(vm, p, p->root, p->fmt->levels - 1, &leaves);
-	assert(leaves == p->resident);
+	pmap_check_table(vm, p, p->root, p->fmt->levels - 1, &leaves, &nlarge);
+	assert(leaves == p->resident && nlarge == p->nlarge);
 }

@@ -38,7 +38,8 @@ struct pmap {
 	uint32_t id;			/* 1..; names it in the reverse map */
 	uint32_t root;			/* frame of the top-level table */
 	const struct pmap_format *fmt;
-	uint64_t resident;		/* present entries */
+	uint64_t resident;		/* pages that are mapped */
+	uint64_t nlarge;		/* entries that map a large page */
 };
 
 void gather_init(struct gather *g);
@@ -68,6 +69,14 @@ unsigned pmap_large_shift(enum vm_mode mode);
  */
 int pmap_enter(struct vm *vm, struct pmap *p, uint64_t vpn, uint32_t pfn,
 	       unsigned prot, bool dirty, struct gather *g);
+/*
+ * The same in two steps, for who only shares the core lock: the entry for
+ * @vpn, if it is empty and its table is there (NULL otherwise), and mapping a
+ * frame there that nobody else maps. => nobody else uses @p: the map lock.
+ */
+void *pmap_vacant(const struct vm *vm, const struct pmap *p, uint64_t vpn);
+void pmap_fill(struct vm *vm, struct pmap *p, void *entry, uint64_t vpn,
+	       uint32_t pfn, unsigned prot, bool dirty);
 /*
  * The same for a large page: @vpn and @pfn are multiples of its size, none of
  * its frames is mapped anywhere. A table is put aside so that it can always be
