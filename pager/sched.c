@@ -44,7 +44,7 @@ struct vm_thread {
 	uint64_t fault_addr;
 	int sig, result;
 	const char *why;
-};
+} __attribute__((aligned(64)));		/* its CPU writes here at each fault */
 
 RB_HEAD(timers, vm_thread);
 
@@ -304,8 +304,11 @@ static bool sched_resume(struct vm *vm, struct vm_thread *t)
 }
 
 /* The step ended in a fault. => false: it waits. */
-static bool sched_fault(struct vm *vm, struct vm_thread *t, struct cpu *cpu)
+static bool sched_fault(struct cpu_slot *c, struct vm_thread *t)
 {
+	struct vm *vm = c->vm;
+	struct cpu *cpu = &c->cpu;
+
 	t->fault_addr = cpu->fault.addr;
 	if (!t->p) {
 		t->sig = SIGSEGV;
@@ -357,14 +360,14 @@ static void sched_load(struct cpu_slot *c, struct vm_thread *t)
 	sched_load_proc(c, t->p);
 }
 
-/* Let @t run for a while. */
-static void sched_run(struct cpu_slot *c, struct vm_thread *t)
+/* Let @t run for a while. => true: it would go on. */
+static bool sched_run(struct cpu_slot *c, struct vm_thread *t)
 {
 	struct vm *vm = c->vm;
 
 	if (!sched_resume(vm, t)) {
 		sched_park(vm, t, true);
-		return;
+		return false;
 	}
 	/* The daemon lets others use what it freed before it looks again. */
 	for (int budget = t == vm->pageout.thread ? 1 : 8; budget; budget--) {
@@ -374,9 +377,9 @@ static void sched_run(struct cpu_slot *c, struct vm_thread *t)
 			t->history.n = 0;
 			break;
 		case VM_STEP_FAULT:
-			if (!sched_fault(vm, t, &c->cpu)) {
+			if (!sched_fault(c, t)) {
 				sched_park(vm, t, true);
-				return;
+				return false;
 			}
 			break;
 		case VM_STEP_WAIT:
@@ -384,16 +387,22 @@ static void sched_run(struct cpu_slot *c, struct vm_thread *t)
 			if (t->syncing && sched_resume(vm, t))
 				break;
 			sched_park(vm, t, t->syncing);
-			return;
+			return false;
 		case VM_STEP_DONE:
 			sched_end(vm, t);
-			return;
+			return false;
 		}
 	}
-	sched_lock(vm->sched);
+	return true;
+}
+
+/* @t has used up its time. Who calls goes on to sched_pop() without letting
+ * the lock go: if no other is ready it has @t again, and two CPUs with a
+ * thread each do not swap them. => scheduler lock held. */
+static void sched_again(struct vm *vm, struct vm_thread *t)
+{
 	sched_share(vm);
 	sched_push(vm, t);
-	sched_unlock(vm->sched);
 }
 
 /* Completions, without waiting. */
@@ -478,22 +487,26 @@ static void *sched_cpu(void *arg)
 	sched_lock(s);
 	while (!s->stopping) {
 		struct vm_thread *t = sched_pop(s);
+		bool again, look;
 
 		if (!t) {
 			sched_idle(vm);
 			continue;
 		}
 		sched_unlock(s);
-		sched_run(c, t);
+		again = sched_run(c, t);
 		sched_lock(s);
 		/* With nothing to run, the way to sleep sees to all this. */
-		if (s->head && ++n % 4 == 0) {
+		look = (again || s->head) && ++n % 4 == 0;
+		if (look) {
 			sched_unlock(s);
 			sched_poll(vm);
 			sched_lock(s);
-			if (n % 16 == 0)
-				sched_timers(vm);
 		}
+		if (look && n % 16 == 0)
+			sched_timers(vm);
+		if (again)
+			sched_again(vm, t);
 	}
 	s->awake--;
 	sched_unlock(s);
@@ -522,7 +535,11 @@ static bool sched_drive(struct vm *vm)
 	}
 	sched_unlock(s);
 	if (t) {
-		sched_run(&s->slot[0], t);
+		if (sched_run(&s->slot[0], t)) {
+			sched_lock(s);
+			sched_again(vm, t);
+			sched_unlock(s);
+		}
 		return true;
 	}
 	if (!atomic_load(&s->inflight) && timeout < 0)
@@ -698,10 +715,12 @@ void vm_stop(struct vm *vm)
 static struct vm_thread *thread_new(struct vm *vm,
 				    const struct vm_thread_info *info)
 {
-	struct vm_thread *t = calloc(1, sizeof(*t));
+	struct vm_thread *t = aligned_alloc(_Alignof(struct vm_thread),
+					    sizeof(*t));
 
 	if (!t)
 		return NULL;
+	memset(t, 0, sizeof(*t));
 	t->vm = vm;
 	t->info = *info;
 	t->w.wake = thread_woken;
