@@ -61,7 +61,7 @@ static int access_settle(struct vm *vm, struct proc *p,
 	int err;
 
 	host_waiter_init(&h, vm);
-	switch (fault_resolve(vm, p, pf, &h.w, sig, &why)) {
+	switch (fault_resolve(vm, NULL, p, pf, &h.w, sig, &why)) {
 	case FAULT_DONE:
 		return 0;
 	case FAULT_SIGNAL:

@@ -8,6 +8,11 @@
  *	vm->lock	the core lock: frames, objects, swap slots, reverse
  *			map, page-table entries, counters, waiters.
  *
+ * The core lock can also be shared, which costs no line of memory that other
+ * CPUs write: percpu_enter(). Who shares it may only add what no other CPU
+ * can be looking at; quick.c says what that comes to. vm_lock() keeps all
+ * others out, those who share it too.
+ *
  * Below both stand the scheduler's lock and those of the emulated CPUs and
  * the store, which are leaves. No lock is held across I/O: a frame that is
  * being read or written is busy, and who needs it waits (wait.h) and looks
@@ -46,6 +51,18 @@ struct gather {
 	uint32_t frames;		/* to be freed, linked by hash_next */
 	bool pending;			/* sd is not empty */
 };
+
+/*
+ * What a CPU has for itself. @inside is how it shares the core lock; the rest
+ * is used by its own CPU while inside, and by who holds the core lock.
+ */
+#define PERCPU_FRAMES	32
+struct percpu {
+	atomic_bool inside;
+	uint32_t nfree;
+	uint32_t free[PERCPU_FRAMES];	/* frames: FREE, in no list */
+	uint64_t stat[VM_NSTATS];	/* to be added to the machine's */
+} __attribute__((aligned(64)));
 
 #define WAIT_BUCKETS	1024
 struct waitq {
@@ -118,8 +135,11 @@ struct pageout {
 struct vm {
 	struct vm_config cfg;
 	struct ram ram;
-	pthread_mutex_t lock;
-	struct frame_table frames;
+	struct percpu *percpu;		/* of cpu[0] to cpu[ncpus - 1] */
+	/* Others spin on these: no data beside them. */
+	pthread_mutex_t lock __attribute__((aligned(64)));
+	atomic_bool locked;		/* nobody may share it */
+	struct frame_table frames __attribute__((aligned(64)));
 	struct slot_table slots;
 	struct rmap_pool rmap;
 	struct object_table objects;
@@ -143,18 +163,44 @@ struct vm {
 	struct sched *sched;
 };
 
+/* Wait until no CPU is inside. => vm->locked. */
+void percpu_wait(struct vm *vm);
+
 static inline void vm_lock(struct vm *vm)
 {
 	pthread_mutex_lock(&vm->lock);
+	atomic_store(&vm->locked, true);
+	percpu_wait(vm);
 }
 
 static inline void vm_unlock(struct vm *vm)
 {
+	atomic_store_explicit(&vm->locked, false, memory_order_release);
 	pthread_mutex_unlock(&vm->lock);
+}
+
+/* percpu_enter() when somebody has the core lock: perhaps not for long. */
+bool percpu_enter_late(struct vm *vm, struct percpu *pc);
+
+/*
+ * Share the core lock, for less than a microsecond: no system call, no other
+ * lock inside. => false: somebody keeps it; take it yourself.
+ */
+static inline bool percpu_enter(struct vm *vm, struct percpu *pc)
+{
+	atomic_store(&pc->inside, true);
+	return !atomic_load(&vm->locked) || percpu_enter_late(vm, pc);
+}
+
+static inline void percpu_leave(struct percpu *pc)
+{
+	atomic_store_explicit(&pc->inside, false, memory_order_release);
 }
 
 /* => core lock held. */
 #define vm_count(vm, what)		((vm)->stat[VM_STAT_##what]++)
 #define vm_count_add(vm, what, n)	((vm)->stat[VM_STAT_##what] += (n))
+/* => inside, by @pc. */
+#define percpu_count(pc, what)		((pc)->stat[VM_STAT_##what]++)
 
 #endif

@@ -19,8 +19,9 @@
  *
  * Nothing is remembered over a wait: the access is made again and the fault,
  * if there still is one, looked at afresh. No frame or descriptor to be had
- * is a wait too. Locks: the map's, then the core lock, both dropped before
- * returning.
+ * is a wait too. What needs nothing but a frame of the CPU's own is tried
+ * first, by quick.c, with the same outcome. Locks: the map's, then the core
+ * lock, both dropped before returning.
  */
 #include "pager/fault.h"
 
@@ -36,9 +37,11 @@
 #include "pager/pageout.h"
 #include "pager/pmap.h"
 #include "pager/process.h"
+#include "pager/quick.h"
 
 struct fault {
 	struct vm *vm;
+	struct percpu *pc;	/* NULL: nothing is to be quick */
 	struct proc *p;
 	struct waiter *w;
 	struct area *a;
@@ -154,8 +157,10 @@ static enum fault_result fault_enter(struct fault *f, uint32_t pfn, bool own)
 /* A new frame, entered as the front object's page. => PFN_NONE: none. */
 static uint32_t fault_new_page(struct fault *f)
 {
-	uint32_t pfn = frame_alloc(f->vm, FRAME_FOR_NEW);
+	uint32_t pfn = f->pc ? frame_take(f->vm, f->pc) : PFN_NONE;
 
+	if (pfn == PFN_NONE)
+		pfn = frame_alloc(f->vm, FRAME_FOR_NEW);
 	if (pfn != PFN_NONE)
 		frame_enter(f->vm, pfn, f->top, f->top_page);
 	return pfn;
@@ -416,7 +421,14 @@ static enum fault_result fault_locked(struct fault *f,
 		*why = "the mapping does not allow it";
 		return FAULT_SIGNAL;
 	}
+	if (f->pc && quick_fault(f->vm, f->pc, f->p, f->a, f->vpn, f->write))
+		return FAULT_DONE;
 	vm_lock(f->vm);
+	if (f->pc && frame_stock(f->vm, f->pc) &&
+	    quick_fault_locked(f->vm, f->pc, f->p, f->a, f->vpn, f->write)) {
+		vm_unlock(f->vm);
+		return FAULT_DONE;
+	}
 	vm_count(f->vm, FAULT);
 	if (f->vm->cfg.evict_always)
 		pageout_evict(f->vm, 1);
@@ -431,12 +443,13 @@ static enum fault_result fault_locked(struct fault *f,
 	return r;
 }
 
-enum fault_result fault_resolve(struct vm *vm, struct proc *p,
-				const struct page_fault *pf, struct waiter *w,
-				int *sig, const char **why)
+enum fault_result fault_resolve(struct vm *vm, struct percpu *pc,
+				struct proc *p, const struct page_fault *pf,
+				struct waiter *w, int *sig, const char **why)
 {
 	struct fault f = {
 		.vm = vm, .p = p, .w = w,
+		.pc = vm->cfg.evict_always ? NULL : pc,
 		.vpn = pf->addr >> PAGE_SHIFT,
 		.write = pf->error & X86_PF_W,
 	};

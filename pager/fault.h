@@ -7,6 +7,7 @@
 #include "pager/core.h"
 #include "pager/wait.h"
 
+struct percpu;
 struct proc;
 
 enum fault_result {
@@ -17,12 +18,12 @@ enum fault_result {
 
 /*
  * Settle the fault @pf that process @p took. => no lock held, outside.
- * @w is the faulting thread's waiter, in no queue. When it is woken with a
+ * @pc is the CPU's own if it took it, NULL if it was no CPU. @w is the faulting thread's waiter, in no queue. When it is woken with a
  * result < 0, the access cannot succeed: fault_why() says why.
  */
-enum fault_result fault_resolve(struct vm *vm, struct proc *p,
-				const struct page_fault *pf, struct waiter *w,
-				int *sig, const char **why);
+enum fault_result fault_resolve(struct vm *vm, struct percpu *pc,
+				struct proc *p, const struct page_fault *pf,
+				struct waiter *w, int *sig, const char **why);
 /* The text for the result a waiter was woken with. */
 const char *fault_why(int result);
 /* For one that never gets on: is RAM too small, or is swap full? */

@@ -15,6 +15,7 @@
 
 #include "pager/object.h"
 #include "pager/pageout.h"
+#include "pager/percpu.h"
 #include "pager/wait.h"
 
 /* 16 neighbouring pages have their buckets in one cache line, each group in
@@ -86,6 +87,49 @@ static void frame_pull(struct frame_table *t, uint32_t pfn)
 	f->state = FRAME_HELD;
 }
 
+/* How many frames a CPU may have to itself: with little RAM, fewer. */
+static uint32_t frame_stock_max(const struct frame_table *t)
+{
+	return t->n / 32 < PERCPU_FRAMES ? t->n / 32 : PERCPU_FRAMES;
+}
+
+bool frame_stock(struct vm *vm, struct percpu *pc)
+{
+	struct frame_table *t = &vm->frames;
+	uint32_t max = frame_stock_max(t);
+
+	if (pc->nfree > 0 || t->nfree <= t->wm_high + max * vm->ncpus)
+		return false;
+	/* To be taken in the order of the list: neighbours follow each other
+	 * there as often as not, and the host's caches like that. */
+	for (uint32_t i = max; i > 0; i--) {
+		pc->free[i - 1] = t->free;
+		frame_pull(t, t->free);
+		t->f[pc->free[i - 1]].state = FRAME_FREE;
+	}
+	pc->nfree = max;
+	return max > 0;
+}
+
+void frame_unstock(struct vm *vm)
+{
+	for (unsigned i = 0; i < vm->ncpus; i++) {
+		struct percpu *pc = &vm->percpu[i];
+
+		while (pc->nfree > 0)
+			frame_push(&vm->frames, pc->free[--pc->nfree]);
+	}
+}
+
+uint32_t frame_nfree(const struct vm *vm)
+{
+	uint32_t n = vm->frames.nfree;
+
+	for (unsigned i = 0; i < vm->ncpus; i++)
+		n += vm->percpu[i].nfree;
+	return n;
+}
+
 int frame_init(struct vm *vm)
 {
 	struct frame_table *t = &vm->frames;
@@ -126,14 +170,17 @@ uint32_t frame_alloc(struct vm *vm, enum frame_use use)
 	uint32_t leave = use == FRAME_FOR_TABLE ? t->wm_min / 2 :
 			 use == FRAME_FOR_PAGE	? t->wm_min :
 						  t->wm_new;
-	uint32_t pfn = t->free;
+	uint32_t pfn;
 
+	if (t->nfree <= t->wm_low)
+		frame_unstock(vm);
 	/* Where it has just found nothing, only real need is worth a look. */
 	if (t->nfree <= t->wm_low &&
 	    (!vm->pageout.hopeless || t->nfree <= leave))
 		pageout_wake(vm);
 	if (t->nfree <= leave)
 		return PFN_NONE;
+	pfn = t->free;
 	frame_pull(t, pfn);
 	return pfn;
 }
@@ -171,7 +218,9 @@ void frame_free(struct vm *vm, uint32_t pfn)
 	}
 }
 
-/* Thread @pfn into the hash and @o's list. */
+/* Thread @pfn into the hash and @o's list. Others who share the core lock may
+ * be doing so too in this bucket, or looking through it: it is whole when they
+ * can see it. */
 static void frame_link(struct vm *vm, uint32_t pfn, struct object *o,
 		       uint64_t page)
 {
@@ -180,8 +229,11 @@ static void frame_link(struct vm *vm, uint32_t pfn, struct object *o,
 
 	f->object = o->id;
 	f->page = page;
-	f->hash_next = *b;
-	*b = pfn;
+	f->hash_next = __atomic_load_n(b, __ATOMIC_RELAXED);
+	while (!__atomic_compare_exchange_n(b, &f->hash_next, pfn, false,
+					    __ATOMIC_RELEASE,
+					    __ATOMIC_RELAXED))
+		;
 	f->obj_prev = 0;
 	f->obj_next = o->pages;
 	if (o->pages)
@@ -253,7 +305,8 @@ uint32_t frame_lookup(const struct vm *vm, const struct object *o,
 
 	if (o->nresident == 0)
 		return PFN_NONE;
-	pfn = vm->frames.bucket[frame_hash(vm, o->id, page)];
+	pfn = __atomic_load_n(&vm->frames.bucket[frame_hash(vm, o->id, page)],
+			      __ATOMIC_ACQUIRE);
 	while (pfn) {
 		const struct frame *f = frame_at(vm, pfn);
 
@@ -319,6 +372,6 @@ void frame_check(const struct vm *vm)
 	}
 	for (uint32_t pfn = t->free; pfn; pfn = t->f[pfn].obj_next)
 		walked++;
-	assert(nfree == t->nfree && walked == nfree);
+	assert(walked == t->nfree && nfree == frame_nfree(vm));
 	assert(nbusy == t->nbusy && ntables == t->ntables);
 }

@@ -22,7 +22,8 @@
  *		be taken away, or two faults could chase each other for ever
  *
  * Invariant: READING and WRITING exclude one another, and READING excludes
- * DIRTY. Lock: the core lock, for everything here.
+ * DIRTY. Lock: the core lock, for everything here; what may also be done by
+ * who shares it says so.
  */
 #ifndef PAGER_FRAME_H
 #define PAGER_FRAME_H
@@ -88,10 +89,34 @@ static inline uint32_t frame_block_size(const struct vm *vm)
 {
 	return 1u << vm->frames.block_shift;
 }
+/*
+ * Each CPU may have a few free frames to itself, which it takes while it
+ * shares the core lock. frame_stock() gives some to @pc if it has none and
+ * there are plenty; frame_unstock() takes back all of all CPUs, and is called
+ * when frames get scarce.
+ */
+bool frame_stock(struct vm *vm, struct percpu *pc);
+void frame_unstock(struct vm *vm);
+/* One of them; HELD, its flags and reverse map zero. Lock: inside, by @pc, or
+ * the core lock. => PFN_NONE: none left. */
+static inline uint32_t frame_take(struct vm *vm, struct percpu *pc)
+{
+	uint32_t pfn = PFN_NONE;
+
+	if (pc->nfree > 0) {
+		pfn = pc->free[--pc->nfree];
+		frame_at(vm, pfn)->state = FRAME_HELD;
+	}
+	return pfn;
+}
+/* All free frames, wherever they are. */
+uint32_t frame_nfree(const struct vm *vm);
+
 /* HELD or TABLE becomes FREE; a waiter for memory is woken. */
 void frame_free(struct vm *vm, uint32_t pfn);
 
-/* HELD becomes the page @page of @o. => @o has no such page in RAM. */
+/* HELD becomes the page @page of @o. => @o has no such page in RAM. Lock:
+ * shared will do, if no other CPU can reach @o. */
 void frame_enter(struct vm *vm, uint32_t pfn, struct object *o, uint64_t page);
 /* PAGE becomes HELD. => not mapped, not busy. */
 void frame_remove(struct vm *vm, uint32_t pfn);
@@ -100,7 +125,7 @@ void frame_orphan(struct vm *vm, uint32_t pfn);
 /* PAGE goes from its object to @page of @to. => not busy. */
 void frame_rename(struct vm *vm, uint32_t pfn, struct object *to,
 		  uint64_t page);
-/* => frame number, or PFN_NONE. */
+/* => frame number, or PFN_NONE. Lock: shared will do. */
 uint32_t frame_lookup(const struct vm *vm, const struct object *o,
 		      uint64_t page);
 

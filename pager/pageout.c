@@ -342,8 +342,10 @@ static unsigned pageout_want(struct vm *vm)
 {
 	struct frame_table *t = &vm->frames;
 	struct pageout *p = &vm->pageout;
-	uint64_t coming = pageout_coming(vm), want = 0;
+	uint64_t coming, want = 0;
 
+	frame_unstock(vm);
+	coming = pageout_coming(vm);
 	p->everything = p->evict_want > 0 &&
 			p->evict_want + t->nfree + t->ntables + 1 >= t->n;
 	/* Once what is free or on its way is enough, not a page more until it

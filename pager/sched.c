@@ -320,7 +320,8 @@ static bool sched_fault(struct cpu_slot *c, struct vm_thread *t)
 		t->why = fault_stuck_why(vm);
 		return true;
 	}
-	switch (fault_resolve(vm, t->p, &cpu->fault, &t->w, &t->sig, &t->why)) {
+	switch (fault_resolve(vm, &vm->percpu[c->index], t->p, &cpu->fault,
+			      &t->w, &t->sig, &t->why)) {
 	case FAULT_DONE:
 		t->sig = 0;
 		return true;

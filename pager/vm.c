@@ -13,6 +13,7 @@
 #include "pager/object.h"
 #include "pager/pageio.h"
 #include "pager/pageout.h"
+#include "pager/percpu.h"
 #include "pager/process.h"
 #include "pager/rmap.h"
 #include "pager/sched.h"
@@ -52,6 +53,7 @@ static void vm_free(struct vm *vm)
 	slotmap_destroy(vm);
 	rmap_destroy(vm);
 	frame_destroy(vm);
+	percpu_destroy(vm);
 	if (vm->objects.o)
 		object_destroy(vm);
 	free(vm->pmap_proc);
@@ -64,7 +66,7 @@ static void vm_free(struct vm *vm)
 static int vm_init(struct vm *vm)
 {
 	int (*init[])(struct vm *) = {
-		frame_init, object_init, slotmap_init, pageio_init,
+		percpu_init, frame_init, object_init, slotmap_init, pageio_init,
 		sched_create, pageout_init,
 	};
 	int err = 0;
@@ -83,9 +85,10 @@ int vm_create(struct vm **out, const struct vm_config *config, const char **why)
 	*why = vm_config_error(config);
 	if (*why)
 		return -EINVAL;
-	vm = calloc(1, sizeof(*vm));
+	vm = aligned_alloc(_Alignof(struct vm), sizeof(*vm));
 	if (!vm)
 		return -ENOMEM;
+	memset(vm, 0, sizeof(*vm));
 	vm->cfg = *config;
 	vm->ram = *config->ram;
 	if (vm->cfg.cluster == 0)
@@ -261,7 +264,7 @@ static uint64_t vm_stat_value(const struct vm *vm, unsigned i)
 {
 	switch (i) {
 	case VM_STAT_FREE:
-		return vm->frames.nfree;
+		return frame_nfree(vm);
 	case VM_STAT_DIRTY:
 		return vm_count_frames(vm, FRAME_DIRTY);
 	case VM_STAT_WRITEBACK:
@@ -275,7 +278,7 @@ static uint64_t vm_stat_value(const struct vm *vm, unsigned i)
 	case VM_STAT_OBJECTS:
 		return vm->objects.live;
 	default:
-		return vm->stat[i];
+		return vm->stat[i] + percpu_stat(vm, i);
 	}
 }
 
