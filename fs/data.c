@@ -28,6 +28,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fuse.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
@@ -183,17 +184,29 @@ static ssize_t data_try(struct slot *slot)
 	return moved == -EOPNOTSUPP ? -EAGAIN : moved;
 }
 
+/* => 0; -EFBIG: the client was promised that this write fails. */
+static int data_may_end(const struct file *file, off_t end)
+{
+	struct stat st;
+
+	if (!file->no_grow)
+		return 0;
+	if (fstat(file->fd, &st))
+		return -errno;
+	return end > st.st_size ? -EFBIG : 0;
+}
+
 static void data_start(struct slot *slot, struct file *file, size_t size,
 		       off_t offset)
 {
-	int err = 0;
+	int err = slot->write ? data_may_end(file, offset + size) : 0;
 
 	slot->file = file;
 	slot->fd = file->fd;
 	slot->offset = offset;
 	slot->length = size;
 	slot->done = 0;
-	if (!file_fits(file, offset, size))
+	if (!err && !file_fits(file, offset, size))
 		err = data_go_buffered(slot);
 	if (err)
 		data_reply(slot, -err);

@@ -25,6 +25,7 @@ struct file {
 	int flags;		/* the client's, as opened below */
 	uint32_t align;		/* of offsets and lengths on @fd; 1: any */
 	bool in_memory;		/* tmpfs, ramfs: a read cannot wait */
+	atomic_bool no_grow;	/* swap/nogrow.h */
 	atomic_bool written;	/* since the last flush */
 };
 

@@ -12,14 +12,8 @@
  * ios, files, counters; never held over a system call that may sleep. It is
  * also what orders a submitter's stores before done() in another thread.
  *
- * Sizes. A write must know a size of its file that was asked for after its
- * submit. While the sqe of the asker has not been shown to the kernel, other
- * writes to the file share it; those that come later wait, and all share the
- * next one. So a burst of writes costs one statx, not one each.
- *
- * Invariants. A request is free, or has one sqe or cqe under way, or is on
- * its file's late list or the asker's sharers. The queue is empty unless no
- * request is free. The ring has room for the sqes of all
+ * Invariants. A request is free, or has one sqe or cqe under way. The queue is
+ * empty unless no request is free. The ring has room for the sqes of all
  * requests twice over: completions can be seen before the kernel gives their
  * entries back, so each request may have a used and a new one.
  *
@@ -63,9 +57,7 @@
 
 struct aio_request {
 	struct transfer transfer;
-	struct aio_request *next;	/* free, sharers, late */
-	struct aio_request *sharers;	/* use the size this one asks for */
-	uint64_t flushes;		/* aio's, when it asked */
+	struct aio_request *next;	/* free */
 	struct iovec *iov;	/* STORE_MAX_PAGES of them */
 	struct statx statx;
 };
@@ -80,7 +72,6 @@ struct aio {
 	struct iovec *iovs;
 	struct store_io *queue, **queue_tail;
 	uint8_t *slot_used;	/* registered files */
-	uint64_t flushes;	/* times that sqes were shown to the kernel */
 	struct aio_stats stats;
 
 	unsigned spin_ns;
@@ -134,27 +125,6 @@ static void prep_move(struct aio *aio, struct aio_request *r,
 	sqe->buf_index = (uint16_t)buffer;
 }
 
-/* Ask for the size of the file of @r, or have another's answer. => whether it
- * is @r that asks. */
-static bool ask_size(struct aio *aio, struct aio_request *r)
-{
-	struct aio_file *file = r->transfer.file;
-	struct aio_request **list = &file->late;
-
-	if (!file->asker) {
-		file->asker = r;
-		r->sharers = NULL;
-		r->flushes = aio->flushes;
-		aio->stats.sizes++;
-		return true;
-	}
-	if (file->asker->flushes == aio->flushes)
-		list = &file->asker->sharers;
-	r->next = *list;
-	*list = r;
-	return false;
-}
-
 /* Prepare the next system call of @r. lock held. */
 static void send_next(struct aio *aio, struct aio_request *r)
 {
@@ -163,12 +133,11 @@ static void send_next(struct aio *aio, struct aio_request *r)
 	int fd = file->slot >= 0 ? file->slot : file->fd;
 	struct io_uring_sqe *sqe;
 
-	if (t->step == TRANSFER_SIZE && !ask_size(aio, r))
-		return;
 	sqe = io_uring_get_sqe(&aio->ring.uring);
 	assert(sqe);
 	switch (t->step) {
 	case TRANSFER_SIZE:
+		aio->stats.sizes++;
 		io_uring_prep_statx(sqe, file->fd, "", AT_EMPTY_PATH |
 				    AT_STATX_FORCE_SYNC, STATX_SIZE,
 				    &r->statx);
@@ -247,14 +216,14 @@ static void count(struct aio_stats *stats, const struct store_io *io)
 	}
 }
 
-/* What @r was waiting for came back with @res. lock held. */
-static void settle(struct aio *aio, struct aio_request *r, int res,
-		   uint64_t size, struct finished *done)
+/* A call of @r came back with @res. lock held. */
+static void handle(struct aio *aio, struct aio_request *r, int res,
+		   struct finished *done)
 {
 	struct store_io *io = r->transfer.io;
 	bool was_move = r->transfer.step == TRANSFER_MOVE;
 
-	if (!transfer_result(&r->transfer, res, size)) {
+	if (!transfer_result(&r->transfer, res, r->statx.stx_size)) {
 		aio->stats.resumed += was_move || res < 0;
 		send_next(aio, r);
 		return;
@@ -268,37 +237,6 @@ static void settle(struct aio *aio, struct aio_request *r, int res,
 	done->tail = &io->next;
 	done->n++;
 	start_queued(aio);
-}
-
-/* @r asked for the size of its file: tell the sharers, and let those who came
- * late ask together. lock held. */
-static void settle_size(struct aio *aio, struct aio_request *r, int res,
-			struct finished *done)
-{
-	struct aio_file *file = r->transfer.file;
-	uint64_t size = r->statx.stx_size;
-	struct aio_request *late = file->late, *sharers = r->sharers, *next;
-
-	file->asker = file->late = NULL;
-	for (; late; late = next) {
-		next = late->next;
-		send_next(aio, late);
-	}
-	settle(aio, r, res, size, done);
-	for (; sharers; sharers = next) {
-		next = sharers->next;
-		settle(aio, sharers, res, size, done);
-	}
-}
-
-/* A call of @r came back with @res. lock held. */
-static void handle(struct aio *aio, struct aio_request *r, int res,
-		   struct finished *done)
-{
-	if (r->transfer.step == TRANSFER_SIZE)
-		settle_size(aio, r, res, done);
-	else
-		settle(aio, r, res, 0, done);
 }
 
 /* Take what has completed. reaper held. */
@@ -331,7 +269,6 @@ static unsigned flush(struct aio *aio, bool wait)
 	pthread_mutex_lock(&aio->lock);
 	submit = ring_flush(&aio->ring);
 	aio->stats.enters += submit || wait;
-	aio->flushes += submit > 0;
 	pthread_mutex_unlock(&aio->lock);
 	return submit;
 }

@@ -46,13 +46,12 @@ struct aio_file {
 	int tail_fd;		/* the same file, buffered; -1: none */
 	int slot;		/* in the registered files; -1: none */
 	bool direct;
-	bool trim;		/* may change size: ask before each write, and
-				   never write past its end */
+	bool trim;		/* may change size: a write never goes past
+				   its end, so ask for it before each one */
+	bool guarded;		/* the file system sees to that (nogrow.h):
+				   ask only when it has refused one */
 	bool split;		/* refuses unaligned direct I/O (learned) */
 	uint64_t first_page;
-
-	/* aio's own, 0 at first: who asks for the size, who asks next. */
-	struct aio_request *asker, *late;
 };
 
 struct aio_stats {
@@ -60,7 +59,7 @@ struct aio_stats {
 	uint64_t pages_read, pages_written;
 	uint64_t errors;			/* completed with an error */
 	uint64_t resumed;			/* short, EAGAIN, EINTR */
-	uint64_t sizes;				/* asked before writes */
+	uint64_t sizes;				/* asked for writes */
 	uint64_t enters;			/* system calls made */
 	unsigned inflight, queued;		/* now */
 	unsigned depth;

@@ -18,6 +18,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "swap/nogrow.h"
+
 struct file_store {
 	struct store store;	/* first: found from it */
 	struct aio *aio;
@@ -78,6 +80,14 @@ static int check_type(const struct stat *st)
 	return S_ISREG(st->st_mode) ? 0 : -ENODEV;
 }
 
+/* May writes by @file be sent as they are? By both descriptors, or not. */
+static bool is_guarded(const struct aio_file *file)
+{
+	return ioctl(file->fd, NOGROW) == NOGROW_YES &&
+	       (file->tail_fd < 0 ||
+		ioctl(file->tail_fd, NOGROW) == NOGROW_YES);
+}
+
 /* The buffered descriptor, if the path still leads to the same file. */
 static int open_tail(const char *path, int flags, const struct stat *same)
 {
@@ -111,6 +121,7 @@ static int open_files(struct file_store *fs, const char *path, int flags)
 		return -errno;
 	if (fs->file.direct)
 		fs->file.tail_fd = open_tail(path, flags, &st);
+	fs->file.guarded = is_guarded(&fs->file);
 	fs->store.dev = st.st_dev;
 	fs->store.ino = st.st_ino;
 	return check_type(&st);

@@ -3,13 +3,16 @@
  *
  *	read	move... until all is there, or a piece of 0 bytes: the end
  *	write	[size, if the file may change size] move... up to the size
+ *		guarded: move..., only if that is refused: size, move...
  *	sync	fsync
  *
  * A read is believed to be at the end of the file only when a read from there
  * gives nothing, so an intermediate short transfer is just resumed. A write
  * asks for the size each time and is cut to it, since no flag of write(2)
  * says "do not extend"; a truncation between the two is undone by the write,
- * as it is for any program that writes at an offset.
+ * as it is for any program that writes at an offset. Where the file system
+ * refuses to extend the file for us (nogrow.h), nothing needs asking until it
+ * does.
  *
  * O_DIRECT with a length or offset that is not a multiple of the block: some
  * file systems take it, some say EINVAL. The first EINVAL is remembered in
@@ -48,7 +51,7 @@ void transfer_start(struct transfer *t, struct store_io *io,
 	};
 	if (io->op == STORE_SYNC)
 		t->step = TRANSFER_SYNC;
-	else if (io->op == STORE_WRITE && file->trim)
+	else if (io->op == STORE_WRITE && file->trim && !file->guarded)
 		t->step = TRANSFER_SIZE;
 	else
 		t->step = TRANSFER_MOVE;
@@ -131,13 +134,19 @@ static bool got_size(struct transfer *t, uint64_t size)
 {
 	uint64_t start = offset(t);
 
-	if (size <= start)
+	if (size < start + t->want)
+		t->want = size > start ? (uint32_t)(size - start) : 0;
+	if (t->want <= t->moved)
 		return finish(t, 0);
-	if (size - start < t->want)
-		t->want = (uint32_t)(size - start);
 	t->step = TRANSFER_MOVE;
-	t->tries = 0;
 	return false;
+}
+
+/* A write would have extended the file: how long is it now? */
+static bool past_end(struct transfer *t)
+{
+	t->step = TRANSFER_SIZE;
+	return again(t, -EFBIG);
 }
 
 /* EINVAL may be about the odd bytes at the end of a direct transfer. */
@@ -169,6 +178,8 @@ bool transfer_result(struct transfer *t, int res, uint64_t size)
 		return again(t, res == -ECANCELED ? -EIO : res);
 	if (t->step == TRANSFER_MOVE && res == -EINVAL)
 		return refused(t);
+	if (t->step == TRANSFER_MOVE && res == -EFBIG && t->file->guarded)
+		return past_end(t);
 	if (res < 0)
 		return finish(t, res);
 	switch (t->step) {

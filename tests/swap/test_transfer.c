@@ -23,7 +23,8 @@ struct pretended {
 	uint64_t size;
 	uint32_t at_most;	/* bytes per call; 0: no limit */
 	bool picky;		/* O_DIRECT in whole pages only */
-	unsigned calls, tail_calls;
+	uint64_t shrinks_to;	/* at the first refusal; 0: it does not */
+	unsigned calls, tail_calls, refusals;
 };
 
 static struct pretended f;
@@ -99,6 +100,12 @@ static int answer(struct transfer *t)
 	f.tail_calls += t->tail;
 	if (io.op == STORE_READ && p.offset >= f.size)
 		return 0;
+	if (file.guarded && io.op == STORE_WRITE && p.offset + len > f.size) {
+		f.refusals++;
+		if (f.shrinks_to)
+			f.size = f.shrinks_to;
+		return -EFBIG;
+	}
 	if (f.picky && !t->tail && (len | p.offset) % PAGE)
 		return -EINVAL;
 	return copy(iov, &p);
@@ -181,8 +188,8 @@ static void test_ends(void **state)
 	};
 
 	(void)state;
-	for (unsigned i = 0; i < 4 * sizeof(sizes) / sizeof(*sizes); i++) {
-		uint64_t size = sizes[i / 4];
+	for (unsigned i = 0; i < 8 * sizeof(sizes) / sizeof(*sizes); i++) {
+		uint64_t size = sizes[i / 8];
 		unsigned have = (unsigned)((size + PAGE - 1) / PAGE);
 		unsigned past = have > 5 ? 0 : have < 1 ? 4 : 5 - have;
 
@@ -191,6 +198,7 @@ static void test_ends(void **state)
 		reset(size);
 		f.picky = i & 1;
 		f.at_most = i & 2 ? 700 : 0;
+		file.guarded = i & 4;
 		prepare(STORE_READ, 1, 4, pfn);
 		carry_out();
 		assert_int_equal(io.error, 0);
@@ -204,9 +212,57 @@ static void test_ends(void **state)
 		assert_int_equal(io.error, 0);
 		assert_int_equal(io.npast, past);
 		assert_int_equal(f.size, size);
+		assert_int_equal(f.refusals > 0, file.guarded && size < 20480);
 		for (uint64_t at = PAGE; at < size && at < 5 * PAGE; at++)
 			assert_int_equal(f.data[at], 0x22);
 	}
+}
+
+/* A file system that refuses to extend it: nothing is asked before it does,
+ * and what it says then may be old news. */
+static void test_guarded(void **state)
+{
+	static const uint32_t pfn[4] = { 7, 3, 4, 20 };
+	struct transfer t;
+
+	(void)state;
+	reset(5 * PAGE);
+	file.guarded = true;
+	prepare(STORE_WRITE, 1, 4, pfn);
+	transfer_start(&t, &io, &file, ram);
+	assert_int_equal(t.step, TRANSFER_MOVE);
+	assert_int_equal(carry_out(), 1);
+	/* It shrinks while a piece of the write is there already. */
+	reset(5 * PAGE);
+	file.guarded = true;
+	f.at_most = 2 * PAGE;
+	transfer_start(&t, &io, &file, ram);
+	assert_false(transfer_result(&t, answer(&t), 0));
+	f.size = 2 * PAGE;
+	assert_false(transfer_result(&t, answer(&t), 0));
+	assert_int_equal(t.step, TRANSFER_SIZE);
+	assert_true(transfer_result(&t, 0, f.size));
+	assert_int_equal(io.error, 0);
+	assert_int_equal(io.npast, 2);
+	/* And again between the answer and the next try. */
+	reset(4 * PAGE);
+	file.guarded = true;
+	f.shrinks_to = 3 * PAGE;
+	prepare(STORE_WRITE, 1, 4, pfn);
+	transfer_start(&t, &io, &file, ram);
+	assert_false(transfer_result(&t, answer(&t), 0));
+	assert_false(transfer_result(&t, 0, 4 * PAGE));
+	assert_false(transfer_result(&t, answer(&t), 0));
+	assert_false(transfer_result(&t, 0, f.size));
+	assert_true(transfer_result(&t, answer(&t), 0));
+	assert_int_equal(io.npast, 2);
+	assert_int_equal(f.size, 3 * PAGE);
+	/* EFBIG from one that was not asked to is an error like any other. */
+	reset(5 * PAGE);
+	transfer_start(&t, &io, &file, ram);
+	assert_false(transfer_result(&t, 0, 5 * PAGE));
+	assert_true(transfer_result(&t, -EFBIG, 0));
+	assert_int_equal(io.error, -EFBIG);
 }
 
 static void test_split(void **state)
@@ -302,6 +358,7 @@ int main(void)
 		cmocka_unit_test(test_coalesce),
 		cmocka_unit_test(test_short),
 		cmocka_unit_test(test_ends),
+		cmocka_unit_test(test_guarded),
 		cmocka_unit_test(test_split),
 		cmocka_unit_test(test_errors),
 		cmocka_unit_test(test_stuck),
