@@ -12,39 +12,13 @@
  */
 #include "pager/sched.h"
 
-#include <bsd/sys/tree.h>
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#include "pager/fault.h"
 #include "pager/process.h"
-#include "pager/sync.h"
-
-enum thread_state { THREAD_READY, THREAD_RUNNING, THREAD_PARKED };
-
-struct vm_thread {
-	struct waiter w;
-	struct vm *vm;
-	struct proc *p;			/* holds a reference; NULL: none */
-	struct vm_thread_info info;
-	struct vm_thread *next;		/* run queue */
-	RB_ENTRY(vm_thread) timer;
-	struct sync sync;
-	struct fault_history history;
-	uint64_t wake_at, seq;
-	enum thread_state state;
-	bool token;			/* vm_thread_wake() came first */
-	bool wtoken;			/* the waiter's wake came first */
-	bool on_waiter;			/* PARKED: until the waiter is woken */
-	bool timed, faulting, syncing;
-	uint64_t sleep_until;		/* asked for by this step */
-	uint64_t fault_addr;
-	int sig, result;
-	const char *why;
-} __attribute__((aligned(64)));		/* its CPU writes here at each fault */
+#include "pager/thread.h"
 
 RB_HEAD(timers, vm_thread);
 
@@ -269,71 +243,12 @@ static void sched_end(struct vm *vm, struct vm_thread *t)
 
 	if (t->info.end)
 		t->info.end(t, t->info.arg);
-	if (t->p) {
-		atomic_fetch_sub(&t->p->nthreads, 1);
-		proc_put(vm, t->p);
-	}
+	thread_leave(t);
 	sched_lock(s);
 	s->nthreads--;
 	pthread_cond_broadcast(&s->host);
 	sched_unlock(s);
 	free(t);
-}
-
-/* The thread waited for a fault or a sync and was woken: what came of it? =>
- * false: it waits again. */
-static bool sched_resume(struct vm *vm, struct vm_thread *t)
-{
-	if (t->faulting) {
-		t->faulting = false;
-		atomic_fetch_sub(&t->p->nwaiting, 1);
-		if (t->w.result < 0) {
-			t->sig = SIGBUS;
-			t->why = fault_why(t->w.result);
-			vm_lock(vm);
-			vm_count(vm, SIGBUS);
-			vm_unlock(vm);
-		}
-	} else if (t->syncing) {
-		if (sync_step(vm, &t->sync, &t->w) == SYNC_WAIT)
-			return false;
-		t->syncing = false;
-		t->result = t->sync.result;
-	}
-	return true;
-}
-
-/* The step ended in a fault. => false: it waits. */
-static bool sched_fault(struct cpu_slot *c, struct vm_thread *t)
-{
-	struct vm *vm = c->vm;
-	struct cpu *cpu = &c->cpu;
-
-	t->fault_addr = cpu->fault.addr;
-	if (!t->p) {
-		t->sig = SIGSEGV;
-		t->why = fault_why(-ESRCH);
-		return true;
-	}
-	if (!fault_advances(&t->history, &cpu->fault)) {
-		t->sig = SIGBUS;
-		t->why = fault_stuck_why(vm);
-		return true;
-	}
-	switch (fault_resolve(vm, &vm->percpu[c->index], t->p, &cpu->fault,
-			      &t->w, &t->sig, &t->why)) {
-	case FAULT_DONE:
-		t->sig = 0;
-		return true;
-	case FAULT_SIGNAL:
-		return true;
-	case FAULT_WAIT:
-	default:
-		t->sig = 0;
-		t->faulting = true;
-		atomic_fetch_add(&t->p->nwaiting, 1);
-		return false;
-	}
 }
 
 /* Pids are not used twice, so `loaded` cannot name another's dead table. No
@@ -364,9 +279,10 @@ static void sched_load(struct cpu_slot *c, struct vm_thread *t)
 /* Let @t run for a while. => true: it would go on. */
 static bool sched_run(struct cpu_slot *c, struct vm_thread *t)
 {
+	struct percpu *pc = &c->vm->percpu[c->index];
 	struct vm *vm = c->vm;
 
-	if (!sched_resume(vm, t)) {
+	if (!thread_resume(t)) {
 		sched_park(vm, t, true);
 		return false;
 	}
@@ -378,14 +294,14 @@ static bool sched_run(struct cpu_slot *c, struct vm_thread *t)
 			t->history.n = 0;
 			break;
 		case VM_STEP_FAULT:
-			if (!sched_fault(c, t)) {
+			if (!thread_fault(t, pc, &c->cpu.fault)) {
 				sched_park(vm, t, true);
 				return false;
 			}
 			break;
 		case VM_STEP_WAIT:
 			t->history.n = 0;
-			if (t->syncing && sched_resume(vm, t))
+			if (t->syncing && thread_resume(t))
 				break;
 			sched_park(vm, t, t->syncing);
 			return false;
@@ -713,21 +629,6 @@ void vm_stop(struct vm *vm)
 	sched_unlock(s);
 }
 
-static struct vm_thread *thread_new(struct vm *vm,
-				    const struct vm_thread_info *info)
-{
-	struct vm_thread *t = aligned_alloc(_Alignof(struct vm_thread),
-					    sizeof(*t));
-
-	if (!t)
-		return NULL;
-	memset(t, 0, sizeof(*t));
-	t->vm = vm;
-	t->info = *info;
-	t->w.wake = thread_woken;
-	return t;
-}
-
 int sched_daemon(struct vm *vm, vm_step_fn step, struct vm_thread **t)
 {
 	struct vm_thread_info info = { .step = step };
@@ -735,6 +636,7 @@ int sched_daemon(struct vm *vm, vm_step_fn step, struct vm_thread **t)
 	*t = thread_new(vm, &info);
 	if (!*t)
 		return -ENOMEM;
+	(*t)->w.wake = thread_woken;
 	sched_lock(vm->sched);
 	sched_push(vm, *t);
 	sched_unlock(vm->sched);
@@ -752,110 +654,10 @@ int vm_thread_start(struct vm *vm, int pid, const struct vm_thread_info *info)
 		free(t);
 		return err;
 	}
+	t->w.wake = thread_woken;
 	sched_lock(vm->sched);
 	vm->sched->nthreads++;
 	sched_push(vm, t);
 	sched_unlock(vm->sched);
-	return 0;
-}
-
-/* ---- what a step may ask ---- */
-
-void *vm_thread_arg(const struct vm_thread *t)
-{
-	return t->info.arg;
-}
-
-struct vm *vm_thread_vm(const struct vm_thread *t)
-{
-	return t->vm;
-}
-
-int vm_thread_pid(const struct vm_thread *t)
-{
-	return t->p ? t->p->pid : 0;
-}
-
-int vm_thread_switch(struct vm_thread *t, int pid)
-{
-	struct proc *p = NULL;
-
-	if (pid == vm_thread_pid(t))
-		return t->p && t->p->dead ? -ESRCH : 0;
-	if (pid) {
-		p = proc_get(t->vm, pid);
-		if (!p)
-			return -ESRCH;
-		atomic_fetch_add(&p->nthreads, 1);
-	}
-	if (t->p) {
-		atomic_fetch_sub(&t->p->nthreads, 1);
-		proc_put(t->vm, t->p);
-	}
-	t->p = p;
-	return 0;
-}
-
-int vm_thread_signal(struct vm_thread *t, uint64_t *addr, const char **why)
-{
-	int sig = t->sig;
-
-	t->sig = 0;
-	if (sig && addr)
-		*addr = t->fault_addr;
-	if (sig && why)
-		*why = t->why;
-	return sig;
-}
-
-void vm_thread_progress(struct vm_thread *t)
-{
-	t->history.n = 0;
-}
-
-void vm_thread_sleep(struct vm_thread *t, uint64_t ns)
-{
-	t->sleep_until = vm_now_ns(t->vm) + ns;
-	if (t->sleep_until == 0)
-		t->sleep_until = 1;
-}
-
-void vm_thread_park(struct vm_thread *t)
-{
-	t->sleep_until = 0;
-}
-
-int vm_thread_result(const struct vm_thread *t)
-{
-	return t->result;
-}
-
-int vm_thread_msync(struct vm_thread *t, uint64_t addr, uint64_t len,
-		    unsigned flags)
-{
-	int err = t->p ? sync_init(t->vm, &t->sync, t->p, addr, len, flags) :
-			 -ESRCH;
-
-	t->syncing = err == 0;
-	return err;
-}
-
-int vm_thread_sync(struct vm_thread *t)
-{
-	sync_init_all(t->vm, &t->sync);
-	t->syncing = true;
-	return 0;
-}
-
-void vm_thread_memory(struct vm_thread *t)
-{
-	sync_init_memory(t->vm, &t->sync);
-	t->syncing = true;
-}
-
-int vm_thread_evict(struct vm_thread *t, uint64_t nframes)
-{
-	sync_init_evict(t->vm, &t->sync, nframes);
-	t->syncing = true;
 	return 0;
 }
