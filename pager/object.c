@@ -113,10 +113,11 @@ struct object *object_file(struct vm *vm, struct store *store,
 	if (o) {
 		if (o->dying)
 			object_revive(vm, o);
-		*spare = store;
-		if (store->writable && !o->store->writable && !o->nbusy) {
-			*spare = o->store;
+		if (store->writable && !o->store->writable) {
+			o->retired = o->store;
 			o->store = store;
+		} else {
+			*spare = store;
 		}
 		o->refs++;
 		return o;
@@ -200,15 +201,23 @@ static void object_die(struct vm *vm, struct object *o)
 	pageout_wake(vm);
 }
 
-struct store *object_bury(struct vm *vm, struct object *o)
+struct object_stores object_bury(struct vm *vm, struct object *o)
 {
-	struct store *store = o->store;
+	struct object_stores stores = { o->store, o->retired };
 
 	assert(o->dying && o->refs == 0 && o->nresident == 0);
 	object_revive(vm, o);
 	HASH_DEL(vm->objects.files, o);
 	object_delete(vm, o);
-	return store;
+	return stores;
+}
+
+void object_close(struct object_stores s)
+{
+	if (s.store)
+		s.store->ops->close(s.store);
+	if (s.retired)
+		s.retired->ops->close(s.retired);
 }
 
 void object_unref(struct vm *vm, struct object *o, struct gather *g)

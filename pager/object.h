@@ -50,6 +50,8 @@ struct object {
 
 	/* OBJECT_FILE */
 	struct store *store;
+	struct store *retired;		/* read-only, until @store came: I/O
+					 * may still be under way on it */
 	struct object_key key;
 	UT_hash_handle hh;		/* vm->objects.files */
 	uint32_t wb_errors;		/* failed writes so far */
@@ -87,9 +89,13 @@ void object_drop_range(struct vm *vm, struct object *o, uint64_t page,
 		       uint64_t n, struct gather *g);
 /* Free one page that is not busy, mapped or not. */
 void object_drop_frame(struct vm *vm, uint32_t pfn, struct gather *g);
-/* A dying file without pages: out of the tables. => its store, to be closed
- * without the lock. */
-struct store *object_bury(struct vm *vm, struct object *o);
+/* A dying file without pages: out of the tables. => its stores, to be closed
+ * without the lock by object_close(). */
+struct object_stores {
+	struct store *store, *retired;	/* NULL: none */
+};
+struct object_stores object_bury(struct vm *vm, struct object *o);
+void object_close(struct object_stores s);
 
 static inline bool object_has(const struct vm *vm, const struct object *o,
 			      uint64_t page);

@@ -317,13 +317,13 @@ static bool pageout_dying_file(struct vm *vm, struct object *o)
 	return o->nresident == 0;
 }
 
-/* => a store to close without the lock, or NULL. */
-static struct store *pageout_dying(struct vm *vm)
+/* => stores to close without the lock, or none. */
+static struct object_stores pageout_dying(struct vm *vm)
 {
 	for (struct object *o = vm->objects.dying; o; o = o->dying_next)
 		if (pageout_dying_file(vm, o))
 			return object_bury(vm, o);
-	return NULL;
+	return (struct object_stores){ NULL, NULL };
 }
 
 /* ---- the thread ---- */
@@ -485,7 +485,7 @@ enum vm_step pageout_step(struct vm_thread *t, struct cpu *cpu)
 	struct pageout *p = &vm->pageout;
 	enum vm_step next = VM_STEP_AGAIN;
 	unsigned want, done = 0;
-	struct store *close;
+	struct object_stores close;
 
 	(void)cpu;
 	vm_lock(vm);
@@ -499,10 +499,10 @@ enum vm_step pageout_step(struct vm_thread *t, struct cpu *cpu)
 	if (p->evict_want && !done && vm->io.inflight == 0 && p->failures > 3)
 		want = pageout_evict_fails(vm);
 	pageout_memory_waiters(vm, want == 0);
-	if (!close && (!want || pageout_must_wait(vm, done)))
+	if (!close.store && (!want || pageout_must_wait(vm, done)))
 		next = pageout_park(vm, t, want, done);
 	vm_unlock(vm);
-	if (close)
-		close->ops->close(close);
+	if (close.store)
+		object_close(close);
 	return next;
 }

@@ -116,16 +116,16 @@ int vm_create(struct vm **out, const struct vm_config *config, const char **why)
 static uint64_t vm_abandon(struct vm *vm, struct object *o)
 {
 	uint64_t lost = o->nresident;
-	struct store *store;
+	struct object_stores stores;
 	struct gather g;
 
 	gather_init(&g);
 	vm_lock(vm);
 	object_drop_range(vm, o, 0, UINT64_MAX, &g);
 	gather_flush(vm, &g);
-	store = object_bury(vm, o);
+	stores = object_bury(vm, o);
 	vm_unlock(vm);
-	store->ops->close(store);
+	object_close(stores);
 	return lost;
 }
 

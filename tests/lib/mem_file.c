@@ -57,9 +57,9 @@ void mem_file_create(struct mem_store *mem, const char *name,
 	pthread_mutex_unlock(&mem->lock);
 }
 
-void mem_file_readonly(struct mem_store *mem, const char *name)
+void mem_file_readonly(struct mem_store *mem, const char *name, bool on)
 {
-	take(mem, name)->readonly = true;
+	take(mem, name)->readonly = on;
 	pthread_mutex_unlock(&mem->lock);
 }
 

@@ -78,7 +78,7 @@ void mem_swap_peek(struct mem_store *mem, uint32_t slot, void *page);
  */
 void mem_file_create(struct mem_store *mem, const char *name,
 		     const void *data, uint64_t size);
-void mem_file_readonly(struct mem_store *mem, const char *name);
+void mem_file_readonly(struct mem_store *mem, const char *name, bool on);
 /* Truncate or extend by zeros, also while open. */
 void mem_file_resize(struct mem_store *mem, const char *name, uint64_t size);
 uint64_t mem_file_size(struct mem_store *mem, const char *name);

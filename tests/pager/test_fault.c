@@ -60,6 +60,48 @@ static void test_two_faults_one_read(void **state)
 	assert_int_equal(testvm_free(&t), 0);
 }
 
+/* The read is held: meanwhile. */
+static void map_for_writing(struct testvm *t)
+{
+	mem_file_readonly(t->mem, "f", false);
+	testvm_map(t, 1, TV_BASE + 8 * TV_PAGE, 4, RW, VM_MAP_SHARED, "f", 0);
+	t->stuck = NULL;
+	mem_hold(t->mem, STORE_READ, false);
+	mem_release(t->mem, 1);
+}
+
+/* A file that could only be read is mapped for writing while a page of it is
+ * being read: that read ends, and the stores get to the file. */
+static void test_becomes_writable(void **state)
+{
+	struct testvm_opts o = { .swap_slots = 64 };
+	struct testvm_access a = { .addr = TV_BASE, .len = 1 };
+	struct testvm t;
+	uint8_t b;
+	int pid;
+
+	(void)state;
+	testvm_make(&t, &o);
+	mem_file_create(t.mem, "f", "old", 4 * TV_PAGE);
+	mem_file_readonly(t.mem, "f", true);
+	pid = vm_proc_create(t.vm, "p");
+	testvm_map(&t, pid, TV_BASE, 4, VM_PROT_READ, VM_MAP_SHARED, "f", 0);
+	testvm_begin(&t, &a, pid);
+	mem_hold(t.mem, STORE_READ, true);
+	t.stuck = map_for_writing;
+	vm_run(t.vm);
+	assert_true(a.done);
+	assert_int_equal(a.sig, 0);
+	assert_int_equal(a.buf[0], 'o');
+	testvm_fill(&t, pid, TV_BASE + 8 * TV_PAGE, 4, 0x66);
+	assert_int_equal(testvm_byte(&t, pid, TV_BASE), 0x66);
+	assert_int_equal(vm_msync(t.vm, pid, TV_BASE + 8 * TV_PAGE,
+				  4 * TV_PAGE, VM_MS_SYNC), 0);
+	mem_file_peek(t.mem, "f", 3 * TV_PAGE, &b, 1);
+	assert_int_equal(b, 0x66);
+	assert_int_equal(testvm_free(&t), 0);
+}
+
 /* ---- ends of files ---- */
 
 static void test_past_end(void **state)
@@ -314,6 +356,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_two_faults_one_read),
+		cmocka_unit_test(test_becomes_writable),
 		cmocka_unit_test(test_past_end),
 		cmocka_unit_test(test_truncated),
 		cmocka_unit_test(test_swap_full),
