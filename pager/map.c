@@ -112,6 +112,14 @@ uint64_t map_gap(struct map *m, uint64_t hint, uint64_t n)
 	return at;
 }
 
+/* Does a file shine through from behind? Then `maps` names it. */
+static bool area_of_file(const struct object *o)
+{
+	while (o->backing)
+		o = o->backing;
+	return o->kind == OBJECT_FILE;
+}
+
 /*
  * @tmpl, untouched anonymous memory right behind @a, can be more of @a. Where
  * @a has an object already, its pages past @a's end must be @a's to give and
@@ -131,7 +139,8 @@ static bool area_joins(const struct area *a, const struct area *tmpl)
 		return true;
 	page = a->page + (a->end - a->start);
 	return o->kind == OBJECT_ANON && o->refs == 1 && !a->needs_copy &&
-	       (!o->backing || page >= o->npages);
+	       (!o->backing || page >= o->npages) &&
+	       !area_of_file(o);
 }
 
 /* Forget what @a's object has where @a is about to grow by @n pages. */

@@ -40,7 +40,6 @@ enum vm_mode { VM_MODE_32, VM_MODE_64, VM_MODE_PAE, VM_MODE_LA57 };
 #define VM_MAP_SHARED	1u
 #define VM_MAP_PRIVATE	2u
 #define VM_MAP_FIXED	4u	/* exactly here; what was mapped here goes */
-#define VM_MAP_POPULATE	8u	/* hint only: the caller touches */
 
 struct vm_config {
 	const struct ram *ram;		/* not owned; the pager's to use */

@@ -10,10 +10,12 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
+#include "pager/snapshot.h"
 #include "tests/lib/testvm.h"
 
 #define RW	(VM_PROT_READ | VM_PROT_WRITE)
@@ -29,7 +31,7 @@ static int make(void **state)
 	testvm_make(&t, &o);
 	mem_file_create(t.mem, "f", NULL, 8 * TV_PAGE);
 	mem_file_create(t.mem, "ro", NULL, 8 * TV_PAGE);
-	mem_file_readonly(t.mem, "ro");
+	mem_file_readonly(t.mem, "ro", true);
 	pid = vm_proc_create(t.vm, "p");
 	return pid <= 0;
 }
@@ -263,11 +265,41 @@ static void test_exit_in_fork(void **state)
 	pthread_join(host, NULL);
 }
 
+static size_t count_areas(void)
+{
+	struct snap_area *areas;
+	size_t n;
+
+	assert_int_equal(snap_areas(t.vm, pid, &areas, &n), 0);
+	free(areas);
+	return n;
+}
+
+/* New anonymous memory becomes part of what stands before it, unless that
+ * shows a file: then `maps` would name the file for all of it. */
+static void test_joins(void **state)
+{
+	(void)state;
+	testvm_map(&t, pid, TV_BASE, 4, RW, VM_MAP_PRIVATE, NULL, 0);
+	testvm_fill(&t, pid, TV_BASE, 4, 1);
+	testvm_map(&t, pid, TV_BASE + 4 * TV_PAGE, 4, RW, VM_MAP_PRIVATE,
+		   NULL, 0);
+	assert_int_equal(count_areas(), 1);
+	testvm_map(&t, pid, TV_BASE + 16 * TV_PAGE, 8, RW, VM_MAP_PRIVATE,
+		   "f", 0);
+	testvm_fill(&t, pid, TV_BASE + 16 * TV_PAGE, 8, 2);
+	testvm_map(&t, pid, TV_BASE + 24 * TV_PAGE, 4, RW, VM_MAP_PRIVATE,
+		   NULL, 0);
+	assert_int_equal(count_areas(), 3);
+	assert_int_equal(testvm_byte(&t, pid, TV_BASE + 24 * TV_PAGE), 0);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, make, unmake)
 	const struct CMUnitTest tests[] = {
-		T(test_mmap_refuses), T(test_ranges_refused),
+		T(test_mmap_refuses),
+		T(test_joins), T(test_ranges_refused),
 		T(test_peek_absurd), T(test_munmap_middle),
 		T(test_brk_zeros), T(test_mprotect), T(test_exit_in_fork),
 	};
