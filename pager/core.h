@@ -163,14 +163,16 @@ struct vm {
 	struct sched *sched;
 };
 
-/* Wait until no CPU is inside. => vm->locked. */
-void percpu_wait(struct vm *vm);
+/* Wait until the CPU of @pc is not inside. => vm->locked. */
+void percpu_wait(const struct percpu *pc);
 
 static inline void vm_lock(struct vm *vm)
 {
 	pthread_mutex_lock(&vm->lock);
 	atomic_store(&vm->locked, true);
-	percpu_wait(vm);
+	for (unsigned i = 0; i < vm->ncpus; i++)
+		if (atomic_load(&vm->percpu[i].inside))
+			percpu_wait(&vm->percpu[i]);
 }
 
 static inline void vm_unlock(struct vm *vm)

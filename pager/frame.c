@@ -93,12 +93,12 @@ static uint32_t frame_stock_max(const struct frame_table *t)
 	return t->n / 32 < PERCPU_FRAMES ? t->n / 32 : PERCPU_FRAMES;
 }
 
-bool frame_stock(struct vm *vm, struct percpu *pc)
+bool frame_stock_fill(struct vm *vm, struct percpu *pc)
 {
 	struct frame_table *t = &vm->frames;
 	uint32_t max = frame_stock_max(t);
 
-	if (pc->nfree > 0 || t->nfree <= t->wm_high + max * vm->ncpus)
+	if (t->nfree <= t->wm_high + max * vm->ncpus)
 		return false;
 	/* To be taken in the order of the list: neighbours follow each other
 	 * there as often as not, and the host's caches like that. */

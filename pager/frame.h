@@ -95,7 +95,11 @@ static inline uint32_t frame_block_size(const struct vm *vm)
  * there are plenty; frame_unstock() takes back all of all CPUs, and is called
  * when frames get scarce.
  */
-bool frame_stock(struct vm *vm, struct percpu *pc);
+bool frame_stock_fill(struct vm *vm, struct percpu *pc);
+static inline bool frame_stock(struct vm *vm, struct percpu *pc)
+{
+	return pc->nfree == 0 && frame_stock_fill(vm, pc);
+}
 void frame_unstock(struct vm *vm);
 /* One of them; HELD, its flags and reverse map zero. Lock: inside, by @pc, or
  * the core lock. => PFN_NONE: none left. */

@@ -55,12 +55,11 @@ void percpu_destroy(struct vm *vm)
 	free(vm->percpu);
 }
 
-void percpu_wait(struct vm *vm)
+void percpu_wait(const struct percpu *pc)
 {
-	for (unsigned i = 0; i < vm->ncpus; i++)
-		for (unsigned n = 1; atomic_load(&vm->percpu[i].inside); n++)
-			if (n % PERCPU_SPINS == 0)
-				sched_yield();	/* it may want this CPU */
+	for (unsigned n = 1; atomic_load(&pc->inside); n++)
+		if (n % PERCPU_SPINS == 0)
+			sched_yield();	/* it may want this CPU */
 }
 
 uint64_t percpu_stat(const struct vm *vm, enum vm_stat_id id)
