@@ -81,11 +81,18 @@ connection_of() {
 
 fusectl=/sys/fs/fuse/connections
 
-# abort_connection NUMBER: every request on it fails now.
-abort_connection() {
-	[ -n "$1" ] || return 0
+# What tells connection NUMBER from others: numbers are used again.
+identity_of() {
 	[ -e "$fusectl/$1" ] || mountpoint -q $fusectl ||
 		mount -t fusectl none $fusectl 2>/dev/null
+	stat -c %i "$fusectl/$1" 2>/dev/null || echo none
+}
+
+# abort_connection NUMBER [IDENTITY]: every request on it fails now. With its
+# identity, only if it is still that connection, and not somebody else's.
+abort_connection() {
+	[ -n "$1" ] || return 0
+	[ "${2:-$(identity_of "$1")}" = "$(identity_of "$1")" ] || return 0
 	[ ! -e "$fusectl/$1/abort" ] || echo 1 >"$fusectl/$1/abort"
 }
 
@@ -97,7 +104,9 @@ is_mounted() {
 # guard_mount MNT: remember it, so that it cannot outlive the test. Call it
 # for each FUSE mount made by other means than mount_store.
 guard_mount() {
-	echo "$(connection_of "$1") $1" >>"$guard/mounts"
+	local number
+	number=$(connection_of "$1")
+	echo "${number:-0} $(identity_of "${number:-0}") $1" >>"$guard/mounts"
 }
 
 # wait_for SECONDS COMMAND...: until it succeeds.
@@ -138,10 +147,10 @@ umount_store() {
 }
 
 mounts_end() {
-	local number at
+	local number identity at
 	[ -e "$guard/mounts" ] || return 0
-	while read -r number at; do
-		abort_connection "$number"
+	while read -r number identity at; do
+		abort_connection "$number" "$identity"
 		while is_mounted "$at"; do
 			umount -l "$at" 2>/dev/null ||
 				fusermount3 -uz "$at" || break

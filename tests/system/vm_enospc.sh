@@ -9,7 +9,7 @@ need_root
 need cmp
 mkdir "$dir/small" || exit
 mount -t tmpfs -o size=3m none "$dir/small" || skip "no small disk here"
-echo "0 $dir/small" >>"$guard/mounts"
+echo "0 none $dir/small" >>"$guard/mounts"
 src=$dir/small/src mnt=$dir/mnt
 mount_store "$src" "$mnt"
 mkdir "$src/files"

@@ -225,7 +225,7 @@ umount_store "$mnt"
 # A full disk: no swap area, and what was made of it is removed.
 if [ "$(id -u)" = 0 ] && mkdir "$dir/full" &&
 	mount -t tmpfs -o size=1m none "$dir/full"; then
-	echo "0 $dir/full" >>"$guard/mounts"
+	echo "0 none $dir/full" >>"$guard/mounts"
 	mount_store "$dir/full/src" "$mnt"
 	mounts_before=$(mounts) src=$dir/full/src
 	refused 1 "a full disk" "swap area .*No space left" \
