@@ -305,7 +305,8 @@ static void model_fill(struct model *m, const struct walk *w,
 {
 	const struct model_entry whole = {
 		.pa = res->pa & ~((1ull << res->shift) - 1),
-		.used = ++m->clock, .pcid = pcid, .page = res->shift,
+		.entry = w->entry[w->bottom], .used = ++m->clock,
+		.pcid = pcid, .page = res->shift,
 		.rights = res->rights, .key = res->key, .dirty = res->dirty,
 		.global = res->global,
 	};
@@ -352,6 +353,8 @@ int model_access(struct model *m, const struct walk *ask, uint64_t cr3,
 	struct mmu_result res;
 	struct walk w = *ask;
 
+	w.bottom = 1;
+	w.entry[1] = 0;
 	model_count(&m->stats.accesses, 1);
 	if (ask->plan->mode != MMU_OFF)
 		e = model_find(m, ask, pcid);
@@ -364,7 +367,8 @@ int model_access(struct model *m, const struct walk *ask, uint64_t cr3,
 		*pa = res.pa;
 	}
 	if (m->stale)
-		stale_check(m->stale, m->cpu, m->attention, ask, cr3, *pa);
+		stale_check(m->stale, m->cpu, m->attention, ask, cr3, *pa,
+			    e ? e->entry : w.entry[w.bottom]);
 	return 0;
 }
 

@@ -91,6 +91,7 @@ uint64_t model_cycles(const struct model_stats *stats,
 struct model_entry {
 	uint64_t va;		/* of the piece this entry is for */
 	uint64_t pa;
+	uint64_t entry;		/* of the table, as the walk read it */
 	uint64_t used;		/* the clock when last used; 0: empty */
 	uint16_t pcid;
 	uint8_t shift;		/* log2 of the piece */

@@ -161,11 +161,12 @@ static bool stale_agrees(const struct walk *ask, uint64_t pa,
 }
 
 void stale_check(struct stale *s, unsigned cpu, const uint32_t *attention,
-		 const struct walk *ask, uint64_t cr3, uint64_t pa)
+		 const struct walk *ask, uint64_t cr3, uint64_t pa,
+		 uint64_t entry)
 {
 	struct stale_report r = {
 		.cpu = cpu, .cr3 = cr3, .va = ask->va, .access = ask->access,
-		.cached_pa = pa,
+		.cached_pa = pa, .old_entry = entry,
 	};
 
 	if (stale_agrees(ask, pa, &r) || !stale_overdue(s, &r))
@@ -187,10 +188,12 @@ int stale_format(const struct stale_report *r, char *buf, unsigned size)
 		snprintf(now, sizeof(now), "%#llx",
 			 (unsigned long long)r->new_pa);
 	return snprintf(buf, size, "stale TLB: CPU %u, CR3 %#llx, %s at %#llx "
-			"went to %#llx; the tables say %s, entry %#llx; "
-			"changed by %s", r->cpu, (unsigned long long)r->cr3,
-			what[r->access], (unsigned long long)r->va,
-			(unsigned long long)r->cached_pa, now,
+			"went to %#llx by entry %#llx; the tables say %s by "
+			"entry %#llx; last changed by %s", r->cpu,
+			(unsigned long long)r->cr3, what[r->access],
+			(unsigned long long)r->va,
+			(unsigned long long)r->cached_pa,
+			(unsigned long long)r->old_entry, now,
 			(unsigned long long)r->entry,
 			r->who ? r->who : "somebody who did not say");
 }

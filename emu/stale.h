@@ -2,8 +2,8 @@
  * stale.h - finds translations that are used although they ought to have been
  * shot down.
  *
- * Who writes page-table entries says so before each write and says when all
- * that he has to shoot down has been sent:
+ * Who writes page-table entries says so before each write of one that is
+ * present, and says when all that he has to shoot down has been sent:
  *
  *	stale_change(s, cr3, va, "pmap_clear");	before the entry changes
  *	... change it, shootdown_add(), shootdown_send() ...
@@ -38,7 +38,8 @@ struct stale_report {
 	enum mmu_access access;
 	uint64_t cached_pa;	/* where the TLB sends it */
 	uint64_t new_pa;	/* where the tables do; ~0: nowhere */
-	uint64_t entry;		/* the leaf, or where the walk now ends */
+	uint64_t old_entry;	/* of the table, when the TLB took it */
+	uint64_t entry;		/* now: the leaf, or where the walk ends */
 	uint32_t error;		/* if nowhere: as a fault would tell */
 	const char *who;	/* changed it last; NULL: nobody said */
 	uint64_t change;	/* ordinal of that change */
@@ -60,10 +61,11 @@ uint64_t stale_reports(const struct stale *s);
 int stale_format(const struct stale_report *r, char *buf, unsigned size);
 
 /*
- * By the CPU: a hit sends @ask to @pa; *@attention is set while something is
- * in its inbox.
+ * By the CPU: a hit sends @ask to @pa, by table entry @entry; *@attention is
+ * set while something is in its inbox.
  */
 void stale_check(struct stale *s, unsigned cpu, const uint32_t *attention,
-		 const struct walk *ask, uint64_t cr3, uint64_t pa);
+		 const struct walk *ask, uint64_t cr3, uint64_t pa,
+		 uint64_t entry);
 
 #endif

@@ -31,6 +31,7 @@
 
 #include "emu/cpu.h"
 #include "emu/ram.h"
+#include "emu/stale.h"
 #include "pager/stats.h"
 #include "pager/store.h"
 #include "pager/vm.h"
@@ -158,6 +159,7 @@ struct vm {
 	unsigned ncpus;			/* without the service CPU */
 	unsigned ncpus_started;		/* 0: all of them */
 	struct cpu *cpu[CPU_MAX];	/* cpu[ncpus] is the service CPU */
+	struct model *model[CPU_MAX];	/* theirs, or NULL: caches.h */
 	pthread_mutex_t service_lock;	/* who uses the service CPU */
 	int service_pid;
 	struct sched *sched;
@@ -175,8 +177,11 @@ static inline void vm_lock(struct vm *vm)
 			percpu_wait(&vm->percpu[i]);
 }
 
+/* => every shootdown that is owed has been sent: caches.h */
 static inline void vm_unlock(struct vm *vm)
 {
+	if (vm->cfg.stale)
+		stale_settle(vm->cfg.stale);
 	atomic_store_explicit(&vm->locked, false, memory_order_release);
 	pthread_mutex_unlock(&vm->lock);
 }

@@ -60,13 +60,48 @@ static uint64_t pte_read(const struct pmap *p, const void *e)
 	return __atomic_load_n((const uint32_t *)e, __ATOMIC_SEQ_CST);
 }
 
+static uint32_t pte_table(const struct vm *vm, const void *e)
+{
+	return (uint32_t)(((const uint8_t *)e - vm->ram.base) >> PAGE_SHIFT);
+}
+
+/* Entry @e, which is present and so may be cached, is about to change: tell
+ * who looks for stale translations where in the address space it is, which the
+ * tables above it know. */
+static __attribute__((cold, noinline)) void
+pte_tell(const struct vm *vm, const struct pmap *p, const void *e,
+	 const char *who)
+{
+	unsigned level = p->fmt->levels - 1, depth = 0, bits = p->fmt->bits;
+	uint32_t table;
+	uint64_t vpn = 0;
+
+	for (;; depth++) {
+		table = pte_table(vm, e);
+		vpn += ((uintptr_t)e % PAGE_SIZE / p->fmt->size) <<
+		       bits * depth;
+		if (table == p->root)
+			break;
+		e = vm->ram.base + frame_at(vm, table)->rmap;
+	}
+	level -= depth;
+	stale_change(vm->cfg.stale, pmap_cr3(p),
+		     vpn << (bits * level) << PAGE_SHIFT,
+		     PAGE_SHIFT + bits * level, who);
+}
+
 /*
  * The one writer: entry = (entry & @keep) | @set, in one atomic step against
  * the CPUs that set A and D. => what was there.
  */
-static uint64_t pte_write(const struct pmap *p, void *e, uint64_t keep,
-			  uint64_t set)
+#define pte_write(vm, p, e, keep, set) \
+	pte_write_by(vm, p, e, keep, set, __func__)
+static uint64_t pte_write_by(const struct vm *vm, const struct pmap *p,
+			     void *e, uint64_t keep, uint64_t set,
+			     const char *who)
 {
+	if (vm->cfg.stale && (pte_read(p, e) & X86_PTE_P))
+		pte_tell(vm, p, e, who);
 	if (p->fmt->size == 8) {
 		uint64_t old = pte_read(p, e);
 
@@ -93,11 +128,6 @@ static void *pte_slot(const struct vm *vm, const struct pmap *p, uint32_t pfn,
 	uint64_t i = (vpn >> (bits * level)) & ((1u << bits) - 1);
 
 	return (uint8_t *)ram_frame(&vm->ram, pfn) + i * (p->fmt->size);
-}
-
-static uint32_t pte_table(const struct vm *vm, const void *e)
-{
-	return (uint32_t)(((const uint8_t *)e - vm->ram.base) >> PAGE_SHIFT);
 }
 
 /* ---- gather ---- */
@@ -172,7 +202,7 @@ static void table_release(struct vm *vm, struct pmap *p, uint32_t pfn,
 	while (pfn != p->root && frame_at(vm, pfn)->aux == 0) {
 		void *above = vm->ram.base + frame_at(vm, pfn)->rmap;
 
-		pte_write(p, above, 0, 0);
+		pte_write(vm, p, above, 0, 0);
 		vm->frames.ntables--;
 		frame_at(vm, pfn)->state = FRAME_HELD;
 		frame_at(vm, pfn)->rmap = 0;
@@ -240,12 +270,13 @@ static void pmap_split(struct vm *vm, struct pmap *p, void *e)
 	frame_at(vm, table)->rmap = (uint64_t)((uint8_t *)e - vm->ram.base);
 	frame_at(vm, table)->aux = (uint32_t)n;
 	for (uint64_t i = 0; i < n; i++)
-		pte_write(p, pte_slot(vm, p, table, i, 0), 0,
+		pte_write(vm, p, pte_slot(vm, p, table, i, 0), 0,
 			  flags | (base + i) << PAGE_SHIFT);
-	late = pte_write(p, e, 0, (uint64_t)table << PAGE_SHIFT | PTE_TABLE);
+	late = pte_write(vm, p, e, 0,
+			 (uint64_t)table << PAGE_SHIFT | PTE_TABLE);
 	late &= ~v & (X86_PTE_A | X86_PTE_D);
 	for (uint64_t i = 0; late && i < n; i++)
-		pte_write(p, pte_slot(vm, p, table, i, 0), ~0ull, late);
+		pte_write(vm, p, pte_slot(vm, p, table, i, 0), ~0ull, late);
 	p->nlarge--;
 	vm_count(vm, HUGESPLIT);
 }
@@ -286,7 +317,7 @@ static void *pmap_make(struct vm *vm, struct pmap *p, uint64_t vpn,
 				return NULL;
 			}
 			v = (uint64_t)sub << PAGE_SHIFT | PTE_TABLE;
-			pte_write(p, e, 0, v);
+			pte_write(vm, p, e, 0, v);
 			frame_at(vm, pfn)->aux++;
 		}
 		pfn = pte_pfn(v);
@@ -335,7 +366,7 @@ static int pmap_pin(struct vm *vm, struct pmap *p)
 		if (sub == PFN_NONE)
 			return -ENOMEM;
 		/* A PDPTE has no rights: those bits are reserved. */
-		pte_write(p, e, 0, (uint64_t)sub << PAGE_SHIFT | X86_PTE_P);
+		pte_write(vm, p, e, 0, (uint64_t)sub << PAGE_SHIFT | X86_PTE_P);
 		frame_at(vm, sub)->aux = 1;
 		frame_at(vm, p->root)->aux++;
 	}
@@ -455,7 +486,7 @@ int pmap_enter_large(struct vm *vm, struct pmap *p, uint64_t vpn, uint32_t pfn,
 		rmap_add(vm, frame_at(vm, pfn + i),
 			 RMAP_PLACE(p->id, vpn + i));
 	}
-	pte_write(p, e, 0, pmap_flags(p, prot, dirty) | X86_PTE_PS |
+	pte_write(vm, p, e, 0, pmap_flags(p, prot, dirty) | X86_PTE_PS |
 		  (uint64_t)pfn << PAGE_SHIFT);
 	frame_at(vm, pte_table(vm, e))->aux++;
 	p->resident += n;
@@ -479,7 +510,7 @@ int pmap_enter(struct vm *vm, struct pmap *p, uint64_t vpn, uint32_t pfn,
 	set |= (uint64_t)pfn << PAGE_SHIFT;
 	old = pte_read(p, e);
 	if ((old & X86_PTE_P) && pte_pfn(old) == pfn) {
-		old = pte_write(p, e, X86_PTE_A | X86_PTE_D, set);
+		old = pte_write(vm, p, e, X86_PTE_A | X86_PTE_D, set);
 		if ((old & X86_PTE_W) && !(set & X86_PTE_W))
 			gather_page(g, p, vpn);
 		return 0;
@@ -488,7 +519,7 @@ int pmap_enter(struct vm *vm, struct pmap *p, uint64_t vpn, uint32_t pfn,
 		table_release(vm, p, pte_table(vm, e), g);
 		return -ENOMEM;
 	}
-	old = pte_write(p, e, 0, set);
+	old = pte_write(vm, p, e, 0, set);
 	p->resident++;
 	if (old & X86_PTE_P)
 		pmap_removed(vm, p, vpn, old, g);
@@ -511,7 +542,7 @@ void pmap_fill(struct vm *vm, struct pmap *p, void *e, uint64_t vpn,
 {
 	assert(frame_at(vm, pfn)->rmap == 0);
 	rmap_add(vm, frame_at(vm, pfn), RMAP_PLACE(p->id, vpn));
-	pte_write(p, e, 0, pmap_flags(p, prot, dirty) |
+	pte_write(vm, p, e, 0, pmap_flags(p, prot, dirty) |
 		  (uint64_t)pfn << PAGE_SHIFT);
 	p->resident++;
 	frame_at(vm, pte_table(vm, e))->aux++;
@@ -522,7 +553,7 @@ static void pmap_remove_one(struct vm *vm, struct pmap *p, uint64_t vpn,
 			    void *e, struct gather *g)
 {
 	uint32_t table = pte_table(vm, e);
-	uint64_t old = pte_write(p, e, 0, 0);
+	uint64_t old = pte_write(vm, p, e, 0, 0);
 
 	assert(old & X86_PTE_P);
 	pmap_removed(vm, p, vpn, old, g);
@@ -535,7 +566,7 @@ static void pmap_remove_large(struct vm *vm, struct pmap *p, uint64_t vpn,
 			      void *e, struct gather *g)
 {
 	uint32_t table = pte_table(vm, e), spare;
-	uint64_t old = pte_write(p, e, 0, 0), n = pmap_large_size(p);
+	uint64_t old = pte_write(vm, p, e, 0, 0), n = pmap_large_size(p);
 
 	p->nlarge--;
 	spare = frame_at(vm, pte_pfn(old))->spare;
@@ -594,7 +625,7 @@ static uint64_t pmap_clear(struct vm *vm, struct pmap *p, uint64_t vpn,
 			   void *e, uint64_t n, uint64_t bits,
 			   struct gather *g)
 {
-	uint64_t old = pte_write(p, e, ~bits, 0);
+	uint64_t old = pte_write(vm, p, e, ~bits, 0);
 
 	if (old & bits & X86_PTE_D)
 		for (uint64_t i = 0; i < n; i++)

@@ -3,6 +3,8 @@
  *
  * Linux's /proc/vmstat names where Linux counts the same thing. All are
  * guarded by the core lock; those marked GAUGE are worked out when asked for.
+ * The last ones, of modelled translation caches (caches.h), are there only if
+ * there are such.
  */
 #ifndef PAGER_STATS_H
 #define PAGER_STATS_H
@@ -46,11 +48,32 @@
 	X(OOM, "oom")							\
 	X(SHOOTDOWN, "tlb_shootdowns")
 
+/* With the field of struct model_stats: emu/model.h. */
+#define VM_STATS_TLB(X)							\
+	X(TLB_ACCESSES, "tlb_accesses", accesses)			\
+	X(TLB_L1, "tlb_l1_hits", l1_hits)				\
+	X(TLB_L2, "tlb_l2_hits", l2_hits)				\
+	X(TLB_MISSES, "tlb_misses", misses)				\
+	X(TLB_REWALKS, "tlb_rewalks", rewalks)				\
+	X(TLB_WALKS, "tlb_walks", walks)				\
+	X(TLB_ENTRIES, "tlb_walk_entries", entries)			\
+	X(TLB_MARKS, "tlb_marks", marks)				\
+	X(TLB_FAULTS, "tlb_faults", faults)				\
+	X(TLB_FLUSHES, "tlb_flushes", flushes)				\
+	X(TLB_INVLPGS, "tlb_invlpgs", invlpgs)				\
+	X(TLB_SHOT, "tlb_drains", shootdowns)
+
 enum vm_stat_id {
-#define X(id, name) VM_STAT_##id,
+#define X(id, name, ...) VM_STAT_##id,
 	VM_STATS(X)
+	VM_NSTATS,			/* without modelled caches */
+	VM_STATS_TLB_FIRST = VM_NSTATS - 1,
+	VM_STATS_TLB(X)
 #undef X
-	VM_NSTATS
+	VM_STAT_TLB_UPPER,		/* hits of paging-structure caches */
+	VM_STAT_TLB_CYCLES,		/* what all that cost: emu/cost.c */
+	VM_STAT_TLB_STALE,		/* uses of stale translations */
+	VM_NSTATS_ALL
 };
 
 #endif

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pager/caches.h"
 #include "pager/check.h"
 #include "pager/core.h"
 #include "pager/frame.h"
@@ -48,6 +49,7 @@ static const char *vm_config_error(const struct vm_config *c)
 static void vm_free(struct vm *vm)
 {
 	sched_destroy(vm);
+	caches_destroy(vm);
 	pageout_destroy(vm);
 	pageio_destroy(vm);
 	slotmap_destroy(vm);
@@ -67,7 +69,7 @@ static int vm_init(struct vm *vm)
 {
 	int (*init[])(struct vm *) = {
 		percpu_init, frame_init, object_init, slotmap_init, pageio_init,
-		sched_create, pageout_init,
+		sched_create, caches_create, pageout_init,
 	};
 	int err = 0;
 
@@ -228,9 +230,13 @@ void vm_check(struct vm *vm)
 /* ---- counters ---- */
 
 static const char *const vm_stat_name[] = {
-#define X(id, name) name,
+#define X(id, name, ...) [VM_STAT_##id] = name,
 	VM_STATS(X)
+	VM_STATS_TLB(X)
 #undef X
+	[VM_STAT_TLB_UPPER] = "tlb_psc_hits",
+	[VM_STAT_TLB_CYCLES] = "tlb_cycles",
+	[VM_STAT_TLB_STALE] = "tlb_stale",
 };
 
 static uint64_t vm_count_frames(const struct vm *vm, unsigned flag)
@@ -278,13 +284,15 @@ static uint64_t vm_stat_value(const struct vm *vm, unsigned i)
 	case VM_STAT_OBJECTS:
 		return vm->objects.live;
 	default:
-		return vm->stat[i] + percpu_stat(vm, i);
+		return i < VM_NSTATS ?
+			       vm->stat[i] + percpu_stat(vm, i) :
+			       caches_stat(vm, (enum vm_stat_id)i);
 	}
 }
 
 bool vm_stat(struct vm *vm, unsigned index, const char **name, uint64_t *value)
 {
-	if (index >= VM_NSTATS)
+	if (index >= (unsigned)(vm->model[0] ? VM_NSTATS_ALL : VM_NSTATS))
 		return false;
 	*name = vm_stat_name[index];
 	vm_lock(vm);
@@ -297,7 +305,7 @@ bool vm_stat_get(struct vm *vm, const char *name, uint64_t *value)
 {
 	const char *have;
 
-	for (unsigned i = 0; i < VM_NSTATS; i++) {
+	for (unsigned i = 0; i < VM_NSTATS_ALL; i++) {
 		if (strcmp(vm_stat_name[i], name) == 0)
 			return vm_stat(vm, i, &have, value);
 	}

@@ -29,6 +29,8 @@ struct cpu;
 struct ram;
 struct store_engine;
 struct swap_store;
+struct model_preset;
+struct stale;
 
 /* Paging modes: 32-bit two-level, PAE, four-level, five-level. */
 enum vm_mode { VM_MODE_32, VM_MODE_64, VM_MODE_PAE, VM_MODE_LA57 };
@@ -53,6 +55,12 @@ struct vm_config {
 					 * can run, then jumps */
 	struct store_engine *engine;	/* not owned */
 	struct swap_store *swap;	/* NULL: no swap; not owned */
+	/* The CPUs model this part's translation caches (emu/model.h), and
+	 * their counters are the machine's; NULL: full speed. */
+	const struct model_preset *tlb;
+	/* Told of every change of an entry, and checks every translation used
+	 * (emu/stale.h; models some part). Not owned; NULL: none. */
+	struct stale *stale;
 };
 
 /* => 0; -EINVAL with a reason a user understands in *why (static text);

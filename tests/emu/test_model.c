@@ -456,12 +456,16 @@ static void test_stale_forgotten(void **state)
 	assert_int_equal(f->last.cr3, f->m.root);
 	assert_int_equal(f->last.cached_pa, 50 << 12 | 5);
 	assert_int_equal(f->last.new_pa, 60 << 12 | 5);
+	assert_int_equal(f->last.old_entry & ~(uint64_t)X86_PTE_A,
+			 50 << 12 | OPEN);
 	assert_int_equal(f->last.entry, 60 << 12 | OPEN);
 	assert_string_equal(f->last.who, "test_change");
 	stale_format(&f->last, text, sizeof(text));
 	assert_non_null(strstr(text, "test_change"));
 	assert_non_null(strstr(text, "0x32005"));
 	assert_non_null(strstr(text, "0x3c005"));
+	assert_non_null(strstr(text, "by entry 0x32"));
+	assert_non_null(strstr(text, "by entry 0x3c"));
 	/* Gone altogether. */
 	change(f, 0, "test_unmap");
 	stale_settle(f->stale);

@@ -54,6 +54,27 @@ static int hook_open(struct store_engine *e, const char *path, bool writable,
 	return mem->open(mem, path, writable, store);
 }
 
+/* By any CPU, inside: an abort says where. */
+static void testvm_stale(void *arg, const struct stale_report *r)
+{
+	struct testvm *t = arg;
+	char text[400];
+
+	t->last_stale = *r;
+	if (t->stale_expected)
+		return;
+	stale_format(r, text, sizeof(text));
+	fprintf(stderr, "%s\n", text);
+	abort();
+}
+
+static bool testvm_checks(const struct testvm_opts *o)
+{
+	const char *env = getenv("PAGER_CHECK_TLB");
+
+	return o->check_tlb || (env && *env == '1');
+}
+
 void testvm_make(struct testvm *t, const struct testvm_opts *o)
 {
 	struct mem_config mc = {
@@ -75,6 +96,10 @@ void testvm_make(struct testvm *t, const struct testvm_opts *o)
 	mc.ram = t->ram.base;
 	mc.ram_size = t->ram.size;
 	t->mem = mem_create(&mc);
+	if (testvm_checks(o)) {
+		t->stale = stale_create(testvm_stale, t);
+		vc.stale = t->stale;
+	}
 	t->engine.kick = hook_kick;
 	t->engine.reap = hook_reap;
 	t->engine.wake = hook_wake;
@@ -99,6 +124,7 @@ uint64_t testvm_free_unchecked(struct testvm *t)
 {
 	uint64_t lost = vm_destroy(t->vm);
 
+	stale_destroy(t->stale);
 	mem_swap_check(t->mem);
 	mem_destroy(t->mem);
 	ram_destroy(&t->ram);

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "emu/ram.h"
+#include "emu/stale.h"
 #include "pager/vm.h"
 #include "tests/lib/mem_store.h"
 
@@ -28,6 +29,9 @@ struct testvm {
 	/* Called from inside a reap, no lock held. NULL: all is let go. */
 	void (*stuck)(struct testvm *t);
 	void *ctx;
+	struct stale *stale;		/* NULL: nobody checks */
+	struct stale_report last_stale;	/* the last it found */
+	bool stale_expected;		/* else one is the end of the test */
 };
 
 struct testvm_opts {
@@ -40,6 +44,9 @@ struct testvm_opts {
 	unsigned cluster;
 	bool calm, real_clock;
 	bool evict_always;
+	/* Every translation used is checked (emu/stale.h). PAGER_CHECK_TLB=1
+	 * says so for all. */
+	bool check_tlb;
 };
 
 void testvm_make(struct testvm *t, const struct testvm_opts *o);

@@ -20,6 +20,7 @@
 
 #define AREA_PAGES	3072u		/* 12 MiB: three of 4 MiB, six of 2 */
 #define BASE		0x10000000ull
+#define CHECK		16u		/* beside a mode: each translation */
 
 struct huge {
 	struct testvm t;
@@ -35,11 +36,11 @@ static uint64_t rnd(struct huge *h, uint64_t below)
 	return (h->random >> 33) % below;
 }
 
-static void huge_make(struct huge *h, enum vm_mode mode)
+static void huge_make(struct huge *h, enum vm_mode mode, bool check)
 {
 	struct testvm_opts o = { .frames = 8192, .mode = mode,
 				 .swap_slots = 16384, .order = MEM_RANDOM,
-				 .seed = 5 };
+				 .seed = 5, .check_tlb = check };
 
 	memset(h, 0, sizeof(*h));
 	testvm_make(&h->t, &o);
@@ -170,7 +171,8 @@ static void test_random(void **state)
 {
 	struct huge h;
 
-	huge_make(&h, (enum vm_mode)(uintptr_t)*state);
+	huge_make(&h, (enum vm_mode)((uintptr_t)*state & 15),
+		  (uintptr_t)*state & CHECK);
 	for (unsigned i = 0; i < 6000; i++) {
 		huge_op(&h);
 		if (i % 500 == 0)
@@ -188,7 +190,7 @@ static void test_whole(void **state)
 	uint64_t n;
 
 	(void)state;
-	huge_make(&h, VM_MODE_64);
+	huge_make(&h, VM_MODE_64, false);
 	testvm_fill(&h.t, h.pid[0], BASE, 512, 7);
 	assert_int_equal(testvm_stat(&h.t, "thp_fault_alloc"), 1);
 	assert_int_equal(testvm_stat(&h.t, "pgfault"), 1);
@@ -207,7 +209,7 @@ static void test_not(void **state)
 	struct huge h;
 
 	(void)state;
-	huge_make(&h, VM_MODE_64);
+	huge_make(&h, VM_MODE_64, false);
 	assert_int_equal(vm_madvise(h.t.vm, h.pid[0], BASE, TV_PAGE, 9), -EINVAL);
 	assert_int_equal(vm_madvise(h.t.vm, h.pid[0], BASE,
 				    (AREA_PAGES + 1) * TV_PAGE,
@@ -232,7 +234,9 @@ int main(void)
 		  (void *)(uintptr_t)(m) }
 	const struct CMUnitTest tests[] = {
 		MODE(VM_MODE_32), MODE(VM_MODE_PAE), MODE(VM_MODE_64),
-		MODE(VM_MODE_LA57), cmocka_unit_test(test_whole),
+		MODE(VM_MODE_LA57), MODE(VM_MODE_32 | CHECK),
+		MODE(VM_MODE_PAE | CHECK), MODE(VM_MODE_64 | CHECK),
+		MODE(VM_MODE_LA57 | CHECK), cmocka_unit_test(test_whole),
 		cmocka_unit_test(test_not),
 	};
 

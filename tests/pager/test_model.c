@@ -680,6 +680,19 @@ static const struct config configs[] = {
 	  false },
 	{ "much RAM", { .frames = 4096, .swap_slots = 4096,
 			.order = MEM_RANDOM }, 50000, false },
+	/* With each translation that is used checked: none is stale. */
+	{ "checked, 32 bits", { .frames = 40, .swap_slots = 4096,
+				.check_tlb = true, .order = MEM_RANDOM },
+	  100000, false },
+	{ "checked, PAE", { .frames = 80, .swap_slots = 4096,
+			    .mode = VM_MODE_PAE, .check_tlb = true,
+			    .order = MEM_RANDOM }, 100000, false },
+	{ "checked, 64 bits", { .frames = 72, .swap_slots = 4096,
+				.mode = VM_MODE_64, .check_tlb = true,
+				.order = MEM_RANDOM }, 100000, false },
+	{ "checked, five levels", { .frames = 96, .swap_slots = 4096,
+				    .mode = VM_MODE_LA57, .check_tlb = true,
+				    .order = MEM_RANDOM }, 100000, false },
 };
 
 static void test_config(void **state)
@@ -708,6 +721,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CONFIG(0), CONFIG(1), CONFIG(2), CONFIG(3), CONFIG(4),
 		CONFIG(5), CONFIG(6), CONFIG(7), CONFIG(8), CONFIG(9),
+		CONFIG(10), CONFIG(11), CONFIG(12), CONFIG(13),
 		cmocka_unit_test(test_deterministic),
 	};
 

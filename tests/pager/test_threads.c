@@ -424,12 +424,29 @@ static void test_much_ram(void **state)
 	run_crowd(&o, 240);
 }
 
+/* Every translation that a CPU uses is checked: a shootdown that is late or
+ * left out is the end of the test (testvm.c). */
+static void test_checked(void **state)
+{
+	struct testvm_opts o = { .frames = 192, .swap_slots = 16384,
+				 .order = MEM_RANDOM, .ncpus = 3,
+				 .mode = (enum vm_mode)(uintptr_t)*state,
+				 .check_tlb = true, .real_clock = true,
+				 .seed = 4 };
+
+	run_crowd(&o, 60);
+}
+
 int main(void)
 {
+#define CHECKED(m) { "test_checked " #m, test_checked, NULL, NULL, \
+		     (void *)(uintptr_t)(m) }
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_two_cpus),
 		cmocka_unit_test(test_four_cpus),
 		cmocka_unit_test(test_much_ram),
+		CHECKED(VM_MODE_32), CHECKED(VM_MODE_PAE),
+		CHECKED(VM_MODE_64), CHECKED(VM_MODE_LA57),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
