@@ -119,6 +119,12 @@ tsan: deps-test
 		SAN='-fsanitize=thread' tests
 	@LIMIT=1800 tests/run $(BUILD)/tsan
 
+# The same tests with each translation that any CPU uses checked.
+debug: deps-test
+	@$(MAKE) --no-print-directory -j2 BUILD=$(BUILD)/debug OPT='-O1 -g' \
+		SAN=-DCHECK_TLB tests
+	@LIMIT=900 tests/run $(BUILD)/debug
+
 bench: deps-bench
 	@$(MAKE) --no-print-directory -j2 benches
 	@bench/run $(BUILD)
@@ -169,6 +175,7 @@ help:
 	@echo 'make test            all tests; ends with N passed, N failed, N skipped'
 	@echo '                     (TESTS="name ..." picks some)'
 	@echo 'make asan tsan       the same tests under the sanitizers'
+	@echo 'make debug           the same tests, every TLB entry checked as it is used'
 	@echo 'make bench           the tables of docs/performance.md, measured here'
 	@echo 'make fuzz            fuzz the workload parser for FUZZ_SECONDS=60'
 	@echo 'make fuzz-mmu        fuzz the MMU: any RAM, any registers'
@@ -178,5 +185,5 @@ help:
 	@echo 'make deps            Debian packages that are missing (sudo when not root)'
 	@echo 'make clean'
 
-.PHONY: all tests benches deps deps-test deps-bench run test asan tsan bench \
-	install uninstall fuzz fuzz-mmu mmu-soak clean help
+.PHONY: all tests benches deps deps-test deps-bench run test asan tsan debug \
+	bench install uninstall fuzz fuzz-mmu mmu-soak clean help

@@ -6,11 +6,20 @@
 #include <argp.h>
 #include <errno.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "emu/model.h"
+
+#ifdef CHECK_TLB
+#define CHECK_DEFAULT	true	/* the debug build: make debug */
+#else
+#define CHECK_DEFAULT	false
+#endif
+
 enum { OPT_NO_SWAP = 256, OPT_NO_VIEW, OPT_PLAIN, OPT_CLUSTER, OPT_SPREAD,
-       OPT_SEED, OPT_STATS, OPT_HOLD, OPT_MODE };
+       OPT_SEED, OPT_STATS, OPT_HOLD, OPT_MODE, OPT_TLB, OPT_CHECK_TLB };
 
 static int parse_size(const char *s, uint64_t *size)
 {
@@ -54,6 +63,13 @@ static const struct argp_option options[] = {
 	  "paging mode: two-level, PAE, four-level, five-level (default: 64)",
 	  2 },
 	{ "mode", 0, NULL, OPTION_ALIAS | OPTION_HIDDEN, NULL, 0 },
+	{ "tlb", OPT_TLB, "PART", 0,
+	  "model and count the translation caches of a real part (--tlb list: "
+	  "of which); slower. Counters: --stats, and vmstat of the live view",
+	  2 },
+	{ "check-tlb", OPT_CHECK_TLB, NULL, 0,
+	  "check every translation used against the page tables, and report "
+	  "each that should have been shot down; slower", 2 },
 	{ "swap", 's', "FILE[,SIZE[,PRI]]", 0,
 	  "a swap area, may be given up to 15 times; FILE is made if SIZE is "
 	  "given (default: DIR/swap/swap0, twice the RAM, at least 256M)", 3 },
@@ -129,6 +145,64 @@ static void parse_mode(struct argp_state *st, const char *arg,
 	argp_error(st, "--mmu: '%s' is not 32, pae, 64 or la57", arg);
 }
 
+static void print_array(const struct model_array *a)
+{
+	static const char *const size[] = { "4K", "2M", "1G" };
+	const char *sep = " ";
+
+	printf("  %u of", a->sets * a->ways);
+	for (unsigned i = 0; i < MODEL_SIZES; i++) {
+		if (!(a->sizes >> i & 1))
+			continue;
+		printf("%s%s", sep, size[i]);
+		sep = "/";
+	}
+	if (a->sets == 1)
+		printf(", fully associative");
+	else
+		printf(", %u-way", a->ways);
+}
+
+static void print_geometry(const char *name, const struct model_geometry *g)
+{
+	const char *what = name;
+
+	for (unsigned i = 0; i < MODEL_ARRAYS; i++) {
+		if (!g->array[i].sizes)
+			continue;
+		printf("%-18s", what);
+		print_array(&g->array[i]);
+		putchar('\n');
+		what = "";
+	}
+}
+
+static void print_part(const struct model_preset *p)
+{
+	printf("%s: %s\n", p->name, p->what);
+	print_geometry("  data", &p->l1d);
+	print_geometry("  code", &p->l1i);
+	print_geometry(p->unified ? "  second level" : "  second, data",
+		       &p->l2d);
+	print_geometry("  second, code", &p->l2i);
+	printf("  from: %s\n", p->source);
+}
+
+static void parse_tlb(struct argp_state *st, const char *arg,
+		      const struct model_preset **tlb)
+{
+	if (strcmp(arg, "list") == 0) {
+		for (const struct model_preset *p = model_presets; p->name;
+		     p++)
+			print_part(p);
+		exit(fflush(stdout) ? 1 : 0);
+	}
+	*tlb = model_preset(arg);
+	if (!*tlb)
+		argp_error(st, "--tlb: '%s' is no part that is known; --tlb "
+			   "list names them", arg);
+}
+
 static bool name_ok(const char *s)
 {
 	return *s && *s != '.' && !strchr(s, '/') && strlen(s) < 64;
@@ -152,6 +226,9 @@ static bool parse_flag(int key, struct options *o)
 		return true;
 	case OPT_HOLD:
 		o->hold = true;
+		return true;
+	case OPT_CHECK_TLB:
+		o->check_tlb = true;
 		return true;
 	default:
 		return false;
@@ -193,6 +270,9 @@ static error_t parse_opt(int key, char *arg, struct argp_state *st)
 	case OPT_MODE:
 		parse_mode(st, arg, &o->mode);
 		break;
+	case OPT_TLB:
+		parse_tlb(st, arg, &o->tlb);
+		break;
 	case 's':
 		return parse_swap(o, arg, st);
 	case OPT_CLUSTER:
@@ -231,14 +311,15 @@ static const struct argp argp = {
 	       "are relative to DIR.\n\n"
 	       "  pagerfs ~/store mnt && pagervm run --ram 16M prog.pvm\n\n"
 	       "Exit status: 0 all programs ran to their end; 1 one of them, or "
-	       "the machine, failed; 64 wrong usage; 130 interrupted.",
+	       "the machine, failed, or --check-tlb found something; 64 wrong "
+	       "usage; 130 interrupted.",
 };
 
 void options_machine(int argc, char **argv, struct options *o)
 {
 	*o = (struct options){
 		.dir = "mnt", .name = "vm0", .ram = 64 << 20, .cpus = 2,
-		.mode = VM_MODE_64, .seed = 1,
+		.mode = VM_MODE_64, .seed = 1, .check_tlb = CHECK_DEFAULT,
 	};
 	argp_err_exit_status = 64;
 	argv[0] = program_invocation_short_name;

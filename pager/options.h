@@ -30,6 +30,8 @@ struct options {
 	uint64_t ram;
 	unsigned cpus, cluster, spread;
 	enum vm_mode mode;
+	const struct model_preset *tlb;	/* NULL: full speed */
+	bool check_tlb;
 	uint64_t seed;
 	struct swap_arg swap[OPTIONS_SWAPS];
 	unsigned nswaps;

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "emu/ram.h"
+#include "emu/stale.h"
 #include "fs/view.h"
 #include "mmucheck/mmucheck.h"
 #include "pager/client.h"
@@ -34,6 +35,7 @@
 
 #define FUSE_MAGIC	0x65735546
 #define SWAP_MIN	(256ull << 20)	/* size of the default area */
+#define STALE_SHOWN	20		/* the others are counted */
 
 /* Everything that is up, in the order in which it went up. */
 struct machine {
@@ -41,6 +43,7 @@ struct machine {
 	struct ram ram;
 	struct store_engine *engine;
 	struct swap_store *swap;
+	struct stale *stale;		/* NULL: nobody checks the TLBs */
 	struct vm *vm;
 	struct runner_session *session;
 	struct view *view;
@@ -193,6 +196,28 @@ static int up_swap(struct machine *m)
 	return 0;
 }
 
+/* By a CPU that has just used it; one line, whole, of which many may come. */
+static void stale_found(void *arg, const struct stale_report *r)
+{
+	struct machine *m = arg;
+	uint64_t n = stale_reports(m->stale);
+	char text[512];
+
+	if (n > STALE_SHOWN)
+		return;
+	stale_format(r, text, sizeof(text));
+	fprintf(stderr, "pagervm: %s%s\n", text,
+		n == STALE_SHOWN ? " (no more of these are shown)" : "");
+}
+
+static int up_check(struct machine *m)
+{
+	if (!m->opt.check_tlb)
+		return 0;
+	m->stale = stale_create(stale_found, m);
+	return m->stale ? 0 : fail("cannot make the machine: out of memory");
+}
+
 static int up_vm(struct machine *m)
 {
 	struct vm_config c = {
@@ -203,6 +228,8 @@ static int up_vm(struct machine *m)
 		.cluster = m->opt.cluster,
 		.engine = m->engine,
 		.swap = m->swap,
+		.tlb = m->opt.tlb,
+		.stale = m->stale,
 	};
 	struct runner_opts r = { .base = m->opt.dir, .seed = m->opt.seed };
 	const char *why = "out of memory";
@@ -519,9 +546,21 @@ static void print_stats(struct machine *m)
 
 /* ---- going down ---- */
 
+/* => what the machine found of itself: 0, or -1 and it has been said */
+static int stale_verdict(struct machine *m)
+{
+	uint64_t n = m->stale ? stale_reports(m->stale) : 0;
+
+	if (!n)
+		return 0;
+	return fail("--check-tlb: %llu uses of stale translations: the pager "
+		    "is wrong, please report it", (unsigned long long)n);
+}
+
 static int down(struct machine *m)
 {
 	uint64_t lost = 0;
+	int err;
 
 	if (view_stop(m->view) == -EBUSY) {
 		/* A request waits for a store that is gone: it would use the
@@ -548,10 +587,12 @@ static int down(struct machine *m)
 		engine_destroy(m->engine);
 	if (m->ram.base)
 		ram_destroy(&m->ram);
+	err = stale_verdict(m);
+	stale_destroy(m->stale);
 	if (lost)
 		return fail("%llu dirty pages could not be written to their "
 			    "files and are lost", (unsigned long long)lost);
-	return 0;
+	return err;
 }
 
 int main(int argc, char **argv)
@@ -571,6 +612,8 @@ int main(int argc, char **argv)
 		err = up_ram(&m);
 	if (!err)
 		err = up_swap(&m);
+	if (!err)
+		err = up_check(&m);
 	if (!err)
 		err = up_vm(&m);
 	if (!err)
