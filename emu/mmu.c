@@ -123,14 +123,15 @@ MMU_INLINE bool entry_is_leaf(const struct mmu_plan *p, uint64_t entry,
 	return level == 1 || (level == 3 && (entry & p->ps_1g));
 }
 
-/* Has a present @entry a bit that it must not have? */
-MMU_INLINE bool entry_reserved(const struct mmu_plan *p, uint64_t entry,
+/* => the bits that a present @entry must not have, but has. */
+MMU_INLINE uint64_t entry_reserved(const struct mmu_plan *p, uint64_t entry,
 			       unsigned level, enum mmu_mode mode)
 {
 	uint64_t rsvd = p->rsvd;
 
 	if (mode == MMU_32)
-		return level == 2 && (entry & p->ps) && (entry & p->rsvd_4m);
+		return level == 2 && (entry & p->ps) ?
+			       entry & p->rsvd_4m : 0;
 	if (level > 1 && (entry & X86_PTE_PS)) {
 		if (entry_is_leaf(p, entry, level))
 			rsvd |= ((1ull << walk_shift(mode, level)) - 1) &
@@ -368,6 +369,12 @@ int walk_run(struct walk *w, const struct walk_start *start,
 		}
 	} while (ret == MMU_AGAIN);
 	return ret;
+}
+
+uint64_t walk_reserved(const struct walk *w)
+{
+	return entry_reserved(w->plan, w->entry[w->bottom], w->bottom,
+			      w->plan->mode);
 }
 
 uint8_t walk_rights(const struct walk *w, const struct walk_start *start,

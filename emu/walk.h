@@ -47,6 +47,9 @@ int walk_run(struct walk *w, const struct walk_start *start,
 uint8_t walk_rights(const struct walk *w, const struct walk_start *start,
 		    unsigned level);
 
+/* After a fault with RSVD: the reserved bits set in the last entry read. */
+uint64_t walk_reserved(const struct walk *w);
+
 /* log2 of what one entry at @level spans. */
 static inline unsigned walk_shift(enum mmu_mode mode, unsigned level)
 {

@@ -2,9 +2,9 @@
  * pagetable.c - page tables for people: the tree drawn, one walk told aloud.
  *
  * Reads the tables in RAM as the CPU would, entry by entry, and writes text.
- * What an access comes to is asked of the MMU itself (mmu_check); here is only
- * said which bit of which entry decided it, and what the pager would do about
- * it. Changes nothing. Locks: map, then core, for as long as the text takes.
+ * What an access comes to is asked of the MMU itself (walk_run, marking
+ * nothing); here is only said which bit of which entry decided it, and what
+ * the pager would do about it. Changes nothing. Locks: map, then core, for as long as the text takes.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "emu/walk.h"
 #include "pager/core.h"
 #include "pager/frame.h"
 #include "pager/map.h"
@@ -131,8 +132,11 @@ static void print_table(const struct table *t, uint32_t pfn, unsigned level,
 			level_name(level), i, vpn << PAGE_SHIFT,
 			(int)t->p->fmt->size * 2, e);
 		print_bits(t->out, e, false);
-		fprintf(t->out, " -> table in frame %u\n", entry_frame(e));
-		print_table(t, entry_frame(e), level - 1, vpn);
+		fprintf(t->out, " -> table in frame %u%s\n", entry_frame(e),
+			entry_frame(e) < t->vm->ram.nframes ? "" :
+							      ", past RAM");
+		if (entry_frame(e) < t->vm->ram.nframes)
+			print_table(t, entry_frame(e), level - 1, vpn);
 	}
 	if (r.n)
 		print_run(t, &r, level);
@@ -140,58 +144,86 @@ static void print_table(const struct table *t, uint32_t pfn, unsigned level,
 
 /* ---- one walk ---- */
 
-/* What the access needs that @e does not give, or NULL. */
-static const char *entry_refuses(const struct table *t, uint64_t e,
-				 enum mmu_access access, unsigned level)
-{
-	bool rights = !(t->p->fmt->pinned && level == t->p->fmt->levels - 1);
+/* An access on its way down, told aloud. */
+struct told {
+	const struct table *t;
+	struct walk w;
+	struct mmu_result res;
+	struct page_fault pf;
+	bool fault;
+};
 
+static unsigned told_bits(const struct told *d)
+{
+	return d->t->p->fmt->bits;
+}
+
+/* The top entry of PAE is a register and has no rights (SDM 3A 4.4.1). */
+static bool told_is_pdpte(const struct told *d, unsigned level)
+{
+	return d->t->p->fmt->pinned && level == d->t->p->fmt->levels;
+}
+
+/* The right that the access needs and @e, of @level, has not; or NULL. */
+static const char *told_lacks(const struct told *d, uint64_t e, unsigned level)
+{
 	if (!(e & X86_PTE_P))
 		return "P = 0: not present";
-	if (rights && !(e & X86_PTE_U))
+	if (told_is_pdpte(d, level))
+		return NULL;
+	if (!(e & X86_PTE_U))
 		return "U = 0: not for user mode";
-	if (rights && access == MMU_WRITE && !(e & X86_PTE_W))
+	if (d->w.access == MMU_WRITE && !(e & X86_PTE_W))
 		return "W = 0: no writes";
-	if (access == MMU_FETCH && (e & X86_PTE_NX))
+	if (d->w.access == MMU_FETCH && (e & X86_PTE_NX))
 		return "NX = 1: no fetches";
 	return NULL;
 }
 
-/* => the first entry that refuses, said in words. */
-static const char *explain_walk(const struct table *t, uint64_t addr,
-				enum mmu_access access, unsigned *where)
+/* The entry of @level on the way. => false: it would be past RAM. */
+static bool told_entry(const struct told *d, unsigned level, uint64_t *at,
+		       uint64_t *e)
 {
-	uint32_t pfn = t->p->root;
-	const char *why = NULL;
+	const struct table *t = d->t;
+	uint64_t vpn = d->w.va >> PAGE_SHIFT, table = pmap_cr3(t->p);
+	unsigned i;
 
-	for (unsigned level = t->p->fmt->levels; level-- > 0;) {
-		uint64_t vpn = addr >> PAGE_SHIFT;
-		unsigned i = (vpn >> (t->p->fmt->bits * level)) &
-			     ((1u << t->p->fmt->bits) - 1);
-		uint64_t e = table_entry(t, pfn, i);
-		bool large = level == 1 && (e & X86_PTE_PS);
-		const char *no = entry_refuses(t, e, access, level);
-
-		fprintf(t->out, "%-4s table in frame %u, entry %u at physical "
-			"%" PRIx64 ": %0*" PRIx64 " ", level_name(level), pfn,
-			i, ((uint64_t)pfn << PAGE_SHIFT) + i * t->p->fmt->size,
-			(int)t->p->fmt->size * 2, e);
-		print_bits(t->out, e, level == 0 || large);
-		fprintf(t->out, "%s%s\n", no ? " <- " : "", no ? no : "");
-		if (no && !why) {
-			why = no;
-			*where = level;
-		}
-		if (!(e & X86_PTE_P) || large)
-			break;
-		pfn = entry_frame(e);
+	for (unsigned l = t->p->fmt->levels;; l--) {
+		i = (vpn >> (told_bits(d) * (l - 1))) &
+		    ((1u << told_bits(d)) - 1);
+		*at = table + (uint64_t)i * t->p->fmt->size;
+		if (table >= t->vm->ram.size)
+			return false;
+		*e = table_entry(t, (uint32_t)(table >> PAGE_SHIFT), i);
+		if (l == level)
+			return true;
+		table = (uint64_t)entry_frame(*e) << PAGE_SHIFT;
 	}
-	return why;
 }
 
-static void explain_error(FILE *out, uint32_t error)
+static void told_line(const struct told *d, unsigned level)
 {
-	fprintf(out, "error code %x (%s, %s, %s%s%s)", error,
+	const struct table *t = d->t;
+	uint64_t at = 0, e = 0;
+	const char *no;
+
+	if (!told_entry(d, level, &at, &e)) {
+		fprintf(t->out, "%-4s table would be at physical %" PRIx64
+			", past RAM\n", level_name(level - 1), at);
+		return;
+	}
+	fprintf(t->out, "%-4s table in frame %" PRIu64 ", entry %u at physical "
+		"%" PRIx64 ": %0*" PRIx64 " ", level_name(level - 1),
+		at >> PAGE_SHIFT, (unsigned)(at % PAGE_SIZE / t->p->fmt->size),
+		at, (int)t->p->fmt->size * 2, e);
+	print_bits(t->out, e, level == 1 || (level == 2 && e & X86_PTE_PS));
+	no = told_lacks(d, e, level);
+	fprintf(t->out, "%s%s\n", no ? " <- " : "", no ? no : "");
+}
+
+static void told_error(FILE *out, uint32_t error)
+{
+	fprintf(out, "error code %#x (%s, %s, %s%s%s)", error,
 		error & X86_PF_P ? "P=1 rights" : "P=0 absent",
 		error & X86_PF_W ? "W=1 write" : "W=0",
 		error & X86_PF_U ? "U=1 user" : "U=0 supervisor",
@@ -199,44 +231,132 @@ static void explain_error(FILE *out, uint32_t error)
 		error & X86_PF_I ? ", I=1 fetch" : "");
 }
 
-/* What the fault handler would find. => both locks held. */
-static void explain_pager(const struct table *t, struct area *a, uint64_t vpn)
+static void told_reserved(const struct told *d)
 {
-	const struct vm *vm = t->vm;
-	struct object *o = a ? a->object : NULL;
+	uint64_t bits = walk_reserved(&d->w);
+
+	fprintf(d->t->out, "; decided by the %s entry, reserved bit",
+		level_name(d->w.bottom - 1));
+	for (unsigned bit = 0; bit < 64; bit++)
+		if (bits >> bit & 1)
+			fprintf(d->t->out, " %u", bit);
+	fputs(" set", d->t->out);
+}
+
+/*
+ * Absence and reserved bits are found on the way down, and the walk ends
+ * there; rights are judged at its end, of all levels together.
+ */
+static void told_decision(const struct told *d)
+{
+	unsigned level = d->w.bottom;
+	uint64_t at = 0, e = 0;
+	const char *why = NULL;
+
+	if (d->pf.error & X86_PF_RSVD) {
+		told_reserved(d);
+		return;
+	}
+	if (d->pf.error & X86_PF_P)
+		level = d->t->p->fmt->levels;
+	for (; level >= d->w.bottom && !why; level--)
+		if (told_entry(d, level, &at, &e))
+			why = told_lacks(d, e, level);
+	if (why)
+		fprintf(d->t->out, "; decided by the %s entry, %s",
+			level_name(level), why);
+	else
+		fprintf(d->t->out, "; decided by RAM, which ends at %" PRIx64,
+			d->t->vm->ram.size);
+}
+
+/* Which A and D the access would set (SDM 3A 4.8). */
+static void told_marks(const struct told *d)
+{
+	bool write = d->w.access == MMU_WRITE;
+	const char *sep = "; it sets ";
+
+	for (unsigned level = d->w.top; level >= d->w.bottom; level--) {
+		uint64_t e = d->w.entry[level];
+		bool leaf = level == d->w.bottom;
+
+		if (e & X86_PTE_A && !(leaf && write && !(e & X86_PTE_D)))
+			continue;
+		fprintf(d->t->out, "%s%s%s%s in the %s entry", sep,
+			e & X86_PTE_A ? "" : "A",
+			!(e & X86_PTE_A) && leaf && write ? " and " : "",
+			leaf && write ? "D" : "", level_name(level - 1));
+		sep = ", ";
+	}
+}
+
+static void told_outcome(const struct told *d)
+{
+	FILE *out = d->t->out;
+
+	if (!d->fault) {
+		fprintf(out, "allowed: physical address %" PRIx64, d->res.pa);
+		told_marks(d);
+	} else if (d->pf.kind != MMU_PF) {
+		fprintf(out, "#GP: not canonical, bits 63 to %u are not all "
+			"the same; the tables are not looked at",
+			d->w.plan->mode == MMU_57 ? 56 : 47);
+	} else {
+		fprintf(out, "#PF: CR2 = %" PRIx64 ", ", d->pf.addr);
+		told_error(out, d->pf.error);
+		told_decision(d);
+	}
+	fputc('\n', out);
+}
+
+/* Where object @o has @page itself. => false: nowhere, look behind. */
+static bool explain_object(const struct table *t, const struct object *o,
+			   uint64_t page, bool behind)
+{
+	uint32_t pfn = frame_lookup(t->vm, o, page);
+	uint32_t slot = slotmap_lookup(t->vm, o, page);
+	unsigned flags = pfn ? frame_at(t->vm, pfn)->flags : 0;
+
+	if (!pfn && !slot && o->kind == OBJECT_ANON && o->backing &&
+	    page < o->npages)
+		return false;
+	fprintf(t->out, "; object %u%s", o->id,
+		behind ? ", behind the area's own" : "");
+	if (pfn)
+		fprintf(t->out, " has it in frame %u%s%s", pfn,
+			flags & FRAME_READING ? ", being read" : "",
+			flags & FRAME_WRITING ? ", being written" : "");
+	else if (slot)
+		fprintf(t->out, " has it in swap slot %u of area %u",
+			SWAP_SLOT_INDEX(slot), SWAP_SLOT_AREA(slot));
+	else if (o->kind == OBJECT_FILE)
+		fprintf(t->out, ": page %" PRIu64 " of %s", page,
+			o->store->name);
+	else
+		fprintf(t->out, ": never touched, zero");
+	return true;
+}
+
+/* What the fault handler would find. => both locks held. */
+static void explain_pager(const struct table *t, const struct area *a,
+			  uint64_t vpn, enum mmu_access access)
+{
+	static const unsigned need[] = { VM_PROT_READ, VM_PROT_WRITE,
+					 VM_PROT_EXEC };
+	const struct object *o = a ? a->object : NULL;
 	uint64_t page = a ? a->page + (vpn - a->start) : 0;
-	unsigned depth = 0;
 
 	if (!a) {
 		fprintf(t->out, "pager: no area here: SIGSEGV\n");
 		return;
 	}
-	fprintf(t->out, "pager: area %" PRIx64 "-%" PRIx64 " %c%c%c%c",
+	fprintf(t->out, "pager: area %" PRIx64 "-%" PRIx64 " %c%c%c%c%s",
 		a->start << PAGE_SHIFT, a->end << PAGE_SHIFT,
 		a->prot & VM_PROT_READ ? 'r' : '-',
 		a->prot & VM_PROT_WRITE ? 'w' : '-',
-		a->prot & VM_PROT_EXEC ? 'x' : '-', a->shared ? 's' : 'p');
-	for (; o; depth++) {
-		uint32_t pfn = frame_lookup(vm, o, page);
-		uint32_t slot = slotmap_lookup(vm, o, page);
-
-		if (pfn || slot || o->kind == OBJECT_FILE || !o->backing ||
-		    page >= o->npages) {
-			fprintf(t->out, "; object %u%s", o->id,
-				depth ? ", behind the area's own" : "");
-			if (pfn)
-				fprintf(t->out, " has it in frame %u", pfn);
-			else if (slot)
-				fprintf(t->out, " has it in swap slot %u of "
-					"area %u", SWAP_SLOT_INDEX(slot),
-					SWAP_SLOT_AREA(slot));
-			else if (o->kind == OBJECT_FILE)
-				fprintf(t->out, ": page %" PRIu64 " of %s",
-					page, o->store->name);
-			else
-				fprintf(t->out, ": never touched, zero");
-			break;
-		}
+		a->prot & VM_PROT_EXEC ? 'x' : '-', a->shared ? 's' : 'p',
+		a->prot & need[access] ? "" : " does not allow it: SIGSEGV");
+	while (o && !explain_object(t, o, page, o != a->object)) {
 		page += o->backing_page;
 		o = o->backing;
 	}
@@ -250,30 +370,28 @@ static void explain(struct vm *vm, struct proc *p, const struct table *t,
 	static const char *const word[] = { "load from", "store to",
 					    "fetch from" };
 	const struct mmu_regs *regs = &sched_service_cpu(vm, p)->regs;
-	struct page_fault pf;
-	unsigned where = 0;
-	const char *why;
+	struct mmu_plan plan;
+	struct told d = {
+		.t = t, .w = { .ram = &vm->ram, .plan = &plan, .ask = true,
+			       .va = mmu_linear(regs, addr), .access = access },
+	};
 
+	mmu_plan(&plan, regs);
+	/* Where a PDPTE ends the walk, it is not begun. */
+	d.w.bottom = t->p->fmt->levels;
+	d.fault = walk_run(&d.w, NULL, &d.res, &d.pf);
 	fprintf(t->out, "user mode, %s %" PRIx64 "; CR3 = %" PRIx64 ", %u "
 		"levels\n", word[access], addr, pmap_cr3(t->p),
 		t->p->fmt->levels);
-	why = explain_walk(t, addr, access, &where);
-	if (mmu_check(&vm->ram, regs, addr, access, &pf) == 0) {
-		uint64_t e = pmap_entry(vm, t->p, addr >> PAGE_SHIFT);
-
-		fprintf(t->out, "allowed: physical address %" PRIx64 "\n",
-			((uint64_t)entry_frame(e) << PAGE_SHIFT) +
-				addr % PAGE_SIZE);
-	} else {
-		fprintf(t->out, "#PF: CR2 = %" PRIx64 ", ", pf.addr);
-		explain_error(t->out, pf.error);
-		if (why)
-			fprintf(t->out, "; decided by the %s entry, %s",
-				level_name(where), why);
-		fputc('\n', t->out);
-	}
-	explain_pager(t, map_find(&p->map, addr >> PAGE_SHIFT),
-		      addr >> PAGE_SHIFT);
+	if (d.w.va != addr)
+		fprintf(t->out, "linear addresses have 32 bits here: %" PRIx64
+			"\n", d.w.va);
+	for (unsigned l = t->p->fmt->levels;
+	     l >= d.w.bottom && !(d.fault && d.pf.kind != MMU_PF); l--)
+		told_line(&d, l);
+	told_outcome(&d);
+	explain_pager(t, map_find(&p->map, d.w.va >> PAGE_SHIFT),
+		      d.w.va >> PAGE_SHIFT, access);
 }
 
 /* ---- calls ---- */
