@@ -26,7 +26,7 @@ LIBS = $(shell pkg-config --libs fuse3 liburing) -lpthread -lm $(SAN)
 DEPS = gcc make pkg-config libc6-dev fuse3 libfuse3-dev liburing-dev \
 	libbsd-dev uthash-dev
 DEPS_TEST = libcmocka-dev fio procps util-linux
-DEPS_BENCH = valgrind
+DEPS_BENCH = valgrind qemu-system-x86
 
 LIB_SRC := $(filter-out pager/pagervm.c fs/pagerfs.c, \
 	$(wildcard emu/*.c pager/*.c swap/*.c fs/*.c mmucheck/*.c))
@@ -68,8 +68,15 @@ $(BUILD)/bench/%: $(BUILD)/bench/%.o $(LIB)
 	@echo "  LINK $@"
 	@$(CC) -o $@ $^ $(LIBS)
 
+# A 32-bit program only in name: the kernel that bench/walk has QEMU run.
+$(BUILD)/bench/tcg_guest: bench/tcg_guest.S
+	@mkdir -p $(@D)
+	@echo "  AS   $@"
+	@$(CC) -m32 -c -o $@.o $< && \
+		$(LD) -m elf_i386 -Ttext 0x100000 -o $@ $@.o
+
 tests: $(PROGRAMS) $(TEST_BIN)
-benches: $(PROGRAMS) $(BENCH_BIN)
+benches: $(PROGRAMS) $(BENCH_BIN) $(BUILD)/bench/tcg_guest
 
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
