@@ -82,6 +82,7 @@ static void format_vm_flags(struct view_text *t, const struct snap_area *a)
 	view_text_str(t, a->shared ? "sh " : "");
 	view_text_str(t, "mr mw me ");
 	view_text_str(t, a->grows_down ? "gd " : "");
+	view_text_str(t, a->hugepage ? "hg " : "");
 	view_text_char(t, '\n');
 }
 
@@ -104,6 +105,7 @@ void view_format_smap(struct view_text *t, const struct snap_area *a,
 	format_kib(t, "Shared_Dirty:", a->shared ? dirty : 0);
 	format_kib(t, "Private_Clean:", a->shared ? 0 : clean);
 	format_kib(t, "Private_Dirty:", a->shared ? 0 : dirty);
+	format_kib(t, "AnonHugePages:", a->large * PAGE_KIB);
 	format_kib(t, "Swap:", usage->swapped * PAGE_KIB);
 	format_vm_flags(t, a);
 }

@@ -661,18 +661,21 @@ void pmap_protect(struct vm *vm, struct pmap *p, uint64_t vpn, uint64_t n,
 }
 
 uint64_t pmap_count(const struct vm *vm, const struct pmap *p, uint64_t vpn,
-		    uint64_t n)
+		    uint64_t n, uint64_t *nlarge)
 {
 	uint64_t end = vpn + n, span, count = 0;
 	bool large;
 
+	*nlarge = 0;
 	while (vpn < end && count < p->resident) {
 		void *e = pmap_find(vm, p, vpn, &large, &span);
 
 		if (span > end - vpn)
 			span = end - vpn;
-		if (e && (pte_read(p, e) & X86_PTE_P))
+		if (e && (pte_read(p, e) & X86_PTE_P)) {
 			count += span;
+			*nlarge += large ? span : 0;
+		}
 		vpn += span;
 	}
 	return count;

@@ -90,9 +90,9 @@ void pmap_remove(struct vm *vm, struct pmap *p, uint64_t vpn, uint64_t n,
 /* Take the rights that are not in @prot from @n pages from @vpn on. */
 void pmap_protect(struct vm *vm, struct pmap *p, uint64_t vpn, uint64_t n,
 		  unsigned prot, struct gather *g);
-/* How many of @n pages from @vpn on are mapped. */
+/* How many of @n pages from @vpn on are mapped; *@nlarge: by large entries. */
 uint64_t pmap_count(const struct vm *vm, const struct pmap *p, uint64_t vpn,
-		    uint64_t n);
+		    uint64_t n, uint64_t *nlarge);
 /* => the entry as it stands; 0: none. */
 uint64_t pmap_entry(const struct vm *vm, const struct pmap *p, uint64_t vpn);
 

@@ -116,7 +116,9 @@ static void snap_area(struct vm *vm, struct proc *p, struct area *a,
 	s->end = a->end << PAGE_SHIFT;
 	s->prot = a->prot;
 	s->shared = a->shared;
-	s->resident = pmap_count(vm, &p->pmap, a->start, a->end - a->start);
+	s->hugepage = a->huge;
+	s->resident = pmap_count(vm, &p->pmap, a->start, a->end - a->start,
+				 &s->large);
 	if (a->heap)
 		snap_copy(s->label, sizeof(s->label), "[heap]");
 	if (!o)

@@ -28,9 +28,11 @@ struct snap_area {
 	uint64_t start, end;
 	unsigned prot;			/* VM_PROT_* */
 	bool shared, grows_down;
+	bool hugepage;			/* madvise(MADV_HUGEPAGE) */
 	uint64_t offset;		/* bytes into the file */
 	uint64_t dev, ino;		/* 0: anonymous */
 	uint64_t resident;		/* pages in this page table */
+	uint64_t large;			/* of these, in large pages */
 	char label[16];			/* "[heap]", "[stack]" or "" */
 	char path[256];			/* "" when anonymous */
 	uint32_t object;		/* the object on top, and how many */

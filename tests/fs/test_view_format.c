@@ -106,7 +106,8 @@ static void smaps_say_what_is_resident(void **state)
 {
 	struct snap_area area = {
 		.start = 0x1000, .end = 0x5000, .prot = 3, .resident = 3,
-		.grows_down = true, .label = "[stack]",
+		.large = 2, .hugepage = true, .grows_down = true,
+		.label = "[stack]",
 	};
 	struct view_usage usage = {.dirty = 2, .swapped = 1};
 	struct view_text t = {0};
@@ -124,8 +125,9 @@ static void smaps_say_what_is_resident(void **state)
 		    "Shared_Dirty:          0 kB\n"
 		    "Private_Clean:         4 kB\n"
 		    "Private_Dirty:         8 kB\n"
+		    "AnonHugePages:         8 kB\n"
 		    "Swap:                  4 kB\n"
-		    "VmFlags: rd wr mr mw me gd \n");
+		    "VmFlags: rd wr mr mw me gd hg \n");
 }
 
 static void status_is_linux(void **state)

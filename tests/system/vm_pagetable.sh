@@ -46,6 +46,13 @@ load p text'
 		'^ *PT\[0\] 000020000000 = .* P-UA-- -> frame [0-9]+$' \
 		"$dir/pagetable"
 
+	# smaps knows how much of it is large
+	case $mode in 32) large=4096 ;; *) large=2048 ;; esac
+	check_equal "AnonHugePages, $mode" "$large 0" "$(awk \
+		'$1 == "AnonHugePages:" { printf "%s%s", n++ ? " " : "", $2 }' \
+		"$view/1/smaps")"
+	check_equal "advised, $mode" 1 "$(grep -c '^VmFlags:.* hg ' "$view/1/smaps")"
+
 	# the walk: as many levels as there are, to what the file says
 	says "levels" "^user mode, load from 20000000; CR3 = 1000, $levels levels$" \
 		1 text load
