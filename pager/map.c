@@ -78,8 +78,10 @@ static bool map_free_at(struct map *m, uint64_t vpn, uint64_t n)
 	return !a || a->start >= vpn + n;
 }
 
-/* The highest gap of @n pages that ends at or below @top. */
-static uint64_t map_gap_below(struct map *m, uint64_t top, uint64_t n)
+/* The highest gap of @n pages that ends at or below @top and begins at a
+ * multiple of @align, a power of two. */
+static uint64_t map_gap_below(struct map *m, uint64_t top, uint64_t n,
+			      uint64_t align)
 {
 	struct area *a = map_after(m, top - 1);
 
@@ -88,14 +90,18 @@ static uint64_t map_gap_below(struct map *m, uint64_t top, uint64_t n)
 	a = a ? RB_PREV(area_tree, &m->tree, a) :
 		RB_MAX(area_tree, &m->tree);
 	for (; top >= m->floor + n; a = RB_PREV(area_tree, &m->tree, a)) {
-		if (!a || a->end + n <= top)
-			return top - n;
+		uint64_t at = (top - n) & ~(align - 1);
+
+		if (at >= (a ? a->end : m->floor))
+			return at;
+		if (!a)
+			break;
 		top = a->start;
 	}
 	return 0;
 }
 
-uint64_t map_gap(struct map *m, uint64_t hint, uint64_t n)
+uint64_t map_gap(struct map *m, uint64_t hint, uint64_t n, uint64_t align)
 {
 	uint64_t at;
 
@@ -104,9 +110,9 @@ uint64_t map_gap(struct map *m, uint64_t hint, uint64_t n)
 	if (hint && map_free_at(m, hint, n))
 		return hint;
 	/* Downwards from the last one: no walk over what is already there. */
-	at = map_gap_below(m, m->next, n);
+	at = map_gap_below(m, m->next, n, align);
 	if (!at)
-		at = map_gap_below(m, m->ceiling, n);
+		at = map_gap_below(m, m->ceiling, n, align);
 	if (at)
 		m->next = at;
 	return at;

@@ -50,9 +50,10 @@ struct area *map_find(struct map *m, uint64_t vpn);
 /* The first area that ends after @vpn, or NULL. */
 struct area *map_after(struct map *m, uint64_t vpn);
 struct area *map_next(struct area *a);
-/* @n free pages, at @hint if that is free, else searched from the top down.
- * => the first page; 0: no room. */
-uint64_t map_gap(struct map *m, uint64_t hint, uint64_t n);
+/* @n free pages, at @hint if that is free, else searched from the top down,
+ * beginning at a multiple of @align (a power of two). => the first page; 0: no
+ * room. */
+uint64_t map_gap(struct map *m, uint64_t hint, uint64_t n, uint64_t align);
 /* Are @n pages from @vpn on inside what a process may map? */
 bool map_valid(const struct map *m, uint64_t vpn, uint64_t n);
 

@@ -98,6 +98,23 @@ static void mmap_unref(struct vm *vm, struct object *o)
 	vm_unlock(vm);
 }
 
+/*
+ * What is large enough for a large page begins where one can, as Linux has it:
+ * madvise(HUGEPAGE) then works without MAP_FIXED. => room, or 0
+ */
+static uint64_t mmap_gap(struct vm *vm, struct map *map,
+			 const struct vm_mmap *m, uint64_t n)
+{
+	uint64_t hint = m->addr >> PAGE_SHIFT, large = frame_block_size(vm), at;
+
+	if (!m->path && (m->flags & VM_MAP_PRIVATE) && n >= large) {
+		at = map_gap(map, hint, n, large);
+		if (at)
+			return at;
+	}
+	return map_gap(map, hint, n, 1);
+}
+
 /* Choose the place; with VM_MAP_FIXED clear it. => map lock held. */
 static int mmap_place(struct vm *vm, struct proc *p, const struct vm_mmap *m,
 		      struct area *a)
@@ -113,7 +130,7 @@ static int mmap_place(struct vm *vm, struct proc *p, const struct vm_mmap *m,
 			return err;
 		proc_unmap(vm, p, vpn, vpn + n);
 	} else {
-		vpn = map_gap(&p->map, vpn, n);
+		vpn = mmap_gap(vm, &p->map, m, n);
 		if (!vpn)
 			return -ENOMEM;
 	}

@@ -228,8 +228,43 @@ static void test_not(void **state)
 	huge_end(&h);
 }
 
+/* Placed by the machine, large memory begins where a large page can. */
+static void test_placed(void **state)
+{
+	enum vm_mode mode = (enum vm_mode)(uintptr_t)*state;
+	uint64_t large = mode == VM_MODE_32 ? 4 << 20 : 2 << 20, at[4];
+	struct vm_mmap m = { .len = TV_PAGE, .prot = VM_PROT_READ |
+			     VM_PROT_WRITE, .flags = VM_MAP_PRIVATE };
+	struct huge h;
+
+	huge_make(&h, mode, false);
+	for (unsigned i = 0; i < 4; i++) {
+		assert_int_equal(vm_mmap(h.t.vm, h.pid[0], &m, &at[i]), 0);
+		m.len = i == 0 ? large + TV_PAGE : i == 1 ? 2 * large : TV_PAGE;
+	}
+	/* The small ones stand below the last, with no room lost. */
+	assert_int_equal(at[1] % large, 0);
+	assert_true(at[0] - at[1] < 2 * large + TV_PAGE);
+	assert_int_equal(at[2], at[1] - 2 * large);
+	assert_int_equal(at[3], at[2] - TV_PAGE);
+	for (unsigned i = 1; i < 3; i++) {
+		assert_int_equal(vm_madvise(h.t.vm, h.pid[0], at[i], large,
+					    VM_MADV_HUGEPAGE), 0);
+		testvm_fill(&h.t, h.pid[0], at[i], 1, 1);
+		assert_int_equal(testvm_stat(&h.t, "thp_fault_alloc"), i);
+	}
+	/* Shared memory has no large pages, and no such place. */
+	m.flags = VM_MAP_SHARED;
+	m.len = large;
+	assert_int_equal(vm_mmap(h.t.vm, h.pid[0], &m, &at[0]), 0);
+	assert_int_equal(at[0], at[3] - large);
+	huge_end(&h);
+}
+
 int main(void)
 {
+#define PLACED(m) { "test_placed " #m, test_placed, NULL, NULL, \
+		    (void *)(uintptr_t)(m) }
 #define MODE(m) { "test_random " #m, test_random, NULL, NULL, \
 		  (void *)(uintptr_t)(m) }
 	const struct CMUnitTest tests[] = {
@@ -237,6 +272,8 @@ int main(void)
 		MODE(VM_MODE_LA57), MODE(VM_MODE_32 | CHECK),
 		MODE(VM_MODE_PAE | CHECK), MODE(VM_MODE_64 | CHECK),
 		MODE(VM_MODE_LA57 | CHECK), cmocka_unit_test(test_whole),
+		PLACED(VM_MODE_32), PLACED(VM_MODE_PAE), PLACED(VM_MODE_64),
+		PLACED(VM_MODE_LA57),
 		cmocka_unit_test(test_not),
 	};
 
