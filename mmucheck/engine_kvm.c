@@ -196,7 +196,9 @@ static void run_access(struct engine_kvm *k, enum mc_mode mode,
 	set_sregs(&vm->run->s.regs.sregs, mode, a);
 	set_regs(&vm->run->s.regs.regs, mode, a);
 	vm->run->kvm_dirty_regs = KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS;
-	err = kvm_vm_run(vm, TICKS);
+	err = kvm_vm_set_pkru(vm, &k->host, a->regs.pkru);
+	if (!err)
+		err = kvm_vm_run(vm, TICKS);
 	if (err)
 		res->detail = LOST_ERRNO | -err;
 	else
@@ -274,8 +276,8 @@ static void engine_close(struct mc_engine *e)
 /* ---- what it can do ---- */
 
 /* An access by the guest's own tables. */
-static enum mc_outcome try(struct engine_kvm *k, enum mc_mode mode,
-			   struct mc_access *a)
+static enum mc_outcome engine_try(struct engine_kvm *k, enum mc_mode mode,
+				  struct mc_access *a)
 {
 	static const uint64_t cr4[MC_MODES] = {
 		[MC_32] = MC_CR4_PSE, [MC_PAE] = MC_CR4_PAE,
@@ -301,7 +303,7 @@ static bool has_mode(struct engine_kvm *k, enum mc_mode mode)
 		.kind = MC_LOADCR3, .regs.cr3 = guest_first_root(mode),
 	};
 
-	return try(k, mode, &a) == MC_OK;
+	return engine_try(k, mode, &a) == MC_OK;
 }
 
 /* Does CR4 @bit forbid the supervisor to read, or run, a user's page? */
@@ -313,7 +315,22 @@ static bool has_bit(struct engine_kvm *k, uint64_t bit, enum mc_kind kind)
 		.regs = { .cr3 = guest_first_root(MC_64), .cr4 = bit },
 	};
 
-	return try(k, MC_64, &a) == MC_PF;
+	return engine_try(k, MC_64, &a) == MC_PF;
+}
+
+/* Does PKRU forbid what it should, and nothing else? */
+static bool has_keys(struct engine_kvm *k)
+{
+	struct mc_access a = {
+		.kind = MC_READ, .size = 1,
+		.va = guest_user_page(MC_64, guest_root_slot(MC_64)),
+		.regs = { .cr3 = guest_first_root(MC_64), .cr4 = MC_CR4_PKE },
+	};
+
+	if (!k->host.pku || engine_try(k, MC_64, &a) != MC_OK)
+		return false;
+	a.regs.pkru = 1;	/* no access by key 0 */
+	return engine_try(k, MC_64, &a) == MC_PF;
 }
 
 static void find_taken(struct engine_kvm *k, enum mc_mode mode)
@@ -323,21 +340,21 @@ static void find_taken(struct engine_kvm *k, enum mc_mode mode)
 	a.regs.cr3 = guest_everywhere_root(mode);
 	for (unsigned i = 0; i < 512; i++) {
 		a.va = guest_user_page(mode, i);
-		if (try(k, mode, &a) != MC_OK)
+		if (engine_try(k, mode, &a) != MC_OK)
 			k->e.caps.taken[i] = true;
 	}
 }
 
 /* Reading @va, in four-level mode, with @bits of physical address. */
-static enum mc_outcome try_read(struct engine_kvm *k, uint64_t va,
-				unsigned bits)
+static enum mc_outcome engine_try_read(struct engine_kvm *k, uint64_t va,
+				       unsigned bits)
 {
 	struct mc_access a = {
 		.kind = MC_READ, .size = 1, .va = va,
 		.regs = { .cr3 = guest_first_root(MC_64), .maxphyaddr = bits },
 	};
 
-	return try(k, MC_64, &a);
+	return engine_try(k, MC_64, &a);
 }
 
 /* Can a guest have fewer address bits than the host? */
@@ -348,7 +365,7 @@ static void add_maxphyaddr(struct engine_kvm *k, unsigned bits)
 
 	if (bits == most ||
 	    (bits < most &&
-	     try_read(k, guest_wide_page(bits), bits) == MC_PF))
+	     engine_try_read(k, guest_wide_page(bits), bits) == MC_PF))
 		caps->maxphyaddr[caps->nmaxphyaddr++] = bits;
 }
 
@@ -362,13 +379,13 @@ static void find_walker(struct engine_kvm *k)
 	caps->plain_32 = caps->nmaxphyaddr > 0;
 	add_maxphyaddr(k, 40);
 	add_maxphyaddr(k, k->host.maxphyaddr);
-	caps->no_upper_g = try_read(k, guest_global_page(), 0) == MC_PF;
-	try_read(k, guest_absent_page(), 0);
+	caps->no_upper_g = engine_try_read(k, guest_global_page(), 0) == MC_PF;
+	engine_try_read(k, guest_absent_page(), 0);
 	memcpy(&entry, k->e.mem.base + guest_absent_entry(), 8);
 	caps->eager_a = entry & MC_A;
 }
 
-/* Protection keys: PKRU lives in XSAVE state, and no KVM has PKS. */
+/* PKS no KVM has. */
 static void set_caps(struct engine_kvm *k)
 {
 	struct mc_caps *caps = &k->e.caps;
@@ -380,6 +397,8 @@ static void set_caps(struct engine_kvm *k)
 		caps->cr4 |= MC_CR4_SMEP;
 	if (has_bit(k, MC_CR4_SMAP, MC_READ))
 		caps->cr4 |= MC_CR4_SMAP;
+	if (has_keys(k))
+		caps->cr4 |= MC_CR4_PKE;
 	for (unsigned m = MC_64; m < MC_MODES; m++)
 		if (caps->mode[m])
 			find_taken(k, m);

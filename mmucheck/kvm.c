@@ -16,6 +16,8 @@
 #include "mmucheck/layout.h"
 
 #define CPUID_MAX	256
+#define XSAVE_PKRU	9		/* state component */
+#define XSAVE_HEADER	512		/* begins with which are there */
 #define SYNC		(KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS)
 
 /* Say why; => -errno as it was. */
@@ -50,6 +52,12 @@ static void host_features(struct kvm_host *host)
 		host->la57 = e->ecx >> 16 & 1;
 		host->pks = e->ecx >> 31 & 1;
 	}
+	/* Where PKRU is in XSAVE's area (SDM 1, 13.1 and 13.5.7). */
+	e = cpuid_find(host->cpuid, 0xd, XSAVE_PKRU);
+	host->pkru_offset = e ? e->ebx : 0;
+	if (host->pkru_offset < XSAVE_HEADER ||
+	    host->pkru_offset + 4 > sizeof(struct kvm_xsave))
+		host->pku = false;
 	e = cpuid_find(host->cpuid, 0x80000001, 0);
 	host->page1g = e && (e->edx >> 26 & 1);
 	e = cpuid_find(host->cpuid, 0x80000008, 0);
@@ -193,6 +201,27 @@ void kvm_vm_destroy(struct kvm_vm *vm)
 		close(vm->vm);
 	vm->vm = vm->vcpu = -1;
 	vm->run = MAP_FAILED;
+}
+
+int kvm_vm_set_pkru(struct kvm_vm *vm, const struct kvm_host *host,
+		    uint32_t pkru)
+{
+	struct kvm_xsave x;
+	uint8_t *area = (uint8_t *)&x;
+	uint64_t there;
+
+	if (!host->pku || pkru == vm->pkru)
+		return 0;
+	if (ioctl(vm->vcpu, KVM_GET_XSAVE, &x) < 0)
+		return -errno;
+	memcpy(&there, area + XSAVE_HEADER, sizeof(there));
+	there |= 1ull << XSAVE_PKRU;
+	memcpy(area + XSAVE_HEADER, &there, sizeof(there));
+	memcpy(area + host->pkru_offset, &pkru, sizeof(pkru));
+	if (ioctl(vm->vcpu, KVM_SET_XSAVE, &x) < 0)
+		return -errno;
+	vm->pkru = pkru;
+	return 0;
 }
 
 int kvm_vm_run(struct kvm_vm *vm, unsigned ticks)

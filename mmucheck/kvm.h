@@ -20,6 +20,7 @@ struct kvm_vm {
 	size_t run_size;
 	const struct mc_mem *mem;
 	unsigned maxphyaddr;
+	uint32_t pkru;
 };
 
 /* What this KVM says it can do. */
@@ -28,6 +29,7 @@ struct kvm_host {
 	struct kvm_cpuid2 *cpuid;
 	unsigned maxphyaddr;
 	bool page1g, la57, smep, smap, pku, pks;
+	unsigned pkru_offset;	/* in XSAVE's area; if pku */
 };
 
 /* => 0, or -errno and one line in @why */
@@ -42,6 +44,10 @@ void kvm_vm_destroy(struct kvm_vm *vm);
 
 /* Make KVM forget what it has shadowed. => -errno */
 int kvm_vm_forget(struct kvm_vm *vm);
+
+/* The guest's PKRU, where KVM has one; nothing if it is that. => -errno */
+int kvm_vm_set_pkru(struct kvm_vm *vm, const struct kvm_host *host,
+		    uint32_t pkru);
 
 /*
  * Run until the guest exits. => 0; -EINTR: it has not, for @ticks ticks of

@@ -194,6 +194,26 @@ static void close_engines(struct session *s)
 		s->model->close(s->model);
 }
 
+/* What KVM's guests have not is not put to KVM: say so. */
+static void report_lacks(const struct mc_engine *e)
+{
+	static const struct {
+		uint64_t bit;
+		const char *what;
+	} optional[] = {
+		{ MC_CR4_SMEP, "SMEP" }, { MC_CR4_SMAP, "SMAP" },
+		{ MC_CR4_PKE, "PKRU" }, { MC_CR4_PKS, "PKRS" },
+	};
+
+	if (strcmp(e->name, "kvm"))
+		return;
+	for (unsigned i = 0; i < sizeof(optional) / sizeof(optional[0]); i++)
+		if (!(e->caps.cr4 & optional[i].bit))
+			fprintf(stderr, "%s: not in the guests of this KVM, "
+				"judged by --engine model only\n",
+				optional[i].what);
+}
+
 /* ---- progress ---- */
 
 static double seconds(const struct session *s)
@@ -332,6 +352,9 @@ int mmucheck_main(int argc, char **argv)
 	argp_parse(&argp, argc, argv, 0, NULL, &s.opt);
 	status = open_engines(&s);
 	if (!status) {
+		report_lacks(s.judge);
+		if (s.subject != s.judge)
+			report_lacks(s.subject);
 		run_all(&s);
 		printf("%" PRIu64 " accesses, %" PRIu64 " disagreements\n",
 		       s.accesses, s.disagreements);
