@@ -302,7 +302,8 @@ const char *manual_write(struct manual_cpu *c, enum manual_register which,
 		if (rules[i].refuses(&w))
 			return rules[i].why;
 	for (unsigned i = 0; loads_pdptes(&w) && i < 4; i++)
-		is.pdpte[i] = c->read(c->memory, (is.cr3 & bits(31, 5)) + 8 * i);
+		is.pdpte[i] = c->read(c->memory,
+				      (is.cr3 & bits(31, 5)) + 8 * i);
 	*c = is;
 	return NULL;
 }

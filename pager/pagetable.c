@@ -4,7 +4,8 @@
  * Reads the tables in RAM as the CPU would, entry by entry, and writes text.
  * What an access comes to is asked of the MMU itself (walk_run, marking
  * nothing); here is only said which bit of which entry decided it, and what
- * the pager would do about it. Changes nothing. Locks: map, then core, for as long as the text takes.
+ * the pager would do about it. Changes nothing. Locks: map, then core, for as
+ * long as the text takes.
  */
 #include <errno.h>
 #include <inttypes.h>

@@ -115,7 +115,8 @@ static double tcg_clock(clockid_t clock)
 	return t.tv_sec * 1e9 + t.tv_nsec;
 }
 
-/* => ns of processor time for each access of the loop that @letter names: tcg_guest.S */
+/* => ns of processor time for each access of the loop that @letter names:
+ * tcg_guest.S */
 static double tcg_ask(struct tcg *q, char letter)
 {
 	bool loads = letter == 'L' || letter == 'R' || letter == 'l';

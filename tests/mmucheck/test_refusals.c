@@ -136,8 +136,8 @@ static void compare(enum manual_register which, uint64_t value, int got,
 	    !memcmp(r->pdpte, judge.pdpte, sizeof(judge.pdpte)))
 		return;
 	fail_msg("%s = %#llx: the CPU says %d, the manual %s; CR0 %#llx %#llx "
-		 "CR3 %#llx %#llx CR4 %#llx %#llx EFER %#llx %#llx", name[which],
-		 (unsigned long long)value, got, why ? why : "yes",
+		 "CR3 %#llx %#llx CR4 %#llx %#llx EFER %#llx %#llx",
+		 name[which], (unsigned long long)value, got, why ? why : "yes",
 		 (unsigned long long)r->cr0, (unsigned long long)judge.cr0,
 		 (unsigned long long)r->cr3, (unsigned long long)judge.cr3,
 		 (unsigned long long)r->cr4, (unsigned long long)judge.cr4,

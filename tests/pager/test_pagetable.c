@@ -312,8 +312,9 @@ static void test_allowed(void **state)
 		  ~(X86_PTE_D | X86_PTE_A));
 	says(&s, AT, MMU_READ, s.large ? "; it sets A in the PD entry\n" :
 					 "; it sets A in the PT entry\n");
-	says(&s, AT, MMU_WRITE, s.large ? "; it sets A and D in the PD entry\n" :
-					  "; it sets A and D in the PT entry\n");
+	says(&s, AT, MMU_WRITE,
+	     s.large ? "; it sets A and D in the PD entry\n" :
+		       "; it sets A and D in the PT entry\n");
 	/* Asked, not done. */
 	assert_false(entry_get(&s, AT, bottom_level(&s)) & X86_PTE_A);
 	way_restore(&s);
