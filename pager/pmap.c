@@ -4,7 +4,7 @@
  * A fault enters a page; munmap, fork and pageout take entries or rights
  * away, from the side of the address (pmap_remove, pmap_protect) or from the
  * side of the frame (pmap_frame_*). Every write of an entry goes through
- * pte_write(), so that another engine can stand behind it.
+ * pte_write() (pte.h), so that another engine can stand behind it.
  *
  * A table's frame counts its live entries (aux) and knows the entry above it
  * (rmap): a table that becomes empty goes at once. Invariants and locks:
@@ -19,9 +19,8 @@
 #include "pager/frame.h"
 #include "pager/object.h"
 #include "pager/process.h"
+#include "pager/pte.h"
 #include "pager/rmap.h"
-
-/* ---- entries ---- */
 
 #define PTE_TABLE	(X86_PTE_P | X86_PTE_W | X86_PTE_U | X86_PTE_A)
 
@@ -46,136 +45,6 @@ unsigned pmap_large_shift(enum vm_mode mode)
 uint64_t pmap_cr3(const struct pmap *p)
 {
 	return (uint64_t)p->root << PAGE_SHIFT;
-}
-
-static uint32_t pte_pfn(uint64_t e)
-{
-	return (uint32_t)((e & X86_PTE64_ADDR) >> PAGE_SHIFT);
-}
-
-static uint64_t pte_read(const struct pmap *p, const void *e)
-{
-	if (p->fmt->size == 8)
-		return __atomic_load_n((const uint64_t *)e, __ATOMIC_SEQ_CST);
-	return __atomic_load_n((const uint32_t *)e, __ATOMIC_SEQ_CST);
-}
-
-static uint32_t pte_table(const struct vm *vm, const void *e)
-{
-	return (uint32_t)(((const uint8_t *)e - vm->ram.base) >> PAGE_SHIFT);
-}
-
-/* Entry @e, which is present and so may be cached, is about to change: tell
- * who looks for stale translations where in the address space it is, which the
- * tables above it know. */
-static __attribute__((cold, noinline)) void
-pte_tell(const struct vm *vm, const struct pmap *p, const void *e,
-	 const char *who)
-{
-	unsigned level = p->fmt->levels - 1, depth = 0, bits = p->fmt->bits;
-	uint32_t table;
-	uint64_t vpn = 0;
-
-	for (;; depth++) {
-		table = pte_table(vm, e);
-		vpn += ((uintptr_t)e % PAGE_SIZE / p->fmt->size) <<
-		       bits * depth;
-		if (table == p->root)
-			break;
-		e = vm->ram.base + frame_at(vm, table)->rmap;
-	}
-	level -= depth;
-	stale_change(vm->cfg.stale, pmap_cr3(p),
-		     vpn << (bits * level) << PAGE_SHIFT,
-		     PAGE_SHIFT + bits * level, who);
-}
-
-/*
- * The one writer: entry = (entry & @keep) | @set, in one atomic step against
- * the CPUs that set A and D. => what was there.
- */
-#define pte_write(vm, p, e, keep, set) \
-	pte_write_by(vm, p, e, keep, set, __func__)
-static uint64_t pte_write_by(const struct vm *vm, const struct pmap *p,
-			     void *e, uint64_t keep, uint64_t set,
-			     const char *who)
-{
-	if (vm->cfg.stale && (pte_read(p, e) & X86_PTE_P))
-		pte_tell(vm, p, e, who);
-	if (p->fmt->size == 8) {
-		uint64_t old = pte_read(p, e);
-
-		while (!__atomic_compare_exchange_n(
-			(uint64_t *)e, &old, (old & keep) | set, false,
-			__ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
-			;
-		return old;
-	}
-	uint32_t old = (uint32_t)pte_read(p, e);
-
-	while (!__atomic_compare_exchange_n(
-		(uint32_t *)e, &old, (uint32_t)((old & keep) | set), false,
-		__ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
-		;
-	return old;
-}
-
-/* The entry for @vpn in table @pfn of level @level (0: leaf). */
-static void *pte_slot(const struct vm *vm, const struct pmap *p, uint32_t pfn,
-		      uint64_t vpn, unsigned level)
-{
-	unsigned bits = p->fmt->bits;
-	uint64_t i = (vpn >> (bits * level)) & ((1u << bits) - 1);
-
-	return (uint8_t *)ram_frame(&vm->ram, pfn) + i * (p->fmt->size);
-}
-
-/* ---- gather ---- */
-
-void gather_init(struct gather *g)
-{
-	shootdown_init(&g->sd);
-	g->frames = PFN_NONE;
-	g->pending = false;
-}
-
-void gather_frame(struct vm *vm, struct gather *g, uint32_t pfn)
-{
-	frame_at(vm, pfn)->hash_next = g->frames;
-	g->frames = pfn;
-}
-
-static void gather_page(struct gather *g, const struct pmap *p, uint64_t vpn)
-{
-	shootdown_add(&g->sd, pmap_cr3(p), vpn << PAGE_SHIFT);
-	g->pending = true;
-}
-
-static void gather_send(struct vm *vm, struct gather *g, bool wait)
-{
-	if (!g->pending)
-		return;
-	vm_count(vm, SHOOTDOWN);
-	shootdown_send(&g->sd, vm->cpu, vm->ncpus + 1, wait);
-	g->pending = false;
-}
-
-void gather_flush(struct vm *vm, struct gather *g)
-{
-	uint32_t pfn, next;
-
-	gather_send(vm, g, true);
-	for (pfn = g->frames; pfn; pfn = next) {
-		next = frame_at(vm, pfn)->hash_next;
-		frame_free(vm, pfn);
-	}
-	g->frames = PFN_NONE;
-}
-
-void gather_hint(struct vm *vm, struct gather *g)
-{
-	assert(g->frames == PFN_NONE);
-	gather_send(vm, g, false);
 }
 
 /* ---- tables ---- */
@@ -215,12 +84,6 @@ static void table_release(struct vm *vm, struct pmap *p, uint32_t pfn,
 static uint64_t pmap_large_size(const struct pmap *p)
 {
 	return 1ull << p->fmt->bits;
-}
-
-/* Is @v, read at @level, the entry of a large page? */
-static bool pte_is_large(uint64_t v, unsigned level)
-{
-	return level == 1 && (v & X86_PTE_PS);
 }
 
 /*

@@ -43,6 +43,8 @@ struct pmap {
 };
 
 void gather_init(struct gather *g);
+/* @vpn lost its translation, or a right. */
+void gather_page(struct gather *g, const struct pmap *p, uint64_t vpn);
 /* HELD or TABLE frame @pfn is freed at the next flush. */
 void gather_frame(struct vm *vm, struct gather *g, uint32_t pfn);
 /* Send the shootdown, wait until no CPU uses what was removed, free. */

@@ -2,7 +2,7 @@
 # The emulated MMU against the model of the manual: 10^6 cases, and how
 # `pagervm mmu-check' behaves.
 . "$(dirname "$0")/lib.sh"
-time_limit 200
+time_limit 230
 vm=$BUILD/pagervm
 
 status_of() {
@@ -17,7 +17,7 @@ took=$((${EPOCHREALTIME/[.,]/} - start))
 
 # A build that checks itself may be thirty times slower.
 count=1000000
-[ $took -lt 300000 ] || count=100000
+[ $took -lt 200000 ] || count=100000
 [ $count = 1000000 ] || say "a slow build: only $count cases"
 check "$count cases" "$vm" mmu-check --engine model --count $count
 grep ' by model' "$guard/out" >&2
