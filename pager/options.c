@@ -177,6 +177,23 @@ static void print_geometry(const char *name, const struct model_geometry *g)
 	}
 }
 
+static void print_upper(const struct model_preset *p)
+{
+	static const char *const name[] = { [2] = "PDE", [3] = "PDPTE",
+					    [4] = "PML4E", [5] = "PML5E" };
+	const char *sep = "";
+
+	printf("%-20s", "  upper levels");
+	for (unsigned level = 2; level <= WALK_LEVELS; level++) {
+		if (!p->psc[level])
+			continue;
+		printf("%s%u %s%s", sep, p->psc[level], name[level],
+		       p->psc[level] == 1 ? "" : "s");
+		sep = ", ";
+	}
+	printf("%s\n", *sep ? "" : "none");
+}
+
 static void print_part(const struct model_preset *p)
 {
 	printf("%s: %s\n", p->name, p->what);
@@ -185,6 +202,7 @@ static void print_part(const struct model_preset *p)
 	print_geometry(p->unified ? "  second level" : "  second, data",
 		       &p->l2d);
 	print_geometry("  second, code", &p->l2i);
+	print_upper(p);
 	printf("  from: %s\n", p->source);
 }
 
