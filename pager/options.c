@@ -14,8 +14,10 @@
 
 #ifdef CHECK_TLB
 #define CHECK_DEFAULT	true	/* the debug build: make debug */
+#define CHECK_VERSION	", always --check-tlb"
 #else
 #define CHECK_DEFAULT	false
+#define CHECK_VERSION	""
 #endif
 
 enum { OPT_NO_SWAP = 256, OPT_NO_VIEW, OPT_PLAIN, OPT_CLUSTER, OPT_SPREAD,
@@ -316,7 +318,7 @@ static error_t parse_opt(int key, char *arg, struct argp_state *st)
 	return 0;
 }
 
-const char *argp_program_version = "pagervm 0.1";
+const char *argp_program_version = "pagervm 0.1" CHECK_VERSION;
 
 static const struct argp argp = {
 	.options = options,

@@ -243,15 +243,72 @@ static void content_put(const struct branch *b, uint64_t va, uint8_t *to,
 	}
 }
 
+/*
+ * Guest memory: other threads of the guest may be at the same bytes. Each is
+ * read, or written, once, and in words where it can be.
+ */
+static void guest_get(uint8_t *to, const uint8_t *from, unsigned n)
+{
+	uint64_t word;
+	unsigned i = 0;
+
+	while (i < n) {
+		if ((uintptr_t)(from + i) % 8 || n - i < 8) {
+			to[i] = __atomic_load_n(from + i, __ATOMIC_RELAXED);
+			i++;
+			continue;
+		}
+		word = __atomic_load_n((const uint64_t *)(from + i),
+				       __ATOMIC_RELAXED);
+		memcpy(to + i, &word, 8);
+		i += 8;
+	}
+}
+
+static void guest_put(uint8_t *to, const uint8_t *from, unsigned n)
+{
+	uint64_t word;
+	unsigned i = 0;
+
+	while (i < n) {
+		if ((uintptr_t)(to + i) % 8 || n - i < 8) {
+			__atomic_store_n(to + i, from[i], __ATOMIC_RELAXED);
+			i++;
+			continue;
+		}
+		memcpy(&word, from + i, 8);
+		__atomic_store_n((uint64_t *)(to + i), word,
+				 __ATOMIC_RELAXED);
+		i += 8;
+	}
+}
+
+#define CONTENT_PART	512u
+
+/* The @n bytes at @mem become what the range is to hold. */
+static void content_fill(const struct branch *b, uint64_t va, uint8_t *mem,
+			 unsigned n)
+{
+	uint8_t part[CONTENT_PART];
+	unsigned i, len;
+
+	for (i = 0; i < n; i += len) {
+		len = n - i < CONTENT_PART ? n - i : CONTENT_PART;
+		content_put(b, va + i, part, len);
+		guest_put(mem + i, part, len);
+	}
+}
+
 /* => false: something else is there, and the cursor says where. */
-static bool content_check(struct branch *b, uint64_t va, const uint8_t *mem,
+static bool content_check(struct branch *b, uint64_t va, const uint8_t *guest,
 			  unsigned n)
 {
-	uint8_t want[512];
+	uint8_t want[CONTENT_PART], mem[CONTENT_PART];
 	unsigned i;
 
 	assert(n && n <= sizeof(want));
 	content_put(b, va, want, n);
+	guest_get(mem, guest, n);
 	if (!memcmp(want, mem, n))
 		return true;
 	for (i = 0; i < n - 1 && want[i] == mem[i]; i++)
@@ -328,7 +385,7 @@ enum op_result fill_access(struct branch *b, struct cpu *cpu)
 		mem = cpu_ptr(cpu, c->addr + c->pos, MMU_WRITE);
 		if (!mem)
 			return OP_FAULT;
-		content_put(b, c->addr + c->pos, mem, n);
+		content_fill(b, c->addr + c->pos, mem, n);
 		c->pos += n;
 		if (!spend(b, cpu, RUN_COST))
 			return OP_MORE;
@@ -342,7 +399,7 @@ static bool check_run(struct branch *b, uint64_t va, const uint8_t *mem,
 	unsigned i, part;
 
 	for (i = 0; i < n; i += part) {
-		part = n - i < 512 ? n - i : 512;
+		part = n - i < CONTENT_PART ? n - i : CONTENT_PART;
 		if (!content_check(b, va + i, mem + i, part))
 			return false;
 	}

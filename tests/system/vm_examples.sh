@@ -2,7 +2,7 @@
 # The examples of the documentation do what they say, through a real mount.
 . "$(dirname "$0")/lib.sh"
 . "$here/tests/lib/vm.sh"
-time_limit 100
+time_limit 220
 src=$dir/src mnt=$dir/mnt
 mount_store "$src" "$mnt"
 mkdir "$src/files"
