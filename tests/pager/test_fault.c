@@ -76,13 +76,14 @@ static void test_becomes_writable(void **state)
 {
 	struct testvm_opts o = { .swap_slots = 64 };
 	struct testvm_access a = { .addr = TV_BASE, .len = 1 };
+	static const uint8_t old[4 * TV_PAGE] = "old";
 	struct testvm t;
 	uint8_t b;
 	int pid;
 
 	(void)state;
 	testvm_make(&t, &o);
-	mem_file_create(t.mem, "f", "old", 4 * TV_PAGE);
+	mem_file_create(t.mem, "f", old, sizeof(old));
 	mem_file_readonly(t.mem, "f", true);
 	pid = vm_proc_create(t.vm, "p");
 	testvm_map(&t, pid, TV_BASE, 4, VM_PROT_READ, VM_MAP_SHARED, "f", 0);
