@@ -24,12 +24,13 @@ LIBS = $(shell pkg-config --libs fuse3 liburing) -lpthread -lm $(SAN)
 
 # What Debian calls them. deps: to build and run; test and bench: besides.
 DEPS = gcc make pkg-config libc6-dev fuse3 libfuse3-dev liburing-dev \
-	libbsd-dev uthash-dev
+	libbsd-dev uthash-dev libxxhash-dev
 DEPS_TEST = libcmocka-dev fio procps util-linux
 DEPS_BENCH = valgrind qemu-system-x86
 
 LIB_SRC := $(filter-out pager/pagervm.c fs/pagerfs.c, \
-	$(wildcard emu/*.c pager/*.c swap/*.c fs/*.c mmucheck/*.c))
+	$(wildcard emu/*.c pager/*.c swap/*.c fs/*.c record/*.c \
+		mmucheck/*.c))
 LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o)
 LIB := $(BUILD)/libpager.a
 PROGRAMS := $(BUILD)/pagerfs $(BUILD)/pagervm
