@@ -21,6 +21,7 @@
  * thread; only a stand-by changes it, by compare-and-swap. No locks.
  */
 #include "fs/loop.h"
+#include "fs/recorder.h"
 #include "fs/report.h"
 #include "swap/place.h"
 
@@ -265,6 +266,7 @@ static void worker_dispatch(struct worker *worker, struct slot *slot,
 		return;
 	}
 	worker->client = header->pid;
+	recorder_arrive(header, length);
 	if (slow)
 		loop_slow_enter();
 	worker->current = slot;

@@ -76,8 +76,7 @@ static int mountpoint_resolve(const char *what, char **path)
 	return 0;
 }
 
-/* Is @path in the tree whose top is @top? By identity, not by name. */
-static int mountpoint_is_below(const char *path, const struct stat *top)
+int mountpoint_is_below(const char *path, const struct stat *top)
 {
 	struct stat st, last = { 0 };
 	int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC), up;

@@ -19,4 +19,8 @@ int mountpoint_check(struct options *options);
  */
 int mountpoint_detach(const char *mountpoint);
 
+/* Is @path in the tree whose top is @top? By identity, not by name. */
+struct stat;
+int mountpoint_is_below(const char *path, const struct stat *top);
+
 #endif

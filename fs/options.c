@@ -41,6 +41,9 @@ static const struct fuse_opt options_table[] = {
 	FUSE_OPT_KEY("-d", FUSE_OPT_KEY_KEEP),
 	FIELD("writeback", writeback, 1),
 	FIELD("no_writeback", writeback, 0),
+	FIELD("record=%s", record, 0),
+	FIELD("record_base=yes", record_base, 1),
+	FIELD("record_base=no", record_base, 0),
 	FIELD("attr_timeout=%lf", attr_timeout, 0),
 	FIELD("entry_timeout=%lf", entry_timeout, 0),
 	FIELD("negative_timeout=%lf", negative_timeout, 0),
@@ -108,6 +111,7 @@ int options_parse(struct options *options, int argc, char **argv)
 	*options = (struct options){
 		.attr_timeout = 1.0,
 		.entry_timeout = 1.0,
+		.record_base = 1,
 		.rest = FUSE_ARGS_INIT(argc, argv),
 	};
 	if (fuse_opt_parse(&options->rest, options, options_table,
@@ -124,6 +128,7 @@ int options_parse(struct options *options, int argc, char **argv)
 
 void options_free(struct options *options)
 {
+	free(options->record);
 	free(options->source);
 	free(options->mountpoint);
 	fuse_opt_free_args(&options->rest);
@@ -142,6 +147,8 @@ void options_usage(void)
 	       "    -o negative_timeout=S  trust a name's absence (0)\n"
 	       "    -o threads=N         serving threads (one per CPU, 2-8)\n"
 	       "    -o writeback         let the kernel cache writes\n"
+	       "    -o record=FILE       write what is done to the files to FILE\n"
+	       "    -o record_base=no    ... without the files as they are now\n"
 	       "    -o allow_other       let other users in\n"
 	       "    -o auto_unmount      unmount when the daemon dies\n"
 	       "    -o ro,nosuid,...     mount options as for any mount\n\n"

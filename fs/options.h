@@ -28,6 +28,8 @@ struct options {
 	int single;		/* -s: one serving thread */
 	int allow_other;
 	int writeback;		/* -o writeback: the kernel caches writes */
+	char *record;		/* -o record=FILE, or NULL */
+	int record_base;	/* with the files as they are at the start */
 	double attr_timeout;	/* seconds the kernel trusts attributes */
 	double entry_timeout;	/* ... and names */
 	double negative_timeout; /* ... and the absence of names */

@@ -5,11 +5,13 @@
  *	mountpoint	may we mount there
  *	daemon		leave the terminal
  *	volume		SOURCE and its inodes
+ *	recorder	what is done to them, written down (-o record)
  *	session		mount, serve (loop; meta, name, dir, file, data), end
  */
 #include "fs/daemon.h"
 #include "fs/mountpoint.h"
 #include "fs/options.h"
+#include "fs/recorder.h"
 #include "fs/report.h"
 #include "fs/session.h"
 #include "fs/volume.h"
@@ -37,8 +39,11 @@ static int pagerfs_serve(struct volume *volume)
 		err = volume_open(volume);
 	if (err)
 		return err;
-	err = session_serve(volume, options->foreground ? pagerfs_stay :
-							  daemon_ready);
+	err = recorder_open(volume);
+	if (!err)
+		err = session_serve(volume, options->foreground ?
+				    pagerfs_stay : daemon_ready);
+	recorder_close();
 	volume_close(volume);
 	return err;
 }

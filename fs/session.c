@@ -13,6 +13,7 @@
 #include "fs/loop.h"
 #include "fs/mountpoint.h"
 #include "fs/operations.h"
+#include "fs/recorder.h"
 #include "fs/report.h"
 
 #include <errno.h>
@@ -105,6 +106,7 @@ static ssize_t session_send(int fd, struct iovec *iov, int count,
 		if (count == 2)
 			session_patch_init(&iov[1]);
 	}
+	recorder_answer(iov, count);
 	return writev(fd, iov, count);
 }
 
@@ -126,6 +128,8 @@ static struct fuse_session *session_mount(struct volume *volume)
 	struct fuse_session *se;
 
 	session_fill(&ops);
+	if (recorder_runs())	/* the kernel copies, and we see the writes */
+		ops.copy_file_range = NULL;
 	if (session_add_options(&volume->options)) {
 		report("out of memory");
 		return NULL;

@@ -1,0 +1,59 @@
+/*
+ * recorder.h - what is done to the files, written to a record as it is done.
+ *
+ * -o record=FILE. Every request that reads or changes data, sizes, owners or
+ * names is a beginning in FILE before anybody acts on it (recorder_arrive()),
+ * and an end before its answer leaves (recorder_answer()). What a client has
+ * been told is therefore always in FILE already, and what is in FILE is what
+ * clients asked and were told, whatever was made of it in between.
+ * docs/record.md says what FILE looks like.
+ *
+ * Nothing need be kept in order here: the kernel never has two requests on
+ * their way that change names in one directory, or one file's size.
+ */
+#ifndef FS_RECORDER_H
+#define FS_RECORDER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/uio.h>
+
+struct fuse_in_header;
+struct recorder;
+struct volume;
+
+extern struct recorder *recorder_running;	/* NULL: nothing is recorded */
+
+static inline bool recorder_runs(void)
+{
+	return recorder_running;
+}
+
+/*
+ * Begin to record what happens to @volume, if its options say so: make FILE
+ * and put the tree as it is now into it. To be called before the mount is
+ * there. => 0, or -errno after having reported what is wrong.
+ */
+int recorder_open(struct volume *volume);
+/* Note the end. Serving must be over. */
+void recorder_close(void);
+
+void recorder_take_request(const struct fuse_in_header *in, size_t length);
+void recorder_take_answer(const struct iovec *iov, int count);
+
+/* A request for a file of SOURCE, @length bytes with its header. */
+static inline void recorder_arrive(const struct fuse_in_header *in,
+				   size_t length)
+{
+	if (recorder_runs())
+		recorder_take_request(in, length);
+}
+
+/* An answer, as it is about to be sent. */
+static inline void recorder_answer(const struct iovec *iov, int count)
+{
+	if (recorder_runs())
+		recorder_take_answer(iov, count);
+}
+
+#endif

@@ -1,0 +1,261 @@
+/*
+ * recorder_base.c - the tree as it is when recording begins.
+ *
+ * Before the mount is there, SOURCE is walked once: each name becomes a
+ * RECORD_MAKE (the first of a file) or a RECORD_LINK, each regular file's
+ * size a RECORD_SETATTR, and what is data in it RECORD_WRITEs. All carry
+ * RECORD_BASE: they are not operations, but what was there. At the end SOURCE
+ * is synced, so that it is true that all this would survive a crash.
+ *
+ * The walk takes one descriptor for each level, and never follows a link.
+ * Main thread only, nobody else is there yet.
+ */
+#include "fs/recorder_int.h"
+#include "fs/report.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define BASE_CHUNK	(1u << 20)
+
+struct base {
+	struct recorder *recorder;
+	char *chunk;
+	char *name;		/* that the walk was at when it failed */
+};
+
+static int base_walk(struct base *base, uint64_t dir, int fd);
+
+static int base_put(struct base *base, struct record *record,
+		    const struct iovec *pieces, int count)
+{
+	int err;
+
+	record->flags = RECORD_BASE;
+	if (record_writer_append(&base->recorder->writer, record, pieces,
+				 count, &err))
+		return 0;
+	return err;
+}
+
+static int base_put_node(struct base *base, uint64_t id, uint64_t parent,
+			 const char *name, const struct stat *st,
+			 const char *target)
+{
+	struct record record = {
+		.type = RECORD_MAKE,
+		.file = id,
+		.parent = parent,
+	};
+	struct record_attr attr = { st->st_mode, st->st_uid, st->st_gid,
+				    st->st_rdev };
+	uint8_t bytes[RECORD_ATTR];
+	struct iovec pieces[3] = {
+		{ bytes, sizeof(bytes) },
+		{ (char *)name, strlen(name) + 1 },
+	};
+
+	record_put_attr(bytes, &attr);
+	if (target)
+		pieces[2] = (struct iovec){ (char *)target,
+					    strlen(target) + 1 };
+	return base_put(base, &record, pieces, target ? 3 : 2);
+}
+
+static int base_put_link(struct base *base, uint64_t id, uint64_t parent,
+			 const char *name)
+{
+	struct iovec piece = { (char *)name, strlen(name) + 1 };
+	struct record record = {
+		.type = RECORD_LINK,
+		.file = id,
+		.parent = parent,
+	};
+
+	return base_put(base, &record, &piece, 1);
+}
+
+static int base_put_size(struct base *base, uint64_t id, const struct stat *st)
+{
+	struct record_attr attr = { st->st_mode, st->st_uid, st->st_gid, 0 };
+	struct record record = {
+		.type = RECORD_SETATTR,
+		.file = id,
+		.arg = RECORD_SET_SIZE,
+		.length = st->st_size,
+	};
+	uint8_t bytes[RECORD_ATTR];
+	struct iovec piece = { bytes, sizeof(bytes) };
+
+	record_put_attr(bytes, &attr);
+	return base_put(base, &record, &piece, 1);
+}
+
+/* The data in [@from, @to) of @fd. */
+static int base_put_data(struct base *base, uint64_t id, int fd, off_t from,
+			 off_t to)
+{
+	struct record record = { .type = RECORD_WRITE, .file = id };
+	struct iovec piece = { base->chunk, 0 };
+	size_t want;
+	ssize_t got;
+	int err = 0;
+
+	while (!err && from < to) {
+		want = to - from < BASE_CHUNK ? to - from : BASE_CHUNK;
+		got = pread(fd, base->chunk, want, from);
+		if (got <= 0)
+			return got ? -errno : 0;
+		record.offset = from;
+		record.length = piece.iov_len = got;
+		err = base_put(base, &record, &piece, 1);
+		from += got;
+	}
+	return err;
+}
+
+static int base_put_file(struct base *base, uint64_t id, int dir,
+			 const char *name, const struct stat *st)
+{
+	off_t data = 0, hole = 0;
+	int fd, err = base_put_size(base, id, st);
+
+	if (err || !base->recorder->writer.head.base || !st->st_size)
+		return err;
+	fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NOATIME);
+	if (fd < 0 && errno == EPERM)
+		fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	while (!err && (data = lseek(fd, hole, SEEK_DATA)) >= 0) {
+		hole = lseek(fd, data, SEEK_HOLE);
+		err = hole < 0 ? -errno :
+			base_put_data(base, id, fd, data, hole);
+	}
+	if (!err && data < 0 && errno != ENXIO)
+		err = -errno;
+	close(fd);
+	return err;
+}
+
+static int base_put_dir(struct base *base, uint64_t id, int dir,
+			const char *name)
+{
+	int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW |
+			O_CLOEXEC);
+
+	return fd < 0 ? -errno : base_walk(base, id, fd);
+}
+
+static int base_put_name(struct base *base, uint64_t parent, int dir,
+			 const char *name)
+{
+	char target[PATH_MAX];
+	bool known, symlink;
+	ssize_t length = 0;
+	struct stat st;
+	uint64_t id;
+	int err;
+
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW))
+		return -errno;
+	symlink = S_ISLNK(st.st_mode);
+	if (symlink)
+		length = readlinkat(dir, name, target, sizeof(target) - 1);
+	if (length < 0)
+		return -errno;
+	target[length] = '\0';
+	id = recorder_id_of(base->recorder, st.st_dev, st.st_ino, &known);
+	if (!id)
+		return -ENOMEM;
+	if (known)
+		return base_put_link(base, id, parent, name);
+	err = base_put_node(base, id, parent, name, &st,
+			    symlink ? target : NULL);
+	if (!err && S_ISREG(st.st_mode))
+		err = base_put_file(base, id, dir, name, &st);
+	if (!err && S_ISDIR(st.st_mode))
+		err = base_put_dir(base, id, dir, name);
+	return err;
+}
+
+/* Put all names of directory @dir, and what is below. Closes @fd. */
+static int base_walk(struct base *base, uint64_t dir, int fd)
+{
+	DIR *stream = fdopendir(fd);
+	struct dirent *entry;
+	int err = 0;
+
+	if (!stream) {
+		err = -errno;
+		close(fd);
+		return err;
+	}
+	while (!err && (errno = 0, entry = readdir(stream))) {
+		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
+			continue;
+		err = base_put_name(base, dir, fd, entry->d_name);
+		if (err && !base->name)
+			base->name = strdup(entry->d_name);
+	}
+	if (!err && !entry && errno)
+		err = -errno;
+	closedir(stream);
+	return err;
+}
+
+/* The root itself, under no name, and then everything in it. */
+static int base_put_all(struct base *base, int root_fd)
+{
+	struct record end = { .type = RECORD_BASE_END };
+	struct stat st;
+	int fd, err;
+
+	fd = openat(root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	err = fstat(fd, &st) ? -errno : 0;
+	if (!err && syncfs(fd))
+		err = -errno;
+	if (!err)
+		err = base_put_node(base, RECORD_ROOT, 0, "", &st, NULL);
+	if (err) {
+		close(fd);
+		return err;
+	}
+	err = base_walk(base, RECORD_ROOT, fd);
+	return err ? err : base_put(base, &end, NULL, 0);
+}
+
+static void base_report(const struct base *base, int err)
+{
+	if (base->recorder->writer.err)
+		report("record %s: %s: the files as they are now do not fit: "
+		       "make room, or keep a copy of SOURCE elsewhere and say "
+		       "record_base=no", base->recorder->path,
+		       strerror(-err));
+	else
+		report("SOURCE: '%s': %s: it is to be put into the record as "
+		       "it is now", base->name ? base->name : ".",
+		       strerror(-err));
+}
+
+int recorder_put_base(struct recorder *recorder, int root_fd)
+{
+	struct base base = {
+		.recorder = recorder,
+		.chunk = malloc(BASE_CHUNK),
+	};
+	int err = base.chunk ? base_put_all(&base, root_fd) : -ENOMEM;
+
+	if (err)
+		base_report(&base, err);
+	free(base.name);
+	free(base.chunk);
+	return err;
+}
