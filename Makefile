@@ -24,16 +24,17 @@ LIBS = $(shell pkg-config --libs fuse3 liburing) -lpthread -lm $(SAN)
 
 # What Debian calls them. deps: to build and run; test and bench: besides.
 DEPS = gcc make pkg-config libc6-dev fuse3 libfuse3-dev liburing-dev \
-	libbsd-dev uthash-dev libxxhash-dev
+	libxxhash-dev \
+	libbsd-dev uthash-dev
 DEPS_TEST = libcmocka-dev fio procps util-linux
 DEPS_BENCH = valgrind qemu-system-x86
 
-LIB_SRC := $(filter-out pager/pagervm.c fs/pagerfs.c, \
+LIB_SRC := $(filter-out pager/pagervm.c fs/pagerfs.c replay/replay.c, \
 	$(wildcard emu/*.c pager/*.c swap/*.c fs/*.c record/*.c \
-		mmucheck/*.c))
+	replay/*.c mmucheck/*.c))
 LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o)
 LIB := $(BUILD)/libpager.a
-PROGRAMS := $(BUILD)/pagerfs $(BUILD)/pagervm
+PROGRAMS := $(BUILD)/pagerfs $(BUILD)/pagervm $(BUILD)/pagerfs-replay
 
 TEST_LIB_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/lib/*.c))
 TEST_BIN := $(patsubst tests/%.c,$(BUILD)/tests/%, \
@@ -58,6 +59,10 @@ $(BUILD)/pagerfs: $(BUILD)/fs/pagerfs.o $(LIB)
 	@$(CC) -o $@ $^ $(LIBS)
 
 $(BUILD)/pagervm: $(BUILD)/pager/pagervm.o $(LIB)
+	@echo "  LINK $@"
+	@$(CC) -o $@ $^ $(LIBS)
+
+$(BUILD)/pagerfs-replay: $(BUILD)/replay/replay.o $(LIB)
 	@echo "  LINK $@"
 	@$(CC) -o $@ $^ $(LIBS)
 
@@ -158,6 +163,20 @@ fuzz:
 	$(BUILD)/fuzz/workload -max_total_time=$(FUZZ_SECONDS) \
 		$(BUILD)/fuzz/corpus docs/examples
 
+# The seed is one good record, from test_record's sample.
+.PHONY: fuzz-record
+fuzz-record: $(BUILD)/tests/record/test_record
+	@mkdir -p $(BUILD)/fuzz/record-corpus
+	SAMPLE=$(BUILD)/fuzz/record-corpus/sample \
+		$(BUILD)/tests/record/test_record >/dev/null 2>&1
+	clang $(CPPFLAGS) -std=gnu11 -g -O1 \
+		-fsanitize=fuzzer,address,undefined \
+		-fno-sanitize-recover=undefined -o $(BUILD)/fuzz/record \
+		tests/record/fuzz_record.c $(wildcard record/*.c) \
+		$(filter-out replay/replay.c,$(wildcard replay/*.c))
+	$(BUILD)/fuzz/record -artifact_prefix=$(BUILD)/fuzz/ -max_total_time=$(FUZZ_SECONDS) -max_len=8000 \
+		$(BUILD)/fuzz/record-corpus
+
 fuzz-mmu:
 	@mkdir -p $(BUILD)/fuzz/mmu-corpus
 	clang $(CPPFLAGS) -std=gnu11 -g -O1 \
@@ -178,7 +197,7 @@ clean:
 	rm -rf $(BUILD)
 
 help:
-	@echo 'make                 build/pagerfs and build/pagervm'
+	@echo 'make                 build/pagerfs, build/pagervm, build/pagerfs-replay'
 	@echo 'make run [FILE=F]    install what is missing, build, take the tour of file F'
 	@echo 'make test            all tests; ends with N passed, N failed, N skipped'
 	@echo '                     (TESTS="name ..." picks some)'
@@ -186,6 +205,7 @@ help:
 	@echo 'make debug           the same tests, every TLB entry checked as it is used'
 	@echo 'make bench           the tables of docs/performance.md, measured here'
 	@echo 'make fuzz            fuzz the workload parser for FUZZ_SECONDS=60'
+	@echo 'make fuzz-record     fuzz pagerfs-replay: any record'
 	@echo 'make fuzz-mmu        fuzz the MMU: any RAM, any registers'
 	@echo 'make mmu-soak        the emulated MMU against the manual and KVM, at length'
 	@echo 'make install         to PREFIX=/usr/local, below DESTDIR'

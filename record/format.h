@@ -33,7 +33,7 @@
 #define RECORD_ROOT		1	/* the id of SOURCE itself */
 
 enum record_type {
-	RECORD_MAKE = 1, /* @file, new, is name of @parent; its attributes */
+	RECORD_MAKE = 1, /* @file, new, is name of @parent (0: nameless) */
 	RECORD_LINK,	/* @file is also name of @parent */
 	RECORD_REMOVE,	/* name of @parent is no more; @arg: AT_REMOVEDIR */
 	RECORD_RENAME,	/* name of @parent to other of @parent2; @arg: flags */

@@ -1,0 +1,421 @@
+/*
+ * state.c - go through a history and keep apart what is durable, what is
+ * pending, and what is in flight.
+ *
+ * A change begins: it is in flight. It ends: if it went well it is pending, on
+ * its file or among the names, in the order of the ends. An fsync ends: of the
+ * changes which it covers those from the head of the list, up to the first
+ * which it does not, are applied to the floor and forgotten. Since lists are
+ * in the order of ends, and an fsync covers what had ended when it began, that
+ * is all of them; only names in strict mode and writes of O_SYNC can be
+ * durable behind something that is not, and are marked @must.
+ */
+#include "replay/state.h"
+#include "replay/names.h"
+#include "replay/need.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <linux/fs.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+/* ---- files ---- */
+
+struct file *state_file(const struct state *state, uint64_t id)
+{
+	struct file *file;
+
+	HASH_FIND(hh, state->files, &id, sizeof(id), file);
+	return file;
+}
+
+/* The file of @id, made if there was none. */
+static struct file *state_need_file(struct state *state, uint64_t id)
+{
+	struct file *file = state_file(state, id);
+
+	if (file)
+		return file;
+	file = need_zeroed(1, sizeof(*file));
+	file->id = id;
+	file->attr.mode = S_IFREG | 0600;
+	TAILQ_INIT(&file->pending);
+	RB_INIT(&file->data);
+	HASH_ADD(hh, state->files, id, sizeof(file->id), file);
+	return file;
+}
+
+const char *state_path(const struct state *state, uint64_t id, char *to,
+		       size_t size)
+{
+	const struct file *file = state_file(state, id);
+	char above[4096];
+	int depth = 0;
+
+	if (id == RECORD_ROOT)
+		return ".";
+	if (!file || !file->name) {
+		snprintf(to, size, "(file %" PRIu64 ")", id);
+		return to;
+	}
+	snprintf(to, size, "%s", file->name);
+	while (file->dir != RECORD_ROOT && depth++ < 64 &&
+	       (file = state_file(state, file->dir)) && file->name) {
+		snprintf(above, sizeof(above), "%s/%s", file->name, to);
+		snprintf(to, size, "%s", above);
+	}
+	return to;
+}
+
+/* ---- changes of data, on the floor ---- */
+
+uint64_t change_sure(const struct change *change)
+{
+	return change->end ? change->done : change->length;
+}
+
+static uint64_t change_hash(uint64_t x)
+{
+	x += 0x9e3779b97f4a7c15u;
+	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
+	x = (x ^ x >> 27) * 0x94d049bb133111ebu;
+	return x ^ x >> 31;
+}
+
+uint64_t change_sum(const struct change *change)
+{
+	return change_hash(change->number);
+}
+
+static void floor_attr(struct file *file, const struct change *change)
+{
+	if (change->arg & RECORD_SET_MODE)
+		file->attr.mode = (file->attr.mode & S_IFMT) |
+			(change->attr.mode & 07777);
+	if (change->arg & RECORD_SET_UID)
+		file->attr.uid = change->attr.uid;
+	if (change->arg & RECORD_SET_GID)
+		file->attr.gid = change->attr.gid;
+	if (!(change->arg & RECORD_SET_SIZE))
+		return;
+	extents_cut(&file->data, change->length, UINT64_MAX);
+	file->size = change->length;
+}
+
+static void floor_fallocate(struct file *file, const struct change *change)
+{
+	uint64_t end = change->offset + change->length;
+
+	if (change->arg & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE))
+		extents_cut(&file->data, change->offset, change->length);
+	if (!(change->arg & FALLOC_FL_KEEP_SIZE) && file->size < end)
+		file->size = end;
+}
+
+static void floor_write(struct file *file, const struct change *change,
+			uint64_t length)
+{
+	extents_put(&file->data, change->offset, length, change->at, false);
+	if (length && file->size < change->offset + length)
+		file->size = change->offset + length;
+}
+
+static void floor_apply(struct state *state, const struct change *change)
+{
+	struct file *file = change->file;
+
+	if (change->type == RECORD_SETATTR)
+		floor_attr(file, change);
+	else if (change->type == RECORD_FALLOCATE)
+		floor_fallocate(file, change);
+	else if (change->type == RECORD_WRITE)
+		floor_write(file, change, change->flags & RECORD_BASE ?
+			    change->length : change_sure(change));
+	state->sum += change_sum(change);
+}
+
+/* ---- fsync ---- */
+
+static void state_sync_data(struct state *state, struct file *file,
+			    const struct change *fsync)
+{
+	struct change *change, *next;
+
+	for (change = TAILQ_FIRST(&file->pending);
+	     change && change->end < fsync->number; change = next) {
+		next = TAILQ_NEXT(change, pending);
+		if (fsync->flags & RECORD_DATASYNC &&
+		    change->type == RECORD_SETATTR && !change_is_meta(change))
+			continue;
+		floor_apply(state, change);
+		TAILQ_REMOVE(&file->pending, change, pending);
+		TAILQ_REMOVE(&state->all, change, all);
+	}
+}
+
+/* What stands at the head of the names and is durable goes to the floor. */
+static void state_settle_names(struct state *state)
+{
+	struct change *change;
+	struct naming names[2];
+	int i, count;
+
+	while ((change = TAILQ_FIRST(&state->names)) && change->must) {
+		count = change_names(change, names);
+		for (i = 0; i < count; i++)
+			tree_set(&state->floor, names[i].dir, names[i].name,
+				 names[i].id);
+		state->sum += change_sum(change);
+		TAILQ_REMOVE(&state->names, change, pending);
+		TAILQ_REMOVE(&state->all, change, all);
+	}
+}
+
+static void state_fsync(struct state *state, const struct change *fsync)
+{
+	struct file *file = state_file(state, fsync->id);
+
+	state->fsyncs++;
+	if (file)
+		state_sync_data(state, file, fsync);
+	names_sync(&state->names, fsync, state->strict);
+	state_settle_names(state);
+}
+
+/*
+ * A write of O_SYNC is durable, and so are sizes and holes that came before
+ * it on its file. Where nothing else is before it, it goes to the floor.
+ */
+static void state_sync_write(struct state *state, struct change *write)
+{
+	struct changes *pending = &write->file->pending;
+	struct change *change;
+
+	write->must = true;
+	TAILQ_FOREACH(change, pending, pending)
+		if (change_is_meta(change))
+			change->must = true;
+	while ((change = TAILQ_FIRST(pending)) && change->must) {
+		floor_apply(state, change);
+		TAILQ_REMOVE(pending, change, pending);
+		TAILQ_REMOVE(&state->all, change, all);
+	}
+}
+
+/* ---- beginnings ---- */
+
+int change_names(const struct change *change, struct naming names[2])
+{
+	names[0] = (struct naming){ change->parent, change->name, 0 };
+	names[1] = (struct naming){ change->parent2, change->other,
+				    change->object };
+	switch (change->type) {
+	case RECORD_MAKE:
+	case RECORD_LINK:
+		names[0].id = change->id;
+		return change->parent ? 1 : 0;
+	case RECORD_REMOVE:
+		return 1;
+	case RECORD_RENAME:
+		if (change->arg & RENAME_EXCHANGE)
+			names[0].id = change->victim;
+		return change->parent == change->parent2 &&
+			!strcmp(change->name, change->other) ? 0 : 2;
+	}
+	return 0;
+}
+
+static bool state_knows(const struct state *state, const struct change *change)
+{
+	if (change->type == RECORD_MAKE)
+		return true;
+	return state_file(state, change->type == RECORD_LINK ? change->id :
+			  change->object);
+}
+
+/* Which files @change is about, as the names are now. */
+static void state_resolve(struct state *state, struct change *change)
+{
+	if (change->type <= RECORD_LINK) {
+		change->object = change->id;
+		return;
+	}
+	change->object = tree_get(&state->seen, change->parent, change->name);
+	change->victim = change->type == RECORD_REMOVE ? change->object :
+		tree_get(&state->seen, change->parent2, change->other);
+	if (change->type == RECORD_RENAME && change->object &&
+	    change->object == change->victim)
+		change->arg |= RENAME_EXCHANGE;	/* two links: no change */
+}
+
+static void state_make(struct state *state, struct change *change)
+{
+	struct file *file = state_need_file(state, change->id);
+
+	file->attr = change->attr;
+	file->target = S_ISLNK(change->attr.mode) ? change->other : NULL;
+}
+
+static void state_note_name(struct state *state, uint64_t id, uint64_t dir,
+			    const char *name)
+{
+	struct file *file = id ? state_file(state, id) : NULL;
+
+	if (!file)
+		return;
+	file->dir = dir;
+	file->name = name;
+}
+
+/* As it was at the start: durable, and seen by all. */
+static void state_base(struct state *state, struct change *change)
+{
+	change->file = state_need_file(state, change->id);
+	if (!change_is_names(change)) {
+		floor_apply(state, change);
+		return;
+	}
+	if (change->type == RECORD_MAKE)
+		state_make(state, change);
+	if (change->type > RECORD_LINK || !*change->name)
+		return;
+	tree_set(&state->floor, change->parent, change->name, change->id);
+	tree_set(&state->seen, change->parent, change->name, change->id);
+	state_note_name(state, change->id, change->parent, change->name);
+}
+
+static bool change_overlaps(const struct change *a, const struct change *b)
+{
+	return b->type == RECORD_WRITE && a->id == b->id &&
+	       a->offset < b->offset + b->length &&
+	       b->offset < a->offset + a->length;
+}
+
+static void state_count_overlap(struct state *state,
+				const struct change *change)
+{
+	const struct change *other;
+
+	if (change->type != RECORD_WRITE)
+		return;
+	TAILQ_FOREACH(other, &state->inflight, all) {
+		if (change_overlaps(change, other)) {
+			state->overlaps++;
+			return;
+		}
+	}
+}
+
+static void state_begin(struct state *state, struct change *change)
+{
+	change->over = change->must = false;
+	if (change->type == RECORD_FSYNC || !change_counts(change))
+		return;
+	if (!change_is_names(change)) {
+		change->file = state_need_file(state, change->id);
+		state_count_overlap(state, change);
+		TAILQ_INSERT_TAIL(&state->inflight, change, all);
+		return;
+	}
+	state_resolve(state, change);
+	if (!state_knows(state, change)) {
+		state->strangers++;
+		change->over = true;
+		return;
+	}
+	if (change->type == RECORD_MAKE)
+		state_make(state, change);
+	change->file = state_file(state, change->object);
+	TAILQ_INSERT_TAIL(&state->inflight, change, all);
+}
+
+/* ---- ends ---- */
+
+static void state_end_names(struct state *state, struct change *change)
+{
+	struct naming names[2];
+	int i, count = change_names(change, names);
+
+	if (change->type == RECORD_MAKE)
+		state_file(state, change->id)->attr = change->end_attr;
+	for (i = 0; i < count; i++) {
+		tree_set(&state->seen, names[i].dir, names[i].name,
+			 names[i].id);
+		state_note_name(state, names[i].id, names[i].dir,
+				names[i].name);
+	}
+	TAILQ_INSERT_TAIL(&state->names, change, pending);
+	TAILQ_INSERT_TAIL(&state->all, change, all);
+}
+
+static void state_end(struct state *state, struct change *change)
+{
+	if (change->type == RECORD_FSYNC) {
+		if (!change->err)
+			state_fsync(state, change);
+		return;
+	}
+	if (change->over || !change_counts(change))
+		return;
+	change->over = true;
+	TAILQ_REMOVE(&state->inflight, change, all);
+	/* A write that failed may all the same be there, in part; but not one
+	 * that was refused for where it would end. */
+	if (change->err && (change->type != RECORD_WRITE ||
+			    change->err == -EFBIG))
+		return;
+	if (change_is_names(change)) {
+		state_end_names(state, change);
+		return;
+	}
+	TAILQ_INSERT_TAIL(&change->file->pending, change, pending);
+	TAILQ_INSERT_TAIL(&state->all, change, all);
+	if (change->flags & RECORD_SYNC && !change->err)
+		state_sync_write(state, change);
+}
+
+/* ---- the whole ---- */
+
+void state_open(struct state *state, struct history *history, bool strict)
+{
+	*state = (struct state){ .history = history, .strict = strict };
+	TAILQ_INIT(&state->names);
+	TAILQ_INIT(&state->all);
+	TAILQ_INIT(&state->inflight);
+	state_need_file(state, RECORD_ROOT)->attr.mode = S_IFDIR | 0755;
+}
+
+void state_close(struct state *state)
+{
+	struct file *file, *next;
+
+	HASH_ITER(hh, state->files, file, next) {
+		HASH_DEL(state->files, file);
+		extents_free(&file->data);
+		free(file->base);
+		free(file->built);
+		free(file);
+	}
+	tree_free(&state->floor);
+	tree_free(&state->seen);
+}
+
+void state_advance(struct state *state, uint64_t number)
+{
+	struct change *change;
+
+	while (state->at < number) {
+		change = state->history->records[++state->at];
+		if (!change)
+			continue;
+		if (change->end == state->at)
+			state_end(state, change);
+		else if (change->flags & RECORD_BASE)
+			state_base(state, change);
+		else
+			state_begin(state, change);
+	}
+}
