@@ -117,6 +117,26 @@ static void test_refused(void **state)
 	}
 }
 
+static void test_record(void **state)
+{
+	struct options options;
+
+	(void)state;
+	assert_int_equal(parse(&options, "src mnt"), OPTIONS_SERVE);
+	assert_null(options.record);
+	options_free(&options);
+	assert_int_equal(parse(&options, "src mnt -o record=/a/b"),
+			 OPTIONS_SERVE);
+	assert_string_equal(options.record, "/a/b");
+	assert_true(options.record_base);
+	options_free(&options);
+	assert_int_equal(parse(&options, "src mnt -o record=x,record_base=no"),
+			 OPTIONS_SERVE);
+	assert_string_equal(options.record, "x");
+	assert_false(options.record_base);
+	options_free(&options);
+}
+
 static void test_questions(void **state)
 {
 	struct options options;
@@ -135,6 +155,7 @@ int main(void)
 		cmocka_unit_test(test_flags),
 		cmocka_unit_test(test_mount_words),
 		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_record),
 		cmocka_unit_test(test_questions),
 	};
 
