@@ -708,6 +708,24 @@ static void test_unlinked(void **s)
 	look_away();
 }
 
+/* O_TMPFILE: there under the name that it is given, and not before. */
+static void test_nameless(void **s)
+{
+	uint64_t op;
+
+	(void)s;
+	record_new();
+	make(2, 0, "", S_IFREG | 0644);
+	write_bytes(2, 0, 512, 'a');
+	fsync_id(2);
+	op = put((struct record){ .type = RECORD_LINK, .file = 2,
+				  .parent = 1 }, "g", 2);
+	end(op, 0, 0);
+	look(false);
+	RANDOMS("g", "none", "aa");
+	look_away();
+}
+
 /* ---- lists ---- */
 
 static void test_list(void **s)
@@ -918,6 +936,7 @@ int main(void)
 		cmocka_unit_test(test_strict_needs),
 		cmocka_unit_test(test_links),
 		cmocka_unit_test(test_unlinked),
+		cmocka_unit_test(test_nameless),
 		cmocka_unit_test(test_list),
 		cmocka_unit_test(test_nonsense),
 		cmocka_unit_test(test_stranger),
