@@ -6,6 +6,7 @@
 
 #include "replay/build.h"
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -23,7 +24,7 @@ struct each {
 
 	/* what came of it */
 	uint64_t states, failed, looked_at, of_points;
-	bool interrupted;
+	volatile sig_atomic_t interrupted;
 
 	/* inside */
 	struct history *history;

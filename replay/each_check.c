@@ -123,16 +123,14 @@ static void check_show(const struct each *each, int status, const char *how,
 {
 	progress_clear();
 	printf("FAILED at %" PRIu64 ", after %" PRIu64 " fsyncs: ",
-	       each->state.at,
-	       each->state.fsyncs);
+	       each->state.at, each->state.fsyncs);
 	if (WIFSIGNALED(status))
 		printf("signal %d\n", WTERMSIG(status));
 	else
 		printf("status %d\n", WEXITSTATUS(status));
 	check_show_missing(each);
 	check_show_output(each);
-	printf("    %s --at %" PRIu64 " ", each->how,
-	       each->state.at);
+	printf("    %s --at %" PRIu64 " ", each->how, each->state.at);
 	if (how)
 		printf("%s", how);
 	else
@@ -151,9 +149,10 @@ int each_check(struct each *each, const char *how, const char *list)
 	}
 	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGINT)
 		each->interrupted = true;
-	if (WIFEXITED(status) && !WEXITSTATUS(status))
+	/* A check that was interrupted says nothing. */
+	if (each->interrupted || (WIFEXITED(status) && !WEXITSTATUS(status)))
 		return 0;
-	if (each->failed++ < each->show && !each->interrupted)
+	if (each->failed++ < each->show)
 		check_show(each, status, how, list);
 	return 0;
 }

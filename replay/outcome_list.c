@@ -62,17 +62,13 @@ static char *list_sectors(struct outcome *outcome, uint64_t number,
 	uint64_t first = 0, last = UINT64_MAX - 1;
 
 	if (!change || change->type != RECORD_WRITE)
-		return list_complain("%" PRIu64
-				     " is no write that could be missing "
-				     "here",
-				     number);
+		return list_complain("%" PRIu64 " is no write that could be "
+				     "missing here", number);
 	if (!strncmp(*at, "data", 4))
 		*at += 4;
 	else if (!list_range(at, &first, &last))
-		return list_complain("behind %" PRIu64
-				     ": come sectors, as 0 or 0-7, "
-				     "or 'data'",
-				     number);
+		return list_complain("behind %" PRIu64 ": come sectors, as 0 "
+				     "or 0-7, or 'data'", number);
 	outcome_drop_sectors(change, first, last);
 	return NULL;
 }
@@ -88,10 +84,9 @@ static char *list_drop(struct outcome *outcome, uint64_t first, uint64_t last)
 		outcome_drop(outcome->changes[i]);
 		found++;
 	}
-	return found ? NULL
-		     : list_complain("%" PRIu64
-				     " is no change that could be missing here",
-				     first);
+	return found ? NULL :
+		list_complain("%" PRIu64 " is no change that could be missing "
+			      "here", first);
 }
 
 char *outcome_drop_list(struct outcome *outcome, const char *list)
@@ -143,15 +138,13 @@ static const char *list_put_mask(FILE *out, const char *comma,
 		first = i;
 		while (i + 1 < count && !change_has_sector(change, i + 1))
 			i++;
-		fprintf(out, "%s%" PRIu64 ":", comma,
-			change->number);
+		fprintf(out, "%s%" PRIu64 ":", comma, change->number);
 		if (!first && i + 1 == count)
 			fprintf(out, "data");
 		else if (first == i)
 			fprintf(out, "%" PRIu64, i);
 		else
-			fprintf(out, "%" PRIu64 "-%" PRIu64, first,
-				i);
+			fprintf(out, "%" PRIu64 "-%" PRIu64, first, i);
 		comma = ",";
 	}
 	return comma;
@@ -170,11 +163,9 @@ static void list_put(FILE *out, struct change **changes, size_t count)
 		first = i;
 		while (i + 1 < count && list_is_dropped(changes[i + 1]))
 			i++;
-		fprintf(out, "%s%" PRIu64, comma,
-			changes[first]->number);
+		fprintf(out, "%s%" PRIu64, comma, changes[first]->number);
 		if (i > first)
-			fprintf(out, "-%" PRIu64,
-				changes[i]->number);
+			fprintf(out, "-%" PRIu64, changes[i]->number);
 		comma = ",";
 	}
 }

@@ -375,9 +375,7 @@ static void replay_interrupt(int signal)
 static void replay_summary(const struct each *each)
 {
 	printf("%" PRIu64 " states at %" PRIu64 " points, %" PRIu64 " failed\n",
-	       each->states,
-	       each->looked_at,
-	       each->failed);
+	       each->states, each->looked_at, each->failed);
 	if (each->interrupted)
 		printf("interrupted: not all were tried\n");
 	else if (each->states >= each->limit)
