@@ -337,6 +337,27 @@ static void test_other_file(void **s)
 	look_away();
 }
 
+/* What is left of a write on both sides of a later one. */
+static void test_overlaid(void **s)
+{
+	char bytes[2048];
+	int i;
+
+	(void)s;
+	record_old();
+	for (i = 0; i < 2048; i++)
+		bytes[i] = 'a' + i / 256;
+	end(put((struct record){ .type = RECORD_WRITE, .file = 2,
+				 .length = 2048 }, bytes, 2048), 2048, 0);
+	fsync_id(2);
+	write_bytes(2, 768, 512, 'X');
+	fsync_id(2);
+	look(false);
+	build_synced();
+	assert_string_equal(content("f"), "abcXXfgh");
+	look_away();
+}
+
 /* ---- sectors ---- */
 
 static void test_torn(void **s)
@@ -592,6 +613,8 @@ static void test_names_order(void **s)
 /* The fsync of a new file covers its name, but not if POSIX alone counts. */
 static void test_names_fsync(void **s)
 {
+	uint64_t fsync;
+
 	(void)s;
 	record_new();
 	make(2, 1, "a", S_IFREG | 0644);
@@ -611,6 +634,16 @@ static void test_names_fsync(void **s)
 	outcome_open(&outcome, &state);
 	build_synced();
 	assert_false(there("a") || there("b") || there("c"));
+	look_away();
+
+	/* Made while the fsync of the directory was under way: not covered. */
+	record_new();
+	fsync = begin_fsync(1);
+	make(2, 1, "a", S_IFREG | 0644);
+	end(fsync, 0, 0);
+	look(true);
+	build_synced();
+	assert_false(there("a"));
 	look_away();
 }
 
@@ -919,6 +952,7 @@ int main(void)
 		cmocka_unit_test(test_fsync),
 		cmocka_unit_test(test_fsync_covers),
 		cmocka_unit_test(test_other_file),
+		cmocka_unit_test(test_overlaid),
 		cmocka_unit_test(test_torn),
 		cmocka_unit_test(test_part_of_sector),
 		cmocka_unit_test(test_overwritten),
