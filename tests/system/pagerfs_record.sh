@@ -257,6 +257,11 @@ refuse 'exists: a record is not written over' "$rec"
 refuse 'lies in SOURCE' "$src/old/rec"
 refuse 'lies in MOUNTPOINT' "$mnt/rec"
 refuse 'No such file' "$dir/none/rec"
+head -c 100000 /dev/urandom >"$src/large"
+(ulimit -f 10; refuse 'do not fit: make room' "$dir/small"; exit $failures)
+failures=$((failures + $?))
+check "a refused record is not left" test ! -e "$dir/small"
+rm "$src/large"
 check "nothing was made" test ! -e "$src/old/rec" -a ! -e "$mnt/rec"
 for line in '' 'list' 'build rec' 'burn rec' "info $rec more" \
 	"build --at 0 $rec x" "build --synced-only --keep-all $rec x" \
