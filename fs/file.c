@@ -168,6 +168,29 @@ static struct file *file_make(struct volume *volume,
 	return file;
 }
 
+/*
+ * Before it submits a read or write of a file open with O_DIRECT, the kernel
+ * may wait for us: to ask for attributes whose time is over, or for the xattr
+ * security.capability. So a store that stands still would stop who submits,
+ * although his I/O is asynchronous. FOPEN_DIRECT_IO spares both. (Before
+ * Linux 6.6 it would also forbid mappings, and leave old bytes in the page
+ * cache of who has the file open without.)
+ */
+static bool file_goes_direct(const struct volume *volume, int flags)
+{
+	return flags & O_DIRECT && volume->direct_mapped;
+}
+
+/* By hand: libfuse 3.14 does not know the second flag. */
+static int file_reply_open(fuse_req_t req, const struct fuse_file_info *fi)
+{
+	struct fuse_open_out out = { .fh = fi->fh };
+
+	if (fi->direct_io)
+		out.open_flags = FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES;
+	return fuse_reply_buf(req, (const char *)&out, sizeof(out));
+}
+
 static void file_open(fuse_req_t req, fuse_ino_t ino,
 		      struct fuse_file_info *fi)
 {
@@ -184,7 +207,8 @@ static void file_open(fuse_req_t req, fuse_ino_t ino,
 	    FUSE_OPEN_KILL_SUIDGID)
 		file_kill_setid(file->fd);
 	fi->fh = (uintptr_t)file;
-	if (fuse_reply_open(req, fi))
+	fi->direct_io = file_goes_direct(volume, fi->flags);
+	if (file_reply_open(req, fi))
 		file_end(file);
 }
 
@@ -254,6 +278,7 @@ static void file_create(fuse_req_t req, fuse_ino_t ino, const char *name,
 		return;
 	}
 	fi->fh = (uintptr_t)file;
+	fi->direct_io = file_goes_direct(volume, fi->flags);
 	if (fuse_reply_create(req, &entry, fi)) {
 		file_end(file);
 		volume_unlookup(volume, &entry);

@@ -37,10 +37,15 @@
 #define SESSION_BACKGROUND	512
 #define SESSION_DRAIN_MS	5000
 
+/* FUSE_DIRECT_IO_ALLOW_MMAP: Linux 6.6, newer than Debian 12's headers. */
+#define SESSION_DIRECT_MINOR	39
+#define SESSION_DIRECT_MMAP	(1u << (36 - 32))
+
 static void session_init(void *userdata, struct fuse_conn_info *conn)
 {
 	struct volume *volume = userdata;
 
+	volume->direct_mapped = conn->proto_minor >= SESSION_DIRECT_MINOR;
 	conn->max_background = SESSION_BACKGROUND;
 	conn->congestion_threshold = SESSION_BACKGROUND * 3 / 4;
 	/* The second version is wanted instead: session_patch_init(). */
@@ -82,17 +87,24 @@ static int session_add_options(struct options *options)
 }
 
 /*
- * What this libfuse cannot ask for yet. Without KILLPRIV_V2 the kernel asks
+ * What this libfuse cannot ask for yet. That files open for direct I/O may be
+ * mapped all the same: see file_reply_open(). Without KILLPRIV_V2 the kernel asks
  * for the xattr security.capability before every single write, which more
  * than doubles the cost of one; with it, the set-id bits are ours to clear
  * (file_kill_setid()).
  */
-static void session_patch_init(const struct iovec *reply)
+static void session_patch_init(const struct volume *volume,
+			       const struct iovec *reply)
 {
 	struct fuse_init_out *init = reply->iov_base;
 
-	if (reply->iov_len >= sizeof(*init))
-		init->flags |= FUSE_HANDLE_KILLPRIV_V2;
+	if (reply->iov_len < sizeof(*init))
+		return;
+	init->flags |= FUSE_HANDLE_KILLPRIV_V2;
+	if (volume->direct_mapped) {
+		init->flags |= FUSE_INIT_EXT;
+		init->flags2 |= SESSION_DIRECT_MMAP;
+	}
 }
 
 /* All of libfuse's replies pass here; the first one answers FUSE_INIT. */
@@ -104,7 +116,7 @@ static ssize_t session_send(int fd, struct iovec *iov, int count,
 	if (!volume->greeted) {
 		volume->greeted = true;
 		if (count == 2)
-			session_patch_init(&iov[1]);
+			session_patch_init(volume, &iov[1]);
 	}
 	recorder_answer(iov, count);
 	return writev(fd, iov, count);

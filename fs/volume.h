@@ -22,6 +22,7 @@ struct volume {
 	struct inode_table inodes;
 	int proc_fd;		/* /proc/self/fd */
 	bool privileged;	/* we are root: new files go to the caller */
+	bool direct_mapped;	/* the kernel maps files open for direct I/O */
 	bool greeted;		/* FUSE_INIT is answered */
 	size_t inode_room;	/* descriptors we may spend on inodes */
 };
