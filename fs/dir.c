@@ -11,6 +11,7 @@
  * out, except "." and "..", and takes it back when the reply fails to hold
  * it.
  */
+#include "fs/control.h"
 #include "fs/loop.h"
 #include "fs/operations.h"
 #include "fs/volume.h"
@@ -169,8 +170,10 @@ static ssize_t dir_fill(fuse_req_t req, struct inode *parent, struct dir *dir,
 	int more;
 
 	while ((more = dir_peek(dir, &dirent)) > 0) {
-		need = dir_put(req, parent, to + used, size - used, dirent,
-			       plus);
+		need = control_hides(volume_of(req), parent,
+				     dirent->d_name) ? 0 :
+			dir_put(req, parent, to + used, size - used, dirent,
+				plus);
 		if (need > size - used)
 			break;
 		used += need;

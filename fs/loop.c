@@ -21,7 +21,7 @@
  * thread; only a stand-by changes it, by compare-and-swap. No locks.
  */
 #include "fs/loop.h"
-#include "fs/recorder.h"
+#include "fs/gate.h"
 #include "fs/report.h"
 #include "swap/place.h"
 
@@ -43,6 +43,7 @@
 #include <unistd.h>
 
 #define LOOP_SLOTS	128	/* requests in flight per thread */
+#define LOOP_BLOCKS	32	/* times that, when requests are kept back */
 #define LOOP_BATCH	16	/* requests taken between two submissions */
 #define LOOP_TICK_MS	2
 #define LOOP_PAGE	4096
@@ -52,14 +53,23 @@
 		     sizeof(struct fuse_write_in))
 #define LOOP_SLOT_BYTES	(LOOP_PAGE + SLOT_PAYLOAD)
 
+/* Slots come by the block; one never goes away while the thread lives. */
+struct block {
+	struct block *next;
+	char *memory;
+	struct slot slots[LOOP_SLOTS];
+};
+
 struct worker {
 	struct loop *loop;
 	unsigned int rank;
 	pthread_t thread;
 	struct io_uring ring;
-	struct slot *slots;
+	struct block *_Atomic blocks;
+	unsigned int nblocks;
 	struct slot *free;
 	struct slot *current;
+	struct slot *answering;
 	atomic_uint inflight;	/* loop_drain() looks on from outside */
 	unsigned int unsubmitted;
 	bool polling;		/* a poll of /dev/fuse is in the ring */
@@ -67,6 +77,7 @@ struct worker {
 	pid_t client;		/* thread that made the last request */
 	unsigned int singles;
 	atomic_uint slow;	/* odd while in a call that may wait */
+	unsigned int slow_depth;
 	int err;
 };
 
@@ -120,6 +131,7 @@ void loop_submit(struct slot *slot, struct io_uring_sqe *sqe)
 static void loop_free(struct slot *slot)
 {
 	slot->claimed = false;
+	request_set(slot->request.unique, 0);
 	slot->next = slot->worker->free;
 	slot->worker->free = slot;
 }
@@ -134,10 +146,33 @@ void loop_finish(struct slot *slot)
 		loop_free(slot);
 }
 
+struct fuse_in_header *loop_message(struct slot *slot)
+{
+	return (void *)(slot->page + LOOP_PAGE - LOOP_HEADER);
+}
+
+struct slot *loop_answering(void)
+{
+	return self ? self->answering : NULL;
+}
+
+int loop_device(const struct slot *slot)
+{
+	return slot->worker->loop->fd;
+}
+
+enum loop_phase loop_phase(const struct slot *slot)
+{
+	const struct loop *loop = slot->worker->loop;
+
+	if (atomic_load(&loop->stopped))
+		return LOOP_STOPPED;
+	return atomic_load(&loop->draining) ? LOOP_DRAINS : LOOP_SERVES;
+}
+
 const void *loop_request(void)
 {
-	return self->current->page + LOOP_PAGE - LOOP_HEADER +
-	       sizeof(struct fuse_in_header);
+	return loop_message(self->current) + 1;
 }
 
 void *loop_scratch(size_t size)
@@ -171,6 +206,8 @@ static void worker_submit(struct worker *worker)
 
 void loop_slow_enter(void)
 {
+	if (self->slow_depth++)
+		return;
 	/* What is prepared must not wait for the call to return. */
 	worker_submit(self);
 	atomic_fetch_add(&self->slow, 1);
@@ -180,6 +217,8 @@ void loop_slow_enter(void)
 
 void loop_slow_leave(void)
 {
+	if (--self->slow_depth)
+		return;
 	atomic_fetch_add(&self->slow, 1);
 }
 
@@ -250,23 +289,16 @@ static bool request_may_wait(const struct fuse_in_header *header)
 	}
 }
 
-static void worker_dispatch(struct worker *worker, struct slot *slot,
-			    size_t length)
+/* Hand it to libfuse, and by it to a handler. */
+static void worker_process(struct worker *worker, struct slot *slot)
 {
+	const struct fuse_in_header *header = loop_message(slot);
 	struct fuse_buf buf = {
-		.size = length,
-		.mem = slot->payload - LOOP_HEADER,
+		.size = slot->received,
+		.mem = loop_message(slot),
 	};
-	const struct fuse_in_header *header = buf.mem;
 	bool slow = request_may_wait(header);
 
-	/* What has begun is finished, so an interrupt changes nothing. */
-	if (header->opcode == FUSE_INTERRUPT) {
-		loop_free(slot);
-		return;
-	}
-	worker->client = header->pid;
-	recorder_arrive(header, length);
 	if (slow)
 		loop_slow_enter();
 	worker->current = slot;
@@ -274,6 +306,37 @@ static void worker_dispatch(struct worker *worker, struct slot *slot,
 	worker->current = NULL;
 	if (slow)
 		loop_slow_leave();
+	gate_served(slot);
+}
+
+static void worker_dispatch(struct worker *worker, struct slot *slot,
+			    size_t length)
+{
+	const struct fuse_in_header *header = loop_message(slot);
+	const struct fuse_interrupt_in *interrupt = (const void *)(header + 1);
+
+	/* What has begun is finished, so an interrupt changes nothing there. */
+	if (header->opcode == FUSE_INTERRUPT) {
+		gate_interrupt(worker->loop, interrupt->unique);
+		loop_free(slot);
+		return;
+	}
+	worker->client = header->pid;
+	slot->received = length;
+	worker->answering = slot;
+	if (gate_arrive(slot))
+		worker_process(worker, slot);
+	worker->answering = NULL;
+	if (!slot->claimed)
+		loop_free(slot);
+}
+
+void loop_serve(struct slot *slot)
+{
+	assert(slot->claimed && !self->current);
+	slot->claimed = false;
+	self->inflight--;
+	worker_process(self, slot);
 	if (!slot->claimed)
 		loop_free(slot);
 }
@@ -348,10 +411,13 @@ static void worker_complete(struct worker *worker, struct io_uring_cqe *cqe)
 	int result = cqe->res;
 
 	io_uring_cqe_seen(&worker->ring, cqe);
-	if ((void *)slot == &worker->polling)
+	if ((void *)slot == &worker->polling) {
 		worker->polling = false;
-	else if (slot)
+	} else if (slot) {
+		worker->answering = slot;
 		slot->completed(slot, result);
+		worker->answering = NULL;
+	}
 }
 
 static unsigned int worker_reap(struct worker *worker)
@@ -427,34 +493,90 @@ static int worker_open_ring(struct worker *worker)
 	return err;
 }
 
-static int worker_open_slots(struct worker *worker)
+/* LOOP_SLOTS more. => 0 or -ENOMEM. */
+static int worker_grow(struct worker *worker)
 {
-	char *memory;
+	struct block *block = calloc(1, sizeof(*block));
 	unsigned int i;
 
-	worker->slots = calloc(LOOP_SLOTS, sizeof(*worker->slots));
-	memory = mmap(NULL, (size_t)LOOP_SLOTS * LOOP_SLOT_BYTES,
-		      PROT_READ | PROT_WRITE,
-		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (!worker->slots || memory == MAP_FAILED)
+	if (!block)
 		return -ENOMEM;
-	for (i = LOOP_SLOTS; i-- > 0; ) {
-		worker->slots[i].worker = worker;
-		worker->slots[i].page = memory + (size_t)i * LOOP_SLOT_BYTES;
-		loop_free(&worker->slots[i]);
+	block->memory = mmap(NULL, (size_t)LOOP_SLOTS * LOOP_SLOT_BYTES,
+			     PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+			     0);
+	if (block->memory == MAP_FAILED) {
+		free(block);
+		return -ENOMEM;
 	}
+	for (i = LOOP_SLOTS; i-- > 0; ) {
+		block->slots[i].worker = worker;
+		block->slots[i].page = block->memory +
+			(size_t)i * LOOP_SLOT_BYTES;
+		loop_free(&block->slots[i]);
+	}
+	block->next = worker->blocks;
+	worker->blocks = block;
+	worker->nblocks++;
 	return 0;
+}
+
+/* The slots outlive the thread: others may be looking at them. */
+static void worker_free(struct worker *worker)
+{
+	struct block *block, *next;
+
+	for (block = worker->blocks; block; block = next) {
+		next = block->next;
+		munmap(block->memory, (size_t)LOOP_SLOTS * LOOP_SLOT_BYTES);
+		free(block);
+	}
 }
 
 static void worker_close(struct worker *worker)
 {
-	if (worker->slots) {
-		munmap(worker->slots[0].page,
-		       (size_t)LOOP_SLOTS * LOOP_SLOT_BYTES);
-		free(worker->slots);
-	}
 	if (worker->ring.ring_fd > 0)
 		io_uring_queue_exit(&worker->ring);
+}
+
+/* A request that waits must not take the room of those that come. */
+static bool worker_has_room(struct worker *worker)
+{
+	return worker->free || (worker->nblocks < LOOP_BLOCKS &&
+				!worker_grow(worker));
+}
+
+bool loop_park(struct slot *slot, uint64_t ns,
+	       void (*resume)(struct slot *slot, int result))
+{
+	struct io_uring_sqe *sqe;
+
+	if (!slot->claimed) {
+		if (!worker_has_room(slot->worker))
+			return false;
+		slot->claimed = true;
+		slot->worker->inflight++;
+	}
+	slot->completed = resume;
+	slot->pause.tv_sec = ns / 1000000000;
+	slot->pause.tv_nsec = ns % 1000000000;
+	sqe = loop_sqe(slot);
+	io_uring_prep_timeout(sqe, &slot->pause, 0, 0);
+	loop_submit(slot, sqe);
+	return true;
+}
+
+void loop_visit(struct loop *loop,
+		void (*visit)(struct slot *slot, void *arg), void *arg)
+{
+	struct block *block;
+	unsigned int i, j;
+
+	for (i = 0; i < loop->nworkers; i++)
+		for (block = loop->workers[i].blocks; block;
+		     block = block->next)
+			for (j = 0; j < LOOP_SLOTS; j++)
+				visit(&block->slots[j], arg);
 }
 
 static void worker_serve(struct worker *worker)
@@ -485,7 +607,7 @@ static void *worker_main(void *arg)
 	self = worker;
 	worker->err = worker_open_ring(worker);
 	if (!worker->err)
-		worker->err = worker_open_slots(worker);
+		worker->err = worker_grow(worker);
 	sem_post(&worker->loop->ready);
 	if (!worker->err)
 		worker_serve(worker);
@@ -594,6 +716,7 @@ void loop_drain(struct loop *loop, unsigned int limit_ms)
 	const struct timespec pause = { 0, 5000000 };
 	unsigned int waited, quiet = 0;
 
+	atomic_store(&loop->draining, true);
 	for (waited = 0; waited < limit_ms && quiet < 2; waited += 5) {
 		if (atomic_load(&loop->stopped))
 			return;
@@ -618,6 +741,10 @@ int loop_join(struct loop *loop)
 
 void loop_destroy(struct loop *loop)
 {
+	unsigned int i;
+
+	for (i = 0; loop->workers && i < loop->nworkers; i++)
+		worker_free(&loop->workers[i]);
 	if (loop->wake_fd >= 0)
 		close(loop->wake_fd);
 	if (loop->ended_fd >= 0)

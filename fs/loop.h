@@ -15,6 +15,8 @@
 #ifndef FS_LOOP_H
 #define FS_LOOP_H
 
+#include "fs/request.h"
+
 #include <fuse_lowlevel.h>
 #include <liburing.h>
 #include <stdbool.h>
@@ -34,6 +36,9 @@ struct slot {
 	fuse_req_t req;
 	bool claimed;
 	void (*completed)(struct slot *slot, int result);
+	size_t received;	/* bytes of the request */
+	struct __kernel_timespec pause;	/* loop_park() */
+	struct request request;
 
 	/* A transfer of data (fs/data.c): how far it has come. */
 	struct file *file;
@@ -65,6 +70,34 @@ struct slot *loop_claim(fuse_req_t req,
 struct io_uring_sqe *loop_sqe(struct slot *slot);
 void loop_submit(struct slot *slot, struct io_uring_sqe *sqe);
 void loop_finish(struct slot *slot);
+
+/*
+ * Keep the request in @slot back for @ns, then call @resume, which parks it
+ * again, serves it or answers it and calls loop_finish(). Claims the slot if
+ * it is not; the thread goes on with other requests. => false: no memory.
+ */
+bool loop_park(struct slot *slot, uint64_t ns,
+	       void (*resume)(struct slot *slot, int result));
+/* Hand the parked request to its handler after all. */
+void loop_serve(struct slot *slot);
+
+/* The request itself, from its header on; slot->received bytes. */
+struct fuse_in_header *loop_message(struct slot *slot);
+/* The slot whose request is being answered by this thread, or NULL. */
+struct slot *loop_answering(void);
+/* /dev/fuse. */
+int loop_device(const struct slot *slot);
+
+enum loop_phase {
+	LOOP_SERVES,
+	LOOP_DRAINS,		/* about to end: do not wait for anything */
+	LOOP_STOPPED,		/* the mount is gone, nobody hears us */
+};
+enum loop_phase loop_phase(const struct slot *slot);
+
+/* From any thread: see each slot there is, free or not. */
+void loop_visit(struct loop *loop,
+		void (*visit)(struct slot *slot, void *arg), void *arg);
 
 /* What follows the header in the request, for what libfuse does not pass. */
 const void *loop_request(void);

@@ -48,6 +48,11 @@ static const struct fuse_opt options_table[] = {
 	FIELD("entry_timeout=%lf", entry_timeout, 0),
 	FIELD("negative_timeout=%lf", negative_timeout, 0),
 	FIELD("threads=%u", threads, 0),
+	FIELD("inject=%s", inject, 0),
+	FIELD("rules=%s", rules, 0),
+	FIELD("seed=%lu", seed, 0),
+	FIELD("control", nocontrol, 0), FIELD("nocontrol", nocontrol, 1),
+	FIELD("timeout=%lf", timeout, 0),
 	DROPPED("defaults"), DROPPED("auto"), DROPPED("noauto"),
 	DROPPED("user"), DROPPED("user="), DROPPED("nouser"),
 	DROPPED("users"), DROPPED("group"), DROPPED("owner"),
@@ -94,7 +99,7 @@ static int options_check(const struct options *options)
 		return -EINVAL;
 	}
 	if (options->attr_timeout < 0 || options->entry_timeout < 0 ||
-	    options->negative_timeout < 0) {
+	    options->negative_timeout < 0 || options->timeout < 0) {
 		report("a timeout is a number of seconds, 0 or more");
 		return -EINVAL;
 	}
@@ -131,6 +136,8 @@ void options_free(struct options *options)
 	free(options->record);
 	free(options->source);
 	free(options->mountpoint);
+	free(options->inject);
+	free(options->rules);
 	fuse_opt_free_args(&options->rest);
 }
 
@@ -150,6 +157,11 @@ void options_usage(void)
 	       "    -o record=FILE       write what is done to the files to FILE\n"
 	       "    -o record_base=no    ... without the files as they are now\n"
 	       "    -o allow_other       let other users in\n"
+	       "    -o timeout=S         end requests that hang for S seconds\n"
+	       "    -o inject=RULES      faults, rules set apart by ';'\n"
+	       "    -o rules=FILE        a file of such rules\n"
+	       "    -o seed=N            of their random choices\n"
+	       "    -o nocontrol         no hidden directory .pagerfs\n"
 	       "    -o auto_unmount      unmount when the daemon dies\n"
 	       "    -o ro,nosuid,...     mount options as for any mount\n\n"
 	       "Unmount with fusermount3 -u MOUNTPOINT or umount.\n");

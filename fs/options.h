@@ -33,6 +33,11 @@ struct options {
 	double attr_timeout;	/* seconds the kernel trusts attributes */
 	double entry_timeout;	/* ... and names */
 	double negative_timeout; /* ... and the absence of names */
+	char *inject;		/* -o inject: rules, set apart by ";" */
+	char *rules;		/* -o rules: a file of them */
+	unsigned long seed;	/* of random choices; 0: made up */
+	int nocontrol;		/* no .pagerfs */
+	double timeout;		/* seconds until a request hangs; 0: never */
 	unsigned int threads;	/* serving threads; 0: by the CPUs */
 	struct fuse_args rest;
 };

@@ -7,8 +7,10 @@
  *	volume		SOURCE and its inodes
  *	recorder	what is done to them, written down (-o record)
  *	session		mount, serve (loop; meta, name, dir, file, data), end
+ *	inject		faults on command: rules, verdicts, what they do
  */
 #include "fs/daemon.h"
+#include "fs/inject.h"
 #include "fs/mountpoint.h"
 #include "fs/options.h"
 #include "fs/recorder.h"
@@ -33,6 +35,8 @@ static int pagerfs_serve(struct volume *volume)
 	int err;
 
 	err = mountpoint_check(options);
+	if (!err)
+		err = inject_load(options);
 	if (!err && !options->foreground)
 		err = daemon_start();
 	if (!err)

@@ -10,11 +10,15 @@
  * interrupts a request.
  */
 #include "fs/session.h"
+#include "fs/control.h"
+#include "fs/gate.h"
+#include "fs/held.h"
 #include "fs/loop.h"
 #include "fs/mountpoint.h"
 #include "fs/operations.h"
 #include "fs/recorder.h"
 #include "fs/report.h"
+#include "fs/watchdog.h"
 
 #include <errno.h>
 #include <linux/fuse.h>
@@ -113,12 +117,15 @@ static ssize_t session_send(int fd, struct iovec *iov, int count,
 {
 	struct volume *volume = userdata;
 
+	if (!gate_answer(loop_answering(), iov, &count)) {
+		errno = ENOENT;		/* as when it was interrupted */
+		return -1;
+	}
 	if (!volume->greeted) {
 		volume->greeted = true;
 		if (count == 2)
 			session_patch_init(volume, &iov[1]);
 	}
-	recorder_answer(iov, count);
 	return writev(fd, iov, count);
 }
 
@@ -192,9 +199,27 @@ static int session_run(struct volume *volume, struct loop *loop,
 {
 	if (session_wait(loop, signal_fd)) {
 		mountpoint_detach(volume->options.mountpoint);
-		loop_drain(loop, SESSION_DRAIN_MS);
+		/* After a power cut nothing is finished. */
+		loop_drain(loop, gate_watches(GATE_CUT) ? 0 :
+			   SESSION_DRAIN_MS);
 	}
 	return loop_join(loop);
+}
+
+/* What stands around the serving threads: rules, control, the watchdog. */
+static int session_surround(struct volume *volume, struct loop *loop)
+{
+	gate_open(volume);
+	if (!volume->options.nocontrol)
+		control_open(volume, loop);
+	return watchdog_start(loop, volume->options.timeout);
+}
+
+static void session_clear(void)
+{
+	watchdog_stop();
+	if (!gate_watches(GATE_CUT))
+		held_flush_all();
 }
 
 int session_serve(struct volume *volume, void (*ready)(void))
@@ -209,6 +234,8 @@ int session_serve(struct volume *volume, void (*ready)(void))
 	loop = loop_create(se, volume->options.single ? 1 :
 			   volume->options.threads);
 	if (loop)
+		err = session_surround(volume, loop);
+	if (!err)
 		err = loop_start(loop);
 	if (err) {
 		fuse_session_unmount(se);
@@ -216,6 +243,7 @@ int session_serve(struct volume *volume, void (*ready)(void))
 		ready();
 		err = session_run(volume, loop, signal_fd);
 	}
+	session_clear();
 	if (loop)
 		loop_destroy(loop);
 	/* Unmounted by now; this closes /dev/fuse and nothing else. */

@@ -9,6 +9,7 @@
  * No locks of its own; the inode table has one.
  */
 #include "fs/volume.h"
+#include "fs/held.h"
 #include "fs/report.h"
 
 #include <errno.h>
@@ -105,6 +106,7 @@ int volume_reopen(struct volume *volume, const struct inode *inode,
  */
 static void volume_show_ino(struct volume *volume, struct stat *st)
 {
+	held_show_size(st);
 	if (st->st_dev != volume->inodes.root.dev)
 		st->st_ino ^= (ino_t)st->st_dev * 0x9e3779b97f4a7c15u;
 }

@@ -1,0 +1,324 @@
+/*
+ * gate.c - where requests come in and answers go out.
+ *
+ *	gate_arrive()	note it; the control directory's are taken out
+ *	  gate_look()	only when there is a reason (gate_reasons): the power
+ *			is off; a file must not be closed under a request
+ *			that the watchdog ended; the rules are asked, and
+ *			what they delay or freeze is parked
+ *	  gate_act()	what the rules say instead; files with held writes
+ *	gate_answer()	what the rules say about the answer; count it
+ *
+ * A parked request looks every GATE_TICK_NS whether it has been interrupted,
+ * the rule has gone, or the daemon is about to end; then it goes on at once.
+ *
+ * No locks: a request is its serving thread's.
+ */
+#include "fs/gate.h"
+#include "fs/control.h"
+#include "fs/fault.h"
+#include "fs/held.h"
+#include "fs/inject.h"
+#include "fs/loop.h"
+#include "fs/op.h"
+#include "fs/quota.h"
+#include "fs/recorder.h"
+#include "fs/stats.h"
+#include "fs/watchdog.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define GATE_TICK_NS	10000000	/* how soon a thaw is noticed */
+
+static atomic_uint gate_reasons;
+static struct volume *gate_served_volume;
+
+void gate_watch(enum gate_reason reason)
+{
+	atomic_fetch_or(&gate_reasons, reason);
+}
+
+void gate_rest(enum gate_reason reason)
+{
+	atomic_fetch_and(&gate_reasons, ~reason);
+}
+
+bool gate_watches(enum gate_reason reason)
+{
+	return atomic_load_explicit(&gate_reasons, memory_order_relaxed) &
+		reason;
+}
+
+void gate_open(struct volume *volume)
+{
+	gate_served_volume = volume;
+}
+
+struct volume *gate_volume(void)
+{
+	return gate_served_volume;
+}
+
+uint64_t gate_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000000ull + now.tv_nsec;
+}
+
+/* ---- answers ---- */
+
+static uint64_t gate_bytes(const struct request *request,
+			   const struct iovec *iov, int count)
+{
+	const struct fuse_write_out *written;
+
+	if (count < 2)
+		return 0;
+	switch (request_get(request->opcode)) {
+	case FUSE_READ:
+		return iov[1].iov_len;
+	case FUSE_WRITE:
+	case FUSE_COPY_FILE_RANGE:
+		written = iov[1].iov_base;
+		return written->size;
+	default:
+		return 0;
+	}
+}
+
+/* Quota: what a request took and did not use, or gave back. */
+static void gate_settle(struct slot *slot, bool failed)
+{
+	const struct request *request = &slot->request;
+	const struct verdict *verdict = &request->verdict;
+	uint64_t freed = 0;
+
+	if (!failed && verdict->quota_before)
+		freed = quota_freed(gate_served_volume,
+				    op_of(request_get(request->opcode)),
+				    request_get(request->nodeid),
+				    verdict->quota_before);
+	inject_settle(verdict, failed, freed);
+}
+
+bool gate_answer(struct slot *slot, struct iovec *iov, int *count)
+{
+	const struct fuse_out_header *out = iov[0].iov_base;
+	struct request *request;
+	unsigned int opcode;
+	uint64_t bytes;
+
+	if (!slot)
+		return true;
+	request = &slot->request;
+	if ((request_get(request->unique) & ~1ull) != out->unique ||
+	    !out->unique)
+		return true;
+	opcode = op_of(request_get(request->opcode));
+	if (request->judged) {
+		fault_answer(slot, iov, count);
+		if (request->verdict.quota)
+			gate_settle(slot, out->error);
+	}
+	bytes = gate_bytes(request, iov, *count);
+	if (!watchdog_answer(request))
+		return false;
+	if (request->control)
+		return true;
+	recorder_answer(iov, *count);
+	stats_count(opcode, gate_now() - request_get(request->begun_ns),
+		    out->error, bytes);
+	return true;
+}
+
+/* Forgetting has no answer. */
+void gate_served(struct slot *slot)
+{
+	struct request *request = &slot->request;
+
+	if (slot->claimed || !request_get(request->unique))
+		return;
+	if (!watchdog_answer(request) || request->control)
+		return;
+	stats_count(op_of(request_get(request->opcode)),
+		    gate_now() - request_get(request->begun_ns), false, 0);
+	if (gate_watches(GATE_HELD))
+		held_forget(gate_served_volume);
+}
+
+void gate_reply(struct slot *slot, int err, const void *data, size_t length)
+{
+	struct fuse_out_header out = {
+		.len = sizeof(out) + (err ? 0 : length),
+		.error = -err,
+		.unique = loop_message(slot)->unique,
+	};
+	struct iovec iov[2] = {
+		{ &out, sizeof(out) }, { (void *)data, length },
+	};
+	int count = length && !err ? 2 : 1;
+
+	if (gate_answer(slot, iov, &count) &&
+	    writev(loop_device(slot), iov, count) < 0)
+		err = errno;	/* taken back, or unmounted: as well */
+	if (slot->claimed)
+		loop_finish(slot);
+}
+
+/* ---- requests ---- */
+
+static void gate_begin(struct slot *slot, const struct fuse_in_header *in,
+		       const struct op_target *target)
+{
+	struct request *request = &slot->request;
+	uint64_t now = gate_now();
+
+	request->judged = request->control = false;
+	request_set(request->nodeid, in->nodeid);
+	request_set(request->other, target->other);
+	request_set(request->fh, target->fh);
+	request_set(request->offset, target->offset);
+	request_set(request->length, target->length);
+	request_set(request->opcode, in->opcode);
+	request_set(request->pid, in->pid);
+	request_set(request->interrupted, false);
+	request_set(request->begun_ns, now);
+	request_set(request->served_ns, now);
+	atomic_store_explicit(&request->unique, in->unique,
+			      memory_order_release);
+}
+
+/* The verdict's part before the handler, then the handler. */
+static bool gate_act(struct slot *slot, const struct op_target *target)
+{
+	const struct verdict *verdict = &slot->request.verdict;
+	bool hold = slot->request.judged && verdict->hold;
+
+	if (slot->request.judged && !fault_act(slot))
+		return false;
+	if (!hold && !gate_watches(GATE_HELD))
+		return true;
+	return !held_serve(slot, op_of(loop_message(slot)->opcode), target,
+			   hold, verdict->window, verdict->random);
+}
+
+/* How long is it to be kept back yet? 0: it may go on. */
+static uint64_t gate_wait_ns(const struct verdict *verdict)
+{
+	uint64_t now = gate_now(), left = 0;
+
+	if (verdict->until_ns > now)
+		left = verdict->until_ns - now;
+	else if (verdict->nfrozen && inject_frozen(verdict))
+		left = GATE_TICK_NS;
+	return left < GATE_TICK_NS ? left : GATE_TICK_NS;
+}
+
+static void gate_resume(struct slot *slot, int result)
+{
+	struct request *request = &slot->request;
+	enum loop_phase phase = loop_phase(slot);
+	struct op_target target;
+	uint64_t wait;
+
+	(void)result;
+	if (phase == LOOP_STOPPED || gate_watches(GATE_CUT)) {
+		gate_reply(slot, EIO, NULL, 0);
+		return;
+	}
+	if (request_get(request->interrupted)) {
+		gate_reply(slot, EINTR, NULL, 0);
+		return;
+	}
+	wait = phase == LOOP_SERVES ? gate_wait_ns(&request->verdict) : 0;
+	if (wait) {
+		loop_park(slot, wait, gate_resume);
+		return;
+	}
+	request_set(request->served_ns, gate_now());
+	op_parse(loop_message(slot), slot->received, &target);
+	if (gate_act(slot, &target))
+		loop_serve(slot);
+}
+
+/* => true: go on with it now. */
+static bool gate_judge(struct slot *slot, const struct op_target *target)
+{
+	const struct fuse_in_header *in = loop_message(slot);
+	struct request *request = &slot->request;
+	unsigned int opcode = op_of(in->opcode);
+	uint64_t wait;
+
+	if (!op_injectable(opcode))
+		return true;
+	inject_judge(gate_served_volume, opcode, in->nodeid, target,
+		     &request->verdict);
+	request->judged = true;
+	wait = gate_wait_ns(&request->verdict);
+	if (!wait || loop_phase(slot) != LOOP_SERVES)
+		return true;
+	request_set(request->served_ns, 0);
+	if (loop_park(slot, wait, gate_resume))
+		return false;
+	gate_reply(slot, ENOMEM, NULL, 0);
+	return false;
+}
+
+static bool gate_look(struct slot *slot, const struct op_target *target)
+{
+	const struct fuse_in_header *in = loop_message(slot);
+
+	if (gate_watches(GATE_CUT) && op_injectable(op_of(in->opcode))) {
+		gate_reply(slot, EIO, NULL, 0);
+		return false;
+	}
+	if (gate_watches(GATE_ENDED) && watchdog_defers(slot))
+		return false;
+	if (gate_watches(GATE_RULES) && !gate_judge(slot, target))
+		return false;
+	return gate_act(slot, target);
+}
+
+bool gate_arrive(struct slot *slot)
+{
+	const struct fuse_in_header *in = loop_message(slot);
+	struct op_target target;
+	bool whole = op_parse(in, slot->received, &target);
+
+	gate_begin(slot, in, &target);
+	if (!whole) {
+		gate_reply(slot, EINVAL, NULL, 0);
+		return false;
+	}
+	if (in->opcode == FUSE_BATCH_FORGET)
+		control_scrub(loop_message(slot), slot->received);
+	if (control_wants(in, &target)) {
+		slot->request.control = true;
+		control_serve(slot, &target);
+		return false;
+	}
+	recorder_arrive(in, slot->received);
+	if (atomic_load_explicit(&gate_reasons, memory_order_relaxed))
+		return gate_look(slot, &target);
+	return true;
+}
+
+/* ---- interrupts ---- */
+
+static void gate_interrupt_one(struct slot *slot, void *arg)
+{
+	if (request_get(slot->request.unique) == *(const uint64_t *)arg)
+		request_set(slot->request.interrupted, true);
+}
+
+void gate_interrupt(struct loop *loop, uint64_t unique)
+{
+	/* Only what a rule keeps back looks at it. */
+	if (gate_watches(GATE_RULES))
+		loop_visit(loop, gate_interrupt_one, &unique);
+}

@@ -1,0 +1,50 @@
+/*
+ * held.h - writes which were acknowledged and are not in the file yet.
+ *
+ * The volatile cache of a disk: what a rule says to hold is kept here by file
+ * and offset, is seen by every read and in the file's size, and goes to the
+ * real file with fsync, with a clean unmount, or when no rule wants it any
+ * more. held_cut() is the power going off: it is gone, or part of it.
+ *
+ * A file with held writes is served here, one request at a time and without
+ * the ring: slower, and right. Files without any are not touched. Names,
+ * truncation and holes are not held, they are in the real file at once.
+ */
+#ifndef FS_HELD_H
+#define FS_HELD_H
+
+#include "fs/op.h"
+#include "fs/volume.h"
+
+#include <stdio.h>
+
+struct slot;
+
+/* Bytes kept in all; beyond, the files with the most are written. */
+#define HELD_MAX	(256u << 20)
+
+/*
+ * A request on a file with held writes, or one that a rule says to hold
+ * (@hold; @window: write some when there are more, picked by @random).
+ * => true: it is answered. false: its handler goes on with it.
+ */
+bool held_serve(struct slot *slot, unsigned int opcode,
+		const struct op_target *target, bool hold, uint64_t window,
+		uint64_t random);
+
+/* The size of the file @st, as its readers see it. */
+void held_show_size(struct stat *st);
+
+/* The kernel has forgotten some files: those which have no name any more
+ * need not be kept. */
+void held_forget(struct volume *volume);
+
+/* Write all, keep none. => 0, or -errno after having reported. */
+int held_flush_all(void);
+/* Write each sector with probability @keep, by @random, and drop all. */
+void held_cut(double keep, uint64_t random);
+
+/* Metrics. */
+void held_print(FILE *out);
+
+#endif

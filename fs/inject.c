@@ -1,0 +1,391 @@
+/*
+ * inject.c - the rules in force.
+ *
+ * A request goes through the rules in their order. Delays add up, bits to
+ * flip too; the first rule that decides the outcome (an error, a torn write,
+ * ...) ends it, and those behind it are not asked. What they say is copied
+ * into the request's verdict, so that rules may come and go meanwhile.
+ *
+ * Lock: inject_lock guards the list and everything in the rules. It is held
+ * while a path is read from /proc and while a file is asked for its holes,
+ * both only when there is a rule that wants it.
+ */
+#include "fs/inject.h"
+#include "fs/gate.h"
+#include "fs/held.h"
+#include "fs/path.h"
+#include "fs/quota.h"
+#include "fs/report.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/random.h>
+
+static pthread_mutex_t inject_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct rule *inject_rules;
+static unsigned int inject_last_id;
+static uint64_t inject_last_serial;
+static uint64_t inject_seeded;
+static bool inject_cuts;	/* one of the rules cuts the power */
+
+/* ---- the set ---- */
+
+void inject_seed(uint64_t seed)
+{
+	pthread_mutex_lock(&inject_lock);
+	/* 32 bits, to be copied by hand */
+	if (!seed && getrandom(&seed, 4, 0) != 4)
+		seed = gate_now() & UINT32_MAX;
+	inject_seeded = seed ? seed : 1;
+	inject_last_id = 0;
+	pthread_mutex_unlock(&inject_lock);
+}
+
+/* => The lock is held. The list has changed. => Is anything held no more? */
+static bool inject_changed(void)
+{
+	const struct rule *rule;
+	bool holds = false;
+
+	inject_cuts = false;
+	for (rule = inject_rules; rule; rule = rule->next) {
+		inject_cuts |= rule->fault == RULE_CUT;
+		holds |= rule->fault == RULE_CUT ||
+			 rule->fault == RULE_HOLD;
+	}
+	if (inject_rules)
+		gate_watch(GATE_RULES);
+	else
+		gate_rest(GATE_RULES);
+	return !holds && gate_watches(GATE_HELD);
+}
+
+static void inject_start(struct rule *list)
+{
+	uint64_t now = gate_now();
+
+	for (; list; list = list->next) {
+		list->serial = ++inject_last_serial;
+		rule_start(list, ++inject_last_id, inject_seeded, now);
+	}
+}
+
+int inject_set(const char *text, size_t length, const char *where, bool add,
+	       char message[INJECT_MESSAGE])
+{
+	struct rule *list, *old = NULL, **end = &inject_rules;
+	bool flush;
+
+	if (!inject_seeded)
+		inject_seed(0);
+	list = rules_parse(text, length, where, message, INJECT_MESSAGE);
+	if (message[0])
+		return -EINVAL;
+	pthread_mutex_lock(&inject_lock);
+	if (!add) {
+		old = inject_rules;
+		inject_rules = NULL;
+		inject_last_id = 0;
+	}
+	while (*end)
+		end = &(*end)->next;
+	*end = list;
+	inject_start(list);
+	flush = inject_changed();
+	pthread_mutex_unlock(&inject_lock);
+	rules_free(old);
+	/* Without a rule that wants it nothing stays unwritten. */
+	return flush ? held_flush_all() : 0;
+}
+
+/* Take the rules @id names (0: all) out of the list. => The lock is held. */
+static struct rule *inject_take(unsigned int id)
+{
+	struct rule **link = &inject_rules, *taken;
+
+	if (!id) {
+		taken = inject_rules;
+		inject_rules = NULL;
+		return taken;
+	}
+	while (*link && (*link)->id != id)
+		link = &(*link)->next;
+	taken = *link;
+	if (taken) {
+		*link = taken->next;
+		taken->next = NULL;
+	}
+	return taken;
+}
+
+int inject_remove(unsigned int id)
+{
+	struct rule *taken;
+	bool flush;
+	int err = 0;
+
+	pthread_mutex_lock(&inject_lock);
+	taken = inject_take(id);
+	if (id && !taken)
+		err = -ENOENT;
+	flush = inject_changed();
+	pthread_mutex_unlock(&inject_lock);
+	rules_free(taken);
+	return !err && flush ? held_flush_all() : err;
+}
+
+void inject_thaw(void)
+{
+	struct rule **link = &inject_rules, *rule;
+
+	pthread_mutex_lock(&inject_lock);
+	while ((rule = *link)) {
+		if (rule->fault != RULE_FREEZE) {
+			link = &rule->next;
+			continue;
+		}
+		*link = rule->next;
+		rule->next = NULL;
+		rules_free(rule);
+	}
+	inject_changed();
+	pthread_mutex_unlock(&inject_lock);
+}
+
+/* ---- a request ---- */
+
+/* What a request is called: found when the first rule asks. */
+struct inject_names {
+	struct volume *volume;
+	fuse_ino_t ino;
+	const struct op_target *target;
+	bool known;
+	char one[PATH_ROOM], other[PATH_ROOM];
+};
+
+static bool inject_named(const struct rule *rule, struct inject_names *names)
+{
+	const struct op_target *target = names->target;
+
+	if (!strcmp(rule->pattern, "*"))
+		return true;
+	if (!names->known) {
+		path_of(names->volume, names->ino, target->name, names->one);
+		if (target->other)
+			path_of(names->volume, target->other,
+				target->other_name, names->other);
+		names->known = true;
+	}
+	return rule_names(rule, names->one) ||
+	       (target->other && rule_names(rule, names->other));
+}
+
+/* Bytes of the request that are left: fewer than there are. */
+static void inject_short(struct rule *rule, uint64_t length,
+			 struct verdict *verdict)
+{
+	if (length < 2 || (rule->low && rule->low >= length)) {
+		verdict->fault = RULE_NONE;
+		return;
+	}
+	verdict->amount = rule->low ? rule->low :
+		1 + rule_random(rule, length - 1);
+}
+
+static void inject_torn(struct rule *rule, uint64_t length,
+			struct verdict *verdict)
+{
+	uint64_t sectors = (length + 511) / 512;
+
+	sectors = rule->low != UINT64_MAX ? rule->low :
+		rule_random(rule, sectors);
+	verdict->amount = sectors * 512 < length ? sectors * 512 : length;
+}
+
+static void inject_freeze(const struct rule *rule, struct verdict *verdict)
+{
+	if (verdict->nfrozen < VERDICT_FREEZES)
+		verdict->frozen_by[verdict->nfrozen++] = rule->serial;
+}
+
+/* It acts. => Is the outcome decided? */
+static bool inject_act(struct rule *rule, const struct op_target *target,
+		       struct verdict *verdict)
+{
+	switch (rule->fault) {
+	case RULE_DELAY:
+		if (!verdict->until_ns)
+			verdict->until_ns = gate_now();
+		verdict->until_ns += rule_delay_ns(rule);
+		return false;
+	case RULE_FREEZE:
+		inject_freeze(rule, verdict);
+		return false;
+	case RULE_FLIP:
+		verdict->flips += rule->low;
+		verdict->random = rule_next_random(&rule->random);
+		return false;
+	case RULE_HOLD:
+		verdict->hold = true;
+		verdict->window = rule->high;
+		verdict->random = rule_next_random(&rule->random);
+		return false;
+	default:
+		break;
+	}
+	verdict->fault = rule->fault;
+	verdict->err = rule->err;
+	verdict->keep = rule->keep;
+	if (rule->fault == RULE_CUT)
+		verdict->random = rule_next_random(&rule->random);
+	else if (rule->fault == RULE_SHORT)
+		inject_short(rule, target->length, verdict);
+	else if (rule->fault == RULE_TORN)
+		inject_torn(rule, target->length, verdict);
+	return verdict->fault != RULE_NONE;
+}
+
+/* Does @rule let it pass, as far as it can be seen from the request? */
+static bool inject_fits(struct rule *rule, unsigned int opcode,
+			const struct op_target *target,
+			struct inject_names *names)
+{
+	if (!(rule->ops & OP_BIT(opcode)))
+		return false;
+	if (!rule_covers(rule, target->ranged, target->offset,
+			 target->length))
+		return false;
+	return inject_named(rule, names);
+}
+
+/* A quota acts when it is used up. => Is the outcome decided? */
+static bool inject_quota(struct rule *rule, unsigned int opcode,
+			 struct inject_names *names, struct verdict *verdict)
+{
+	uint64_t need;
+
+	if (!rule_is_on(rule, gate_now()))
+		return false;
+	need = quota_need(names->volume, opcode, names->ino, names->target);
+	if (need)
+		rule->matched++;
+	if (need && (need > rule->low || rule->used > rule->low - need)) {
+		rule->fired++;
+		verdict->fault = RULE_ERROR;
+		verdict->err = rule->err;
+		return true;
+	}
+	/* The one byte that stands for a name is not taken. */
+	if (need > 1)
+		rule->used += need;
+	verdict->quota = rule->serial;
+	verdict->quota_taken = need > 1 ? need : 0;
+	verdict->quota_before = quota_now(names->volume, opcode, names->ino,
+					  names->target);
+	return false;
+}
+
+/* A quota hears also of what gives back: it is asked for every request. */
+static bool inject_ask(struct rule *rule, unsigned int opcode,
+		       struct inject_names *names, struct verdict *verdict)
+{
+	if (rule->fault == RULE_QUOTA) {
+		if (verdict->quota || !quota_watches(opcode) ||
+		    !inject_named(rule, names))
+			return false;
+		return inject_quota(rule, rule->ops & OP_BIT(opcode) ?
+				    opcode : OP_MAX, names, verdict);
+	}
+	return inject_fits(rule, opcode, names->target, names) &&
+	       rule_due(rule, gate_now()) &&
+	       inject_act(rule, names->target, verdict);
+}
+
+void inject_judge(struct volume *volume, unsigned int opcode, fuse_ino_t ino,
+		  const struct op_target *target, struct verdict *verdict)
+{
+	struct inject_names names = {
+		.volume = volume, .ino = ino, .target = target,
+	};
+	struct rule *rule;
+
+	memset(verdict, 0, sizeof(*verdict));
+	pthread_mutex_lock(&inject_lock);
+	verdict->hold = inject_cuts && opcode == FUSE_WRITE;
+	for (rule = inject_rules; rule; rule = rule->next)
+		if (inject_ask(rule, opcode, &names, verdict))
+			break;
+	pthread_mutex_unlock(&inject_lock);
+}
+
+bool inject_frozen(const struct verdict *verdict)
+{
+	struct rule *rule;
+	bool frozen = false;
+	unsigned int i;
+
+	pthread_mutex_lock(&inject_lock);
+	for (rule = inject_rules; rule && !frozen; rule = rule->next)
+		for (i = 0; i < verdict->nfrozen; i++)
+			if (rule->serial == verdict->frozen_by[i] &&
+			    rule->fault == RULE_FREEZE)
+				frozen = rule_is_on(rule, gate_now());
+	pthread_mutex_unlock(&inject_lock);
+	return frozen;
+}
+
+void inject_settle(const struct verdict *verdict, bool failed, uint64_t freed)
+{
+	struct rule *rule;
+
+	if (failed)
+		freed = verdict->quota_taken;
+	if (!freed)
+		return;
+	pthread_mutex_lock(&inject_lock);
+	for (rule = inject_rules; rule; rule = rule->next)
+		if (rule->serial == verdict->quota &&
+		    rule->fault == RULE_QUOTA)
+			rule->used -= freed < rule->used ? freed : rule->used;
+	pthread_mutex_unlock(&inject_lock);
+}
+
+/* ---- as text ---- */
+
+void inject_print(FILE *out)
+{
+	const struct rule *rule;
+
+	pthread_mutex_lock(&inject_lock);
+	fprintf(out, "# seed %lu\n", inject_seeded);
+	for (rule = inject_rules; rule; rule = rule->next) {
+		fprintf(out, "%s\t# %u: matched %lu, acted %lu", rule->text,
+			rule->id, rule->matched, rule->fired);
+		if (rule->fault == RULE_QUOTA)
+			fprintf(out, ", used %lu", rule->used);
+		fputc('\n', out);
+	}
+	pthread_mutex_unlock(&inject_lock);
+}
+
+static void inject_print_count(FILE *out, const char *name, const char *help,
+			       bool fired)
+{
+	const struct rule *rule;
+
+	fprintf(out, "# HELP %s %s\n# TYPE %s counter\n", name, help, name);
+	for (rule = inject_rules; rule; rule = rule->next)
+		fprintf(out, "%s{rule=\"%u\"} %lu\n", name, rule->id,
+			fired ? rule->fired : rule->matched);
+}
+
+void inject_print_metrics(FILE *out)
+{
+	pthread_mutex_lock(&inject_lock);
+	inject_print_count(out, "pagerfs_rule_matched_total",
+			   "Requests a rule was about.", false);
+	inject_print_count(out, "pagerfs_rule_acted_total",
+			   "Requests a rule acted on.", true);
+	pthread_mutex_unlock(&inject_lock);
+}

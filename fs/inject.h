@@ -1,0 +1,53 @@
+/*
+ * inject.h - the rules in force, and what they say about a request.
+ *
+ * A set of rules is read whole and put in force whole, or not at all. Any
+ * thread may call any of these.
+ */
+#ifndef FS_INJECT_H
+#define FS_INJECT_H
+
+#include "fs/op.h"
+#include "fs/verdict.h"
+#include "fs/volume.h"
+
+#include <stdio.h>
+
+#define INJECT_MESSAGE	400
+
+/* The seed of random choices from now on; 0: one is made up. */
+void inject_seed(uint64_t seed);
+
+/*
+ * Put the rules of @text in force, instead of those there are or (@add)
+ * behind them. => 0; -EINVAL: nothing has changed, and @message says
+ * "@where:LINE: ...".
+ */
+int inject_set(const char *text, size_t length, const char *where, bool add,
+	       char message[INJECT_MESSAGE]);
+/* Take rule @id out, 0: all. => 0 or -ENOENT. */
+int inject_remove(unsigned int id);
+/* ... and all that freeze. */
+void inject_thaw(void);
+
+/* The rules of the command line. => 0, or -errno after having reported. */
+int inject_load(const struct options *options);
+
+/*
+ * What the rules say about a request for @opcode (op_of()) on @ino and
+ * @target. => @verdict.
+ */
+void inject_judge(struct volume *volume, unsigned int opcode, fuse_ino_t ino,
+		  const struct op_target *target, struct verdict *verdict);
+/* Is one of the rules that froze it still in force? */
+bool inject_frozen(const struct verdict *verdict);
+/* Quota: the request failed and took nothing, or freed @freed bytes. */
+void inject_settle(const struct verdict *verdict, bool failed,
+		   uint64_t freed);
+
+/* The rules with their counts, in their own language. */
+void inject_print(FILE *out);
+/* ... and as metrics. */
+void inject_print_metrics(FILE *out);
+
+#endif

@@ -1,0 +1,53 @@
+/*
+ * path.c - what a file is called below the mount: /proc/self/fd, read.
+ */
+#include "fs/path.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* => Its length, 0 if there is none. @to is PATH_MAX and ended. */
+static size_t path_read(struct volume *volume, int fd, char *to)
+{
+	char number[16];
+	ssize_t length;
+
+	snprintf(number, sizeof(number), "%d", fd);
+	length = readlinkat(volume->proc_fd, number, to, PATH_MAX - 1);
+	if (length < 0)
+		length = 0;
+	to[length] = '\0';
+	return length;
+}
+
+const char *path_of_fd(struct volume *volume, int fd, char *to)
+{
+	char root[PATH_MAX];
+	size_t length, below;
+
+	length = path_read(volume, volume->inodes.root.fd, root);
+	if (length == 1)
+		length = 0;	/* SOURCE is / */
+	below = path_read(volume, fd, to);
+	if (below > length && !memcmp(to, root, length) && to[length] == '/')
+		memmove(to, to + length + 1, below - length);
+	else if (below == length)
+		to[0] = '\0';
+	return to;
+}
+
+const char *path_of(struct volume *volume, fuse_ino_t ino, const char *name,
+		    char *to)
+{
+	size_t length;
+
+	path_of_fd(volume, volume_inode(volume, ino)->fd, to);
+	if (!name)
+		return to;
+	length = strlen(to);
+	snprintf(to + length, PATH_ROOM - length, "%s%s", length ? "/" : "",
+		 name);
+	return to;
+}

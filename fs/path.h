@@ -1,0 +1,20 @@
+/*
+ * path.h - what a file is called below the mount, for rules and for people.
+ *
+ * Found by the kernel from the inode's descriptor, so it is the present name,
+ * also after a rename by somebody else. A removed file ends in " (deleted)".
+ */
+#ifndef FS_PATH_H
+#define FS_PATH_H
+
+#include "fs/volume.h"
+
+#define PATH_ROOM	4352	/* PATH_MAX, a name behind it, an end */
+
+/* The path of what @fd shows, "" for the root. => @to */
+const char *path_of_fd(struct volume *volume, int fd, char *to);
+/* ... of @ino, or with @name of that entry in it. => @to */
+const char *path_of(struct volume *volume, fuse_ino_t ino, const char *name,
+		    char *to);
+
+#endif
