@@ -177,6 +177,15 @@ fuzz-record: $(BUILD)/tests/record/test_record
 	$(BUILD)/fuzz/record -artifact_prefix=$(BUILD)/fuzz/ -max_total_time=$(FUZZ_SECONDS) -max_len=8000 \
 		$(BUILD)/fuzz/record-corpus
 
+fuzz-rules:
+	@mkdir -p $(BUILD)/fuzz/rules-corpus
+	clang $(CPPFLAGS) -std=gnu11 -g -O1 \
+		-fsanitize=fuzzer,address,undefined \
+		-fno-sanitize-recover=undefined -o $(BUILD)/fuzz/rules \
+		tests/fs/fuzz_rules.c fs/rule.c fs/rule_parse.c fs/op.c -lm
+	$(BUILD)/fuzz/rules -max_total_time=$(FUZZ_SECONDS) -max_len=2000 \
+		$(BUILD)/fuzz/rules-corpus
+
 fuzz-mmu:
 	@mkdir -p $(BUILD)/fuzz/mmu-corpus
 	clang $(CPPFLAGS) -std=gnu11 -g -O1 \
@@ -206,6 +215,7 @@ help:
 	@echo 'make bench           the tables of docs/performance.md, measured here'
 	@echo 'make fuzz            fuzz the workload parser for FUZZ_SECONDS=60'
 	@echo 'make fuzz-record     fuzz pagerfs-replay: any record'
+	@echo 'make fuzz-rules      fuzz the parser of fault rules'
 	@echo 'make fuzz-mmu        fuzz the MMU: any RAM, any registers'
 	@echo 'make mmu-soak        the emulated MMU against the manual and KVM, at length'
 	@echo 'make install         to PREFIX=/usr/local, below DESTDIR'
@@ -214,4 +224,5 @@ help:
 	@echo 'make clean'
 
 .PHONY: all tests benches deps deps-test deps-bench run test asan tsan debug \
-	bench install uninstall fuzz fuzz-mmu mmu-soak clean help
+	bench install uninstall fuzz fuzz-rules fuzz-requests fuzz-mmu mmu-soak \
+	clean help

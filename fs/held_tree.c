@@ -121,6 +121,8 @@ int held_tree_cut(struct held_tree *tree, uint64_t from, uint64_t to)
 	struct held_extent *extent = held_tree_first(tree, from), *next;
 	uint64_t end, cut;
 
+	if (from >= to)
+		return 0;
 	if (extent && extent->offset < from && held_extent_end(extent) > to)
 		return held_tree_split(tree, extent, from, to);
 	for (; extent && extent->offset < to; extent = next) {
