@@ -58,16 +58,17 @@ static bool parse_time(const char *text, const char *end, uint64_t *ns)
 		{ "", 1e3 }, { "us", 1e3 }, { "ms", 1e6 }, { "s", 1e9 },
 		{ "ns", 1 },
 	};
+	char copy[RULE_TEXT], *rest;
 	double value;
-	char *rest;
 	size_t i;
 
 	if (!isdigit((unsigned char)*text))
 		return false;
-	value = strtod(text, &rest);
+	/* Or the first dot of "1..5ms" were taken for a decimal point. */
+	*stpncpy(copy, text, end - text) = '\0';
+	value = strtod(copy, &rest);
 	for (i = 0; i < sizeof(units) / sizeof(*units); i++) {
-		if ((size_t)(end - rest) != strlen(units[i].name) ||
-		    memcmp(rest, units[i].name, end - rest))
+		if (strcmp(rest, units[i].name))
 			continue;
 		if (!(value * units[i].ns <= PARSE_NS_MAX))
 			return false;

@@ -86,6 +86,8 @@ static void test_faults(void **state)
 	} cases[] = {
 		{ "all * delay=200", RULE_DELAY, 200000, 200000, 0 },
 		{ "all * delay=1ms..0.5s", RULE_DELAY, 1000000, 500000000, 0 },
+		{ "all * delay=0..20us", RULE_DELAY, 0, 20000, 0 },
+		{ "all * delay=1..5", RULE_DELAY, 1000, 5000, 0 },
 		{ "all * tail=10us..1s", RULE_DELAY, 10000, 1000000000, 0 },
 		{ "all * error=5", RULE_ERROR, 0, 0, 5 },
 		{ "data * short", RULE_SHORT, 0, 0, 0 },
