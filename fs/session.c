@@ -40,6 +40,7 @@
  */
 #define SESSION_BACKGROUND	512
 #define SESSION_DRAIN_MS	5000
+#define SESSION_CUT_MS		500
 
 /* FUSE_DIRECT_IO_ALLOW_MMAP: Linux 6.6, newer than Debian 12's headers. */
 #define SESSION_DIRECT_MINOR	39
@@ -199,8 +200,8 @@ static int session_run(struct volume *volume, struct loop *loop,
 {
 	if (session_wait(loop, signal_fd)) {
 		mountpoint_detach(volume->options.mountpoint);
-		/* After a power cut nothing is finished. */
-		loop_drain(loop, gate_watches(GATE_CUT) ? 0 :
+		/* After a power cut all that comes is told so at once. */
+		loop_drain(loop, gate_watches(GATE_CUT) ? SESSION_CUT_MS :
 			   SESSION_DRAIN_MS);
 	}
 	return loop_join(loop);

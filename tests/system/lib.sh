@@ -25,7 +25,8 @@ watchdog=
 
 # What a daemon has when it ends under load is no leak: files which clients
 # still hold open, and libfuse's note of a mount that is taken away already.
-printf 'leak:file_start\nleak:fuse_session_mount\nleak:dir_open\n' \
+printf 'leak:%s\n' file_start fuse_session_mount dir_open \
+	control_file_open control_append \
 	>"$guard/lsan"
 export LSAN_OPTIONS=suppressions=$guard/lsan:print_suppressions=0
 
