@@ -135,7 +135,8 @@ size_t control_file_read(struct control_file *file, char *to, size_t size,
 			 uint64_t offset)
 {
 	pthread_mutex_lock(&control_lock);
-	offset -= offset < file->base ? offset : file->base;
+	if (offset >= file->base)
+		offset -= file->base;
 	if (offset > file->size)
 		offset = file->size;
 	if (size > file->size - offset)
@@ -353,8 +354,9 @@ int control_file_write(struct control_file *file, const char *data,
 	if (err)
 		file->npending = 0;
 	memmove(text, text + whole, file->npending);
+	/* Where the writer's position is now: a failed write moves nothing. */
 	if (file->kind == CONTROL_CTL)
-		control_set_answer(file, offset + size);
+		control_set_answer(file, err ? offset : offset + size);
 	return err;
 }
 

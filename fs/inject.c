@@ -107,6 +107,7 @@ static struct rule *inject_take(unsigned int id)
 	if (!id) {
 		taken = inject_rules;
 		inject_rules = NULL;
+		inject_last_id = 0;
 		return taken;
 	}
 	while (*link && (*link)->id != id)
@@ -267,7 +268,9 @@ static bool inject_quota(struct rule *rule, unsigned int opcode,
 
 	if (!rule_is_on(rule, gate_now()))
 		return false;
-	need = quota_need(names->volume, opcode, names->ino, names->target);
+	need = rule->ops & OP_BIT(opcode) ?
+		quota_need(names->volume, opcode, names->ino, names->target) :
+		0;
 	if (need)
 		rule->matched++;
 	if (need && (need > rule->low || rule->used > rule->low - need)) {
@@ -286,7 +289,7 @@ static bool inject_quota(struct rule *rule, unsigned int opcode,
 	return false;
 }
 
-/* A quota hears also of what gives back: it is asked for every request. */
+/* A quota hears also of what gives back, whatever operations it is for. */
 static bool inject_ask(struct rule *rule, unsigned int opcode,
 		       struct inject_names *names, struct verdict *verdict)
 {
@@ -294,8 +297,7 @@ static bool inject_ask(struct rule *rule, unsigned int opcode,
 		if (verdict->quota || !quota_watches(opcode) ||
 		    !inject_named(rule, names))
 			return false;
-		return inject_quota(rule, rule->ops & OP_BIT(opcode) ?
-				    opcode : OP_MAX, names, verdict);
+		return inject_quota(rule, opcode, names, verdict);
 	}
 	return inject_fits(rule, opcode, names->target, names) &&
 	       rule_due(rule, gate_now()) &&

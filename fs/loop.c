@@ -46,6 +46,7 @@
 #define LOOP_BLOCKS	32	/* times that, when requests are kept back */
 #define LOOP_BATCH	16	/* requests taken between two submissions */
 #define LOOP_TICK_MS	2
+#define LOOP_JOIN_S	3	/* what hangs longer in SOURCE is left to it */
 #define LOOP_PAGE	4096
 
 /* What stands before the payload of a write. */
@@ -728,11 +729,16 @@ void loop_drain(struct loop *loop, unsigned int limit_ms)
 
 int loop_join(struct loop *loop)
 {
+	struct timespec until;
 	unsigned int i;
 	int err = 0;
 
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += LOOP_JOIN_S;
 	for (i = 0; i < loop->nworkers; i++) {
-		pthread_join(loop->workers[i].thread, NULL);
+		if (pthread_timedjoin_np(loop->workers[i].thread, NULL,
+					 &until))
+			return -ETIMEDOUT;
 		if (!err)
 			err = loop->workers[i].err;
 	}

@@ -60,7 +60,8 @@ int loop_start(struct loop *loop);
 int loop_ended_fd(const struct loop *loop);
 /* Serve what has been asked, for at most @limit_ms, and stop serving. */
 void loop_drain(struct loop *loop, unsigned int limit_ms);
-/* Wait for the threads; the first error of one, or 0. */
+/* Wait for the threads, which have been told to stop; the first error of one,
+ * or 0. -ETIMEDOUT: one hangs in a request, the loop must stay. */
 int loop_join(struct loop *loop);
 void loop_destroy(struct loop *loop);
 

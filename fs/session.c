@@ -207,6 +207,18 @@ static int session_run(struct volume *volume, struct loop *loop,
 	return loop_join(loop);
 }
 
+/*
+ * A thread hangs in SOURCE. Nobody else shall: without /dev/fuse all clients
+ * are told that the connection is gone, and the rest of us goes as soon as
+ * SOURCE lets it.
+ */
+static __attribute__((noreturn)) void session_abandon(struct fuse_session *se)
+{
+	report("requests still hang in SOURCE; leaving without them");
+	close(fuse_session_fd(se));
+	_exit(EXIT_FAILURE);
+}
+
 /* What stands around the serving threads: rules, control, the watchdog. */
 static int session_surround(struct volume *volume, struct loop *loop)
 {
@@ -244,6 +256,8 @@ int session_serve(struct volume *volume, void (*ready)(void))
 		ready();
 		err = session_run(volume, loop, signal_fd);
 	}
+	if (err == -ETIMEDOUT)
+		session_abandon(se);
 	session_clear();
 	if (loop)
 		loop_destroy(loop);
