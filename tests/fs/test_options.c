@@ -79,6 +79,28 @@ static void test_flags(void **state)
 	options_free(&options);
 }
 
+static void test_faults(void **state)
+{
+	struct options options;
+
+	(void)state;
+	assert_int_equal(parse(&options, "src mnt -o seed=7,timeout=1.5,"
+			       "rules=file,nocontrol -o inject=a\\,b;c"),
+			 OPTIONS_SERVE);
+	assert_int_equal(options.seed, 7);
+	assert_true(options.timeout == 1.5);
+	assert_true(options.nocontrol);
+	assert_string_equal(options.rules, "file");
+	assert_string_equal(options.inject, "a,b;c");
+	options_free(&options);
+	assert_int_equal(parse(&options, "src mnt -o nocontrol,control"),
+			 OPTIONS_SERVE);
+	assert_false(options.nocontrol);
+	options_free(&options);
+	assert_int_equal(parse(&options, "src mnt -o timeout=-1"), -EINVAL);
+	options_free(&options);
+}
+
 static void test_mount_words(void **state)
 {
 	struct options options;
@@ -153,6 +175,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_plain),
 		cmocka_unit_test(test_flags),
+		cmocka_unit_test(test_faults),
 		cmocka_unit_test(test_mount_words),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_record),
