@@ -43,7 +43,7 @@ static int inject_add(const char *text, size_t length, const char *where)
 
 int inject_load(const struct options *options)
 {
-	size_t length;
+	size_t length = 0;
 	char *text;
 	int err = 0;
 
