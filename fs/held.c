@@ -392,6 +392,8 @@ static bool held_write(struct held *held, struct slot *slot,
 		file_kill_setid(held->fd);
 	file->written = true;
 	err = offset < 0 ? (int)offset :
+		file->no_grow && offset + in->size > held_size(held) ?
+		-EFBIG :
 		held_write_at(held, (const char *)(in + 1), in->size, offset,
 			      how->hold && !(file->flags & O_DSYNC));
 	if (!err)

@@ -16,8 +16,11 @@
  *	append LENGTH BYTE	write(2) at the file's position
  *	fsync  size  truncate LENGTH  punch OFFSET LENGTH  zero OFFSET LENGTH
  *	data OFFSET  hole OFFSET	lseek(2)
+ *	nogrow			swap/nogrow.h
  *	map OFFSET LENGTH BYTE	store through a shared mapping and msync
  */
+#include "swap/nogrow.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
@@ -26,6 +29,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -159,6 +163,13 @@ static int do_zero(char **words)
 	return 2;
 }
 
+static int do_nogrow(char **words)
+{
+	(void)words;
+	say("nogrow", ioctl(fd, NOGROW) == NOGROW_YES ? 0 : -1);
+	return 0;
+}
+
 static int do_data(char **words)
 {
 	say("data", lseek(fd, number(words), SEEK_DATA));
@@ -199,7 +210,7 @@ static const struct {
 	{ "size", 0, do_size }, { "truncate", 1, do_truncate },
 	{ "punch", 2, do_punch }, { "zero", 2, do_zero },
 	{ "data", 1, do_data }, { "hole", 1, do_hole },
-	{ "map", 3, do_map },
+	{ "map", 3, do_map }, { "nogrow", 0, do_nogrow },
 };
 
 static double now_us(void)

@@ -79,6 +79,11 @@ bytes 50 K >"$mnt/other"	# opened with O_TRUNC
 check_equal "only what came after" "50 50" "$(held) $(wc -c <"$mnt/other")"
 rm "$mnt/other"
 check_equal "gone with its file" 0 "$(held)"
+# ---- who asked not to extend the file does not, by a held write either ----
+head -c 4096 /dev/zero >"$src/small"
+io "not extended" "open $mnt/small nogrow write 0 4096 80 write 4095 2 81 \
+size" "open 0;nogrow 0;write 4096;write EFBIG;size 4096"
+rm "$mnt/small"
 # ---- O_SYNC writes are no held ones ----
 io "O_DSYNC" "-s open $mnt/f write 0 512 74" "open 0;write 512"
 check_equal "real file" "512x4a" "$(real f 0 512)"
