@@ -250,7 +250,7 @@ static void gate_resume(struct slot *slot, int result)
  * freezes everything. */
 static bool gate_is_way_in(const struct fuse_in_header *in)
 {
-	return in->nodeid == FUSE_ROOT_ID && in->opcode == FUSE_GETATTR;
+	return in->nodeid == FUSE_ROOT_ID && op_of(in->opcode) == FUSE_GETATTR;
 }
 
 /* => true: go on with it now. */

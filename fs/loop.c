@@ -45,6 +45,7 @@
 #define LOOP_SLOTS	128	/* requests in flight per thread */
 #define LOOP_BLOCKS	32	/* times that, when requests are kept back */
 #define LOOP_BATCH	16	/* requests taken between two submissions */
+#define LOOP_EXTRA	32	/* threads more when all are stuck */
 #define LOOP_TICK_MS	2
 #define LOOP_JOIN_S	3	/* what hangs longer in SOURCE is left to it */
 #define LOOP_PAGE	4096
@@ -85,8 +86,10 @@ struct worker {
 struct loop {
 	struct fuse_session *se;
 	int fd;			/* /dev/fuse, non-blocking */
-	unsigned int nworkers;
-	struct worker *workers;
+	atomic_uint nworkers;	/* grows: loop_reinforce() */
+	struct worker *workers;	/* with room for LOOP_EXTRA more */
+	unsigned int room;	/* for so many */
+	unsigned int stuck_sum;	/* loop_reinforce() */
 	int wake_fd;		/* readable: look at @draining and @stopped */
 	int ended_fd;
 	sem_t ready;
@@ -636,15 +639,16 @@ struct loop *loop_create(struct fuse_session *se, unsigned int threads)
 	loop->se = se;
 	loop->fd = fuse_session_fd(se);
 	loop->nworkers = threads ? threads : loop_default_threads();
+	loop->room = loop->nworkers + LOOP_EXTRA;
 	loop->wake_fd = eventfd(0, EFD_CLOEXEC);
 	loop->ended_fd = eventfd(0, EFD_CLOEXEC);
-	loop->workers = calloc(loop->nworkers, sizeof(*loop->workers));
+	loop->workers = calloc(loop->room, sizeof(*loop->workers));
 	if (!loop->workers || loop->wake_fd < 0 || loop->ended_fd < 0) {
 		loop_destroy(loop);
 		return NULL;
 	}
 	sem_init(&loop->ready, 0, 0);
-	for (i = 0; i < loop->nworkers; i++) {
+	for (i = 0; i < loop->room; i++) {
 		loop->workers[i].loop = loop;
 		loop->workers[i].rank = i;
 	}
@@ -687,6 +691,27 @@ int loop_start(struct loop *loop)
 	loop_stop(loop);
 	loop_join(loop);
 	return err;
+}
+
+void loop_reinforce(struct loop *loop)
+{
+	unsigned int n = loop->nworkers, sum = 0, i, slow;
+	struct worker *worker = &loop->workers[n];
+
+	for (i = 0; i < n; i++) {
+		slow = atomic_load(&loop->workers[i].slow);
+		sum += slow;
+		if (!(slow & 1))
+			break;
+	}
+	if (i < n || sum != loop->stuck_sum) {
+		loop->stuck_sum = sum;
+		return;
+	}
+	if (worker->rank >= loop->room || atomic_load(&loop->stopped) ||
+	    pthread_create(&worker->thread, NULL, worker_main, worker))
+		return;
+	atomic_store(&loop->nworkers, n + 1);
 }
 
 int loop_ended_fd(const struct loop *loop)

@@ -96,6 +96,13 @@ enum loop_phase {
 };
 enum loop_phase loop_phase(const struct slot *slot);
 
+/*
+ * Called now and then by one thread: when all serving threads have been in
+ * the same system call since the last time, start one more, so that somebody
+ * takes requests. What has come stays.
+ */
+void loop_reinforce(struct loop *loop);
+
 /* From any thread: see each slot there is, free or not. */
 void loop_visit(struct loop *loop,
 		void (*visit)(struct slot *slot, void *arg), void *arg);

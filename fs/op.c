@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#define OP_STATX	52	/* FUSE_STATX, newer than Debian 12's headers */
+
 enum op_class {
 	OP_NONE,		/* not on files, or nothing to be answered */
 	OP_IS_DATA,
@@ -71,6 +73,7 @@ static const struct op op_table[OP_MAX] = {
 	[FUSE_COPY_FILE_RANGE] = { "copy", OP_IS_META,
 		SIZE(copy_file_range_in), 0, true },
 	[FUSE_TMPFILE] = { "tmpfile", OP_IS_META, 0, 0, false },
+	[OP_STATX] = { "getattr", OP_IS_META, 0, 0, false },
 };
 
 unsigned int op_of(uint32_t opcode)
@@ -84,6 +87,8 @@ unsigned int op_of(uint32_t opcode)
 		return FUSE_BATCH_FORGET;
 	case FUSE_SETLKW:
 		return FUSE_SETLK;
+	case OP_STATX:
+		return FUSE_GETATTR;
 	default:
 		return opcode < OP_MAX ? opcode : OP_MAX;
 	}

@@ -38,12 +38,17 @@ const char *path_of_fd(struct volume *volume, int fd, char *to)
 	return to;
 }
 
+int path_fd(struct volume *volume, fuse_ino_t ino)
+{
+	return volume_inode(volume, ino)->fd;
+}
+
 const char *path_of(struct volume *volume, fuse_ino_t ino, const char *name,
 		    char *to)
 {
 	size_t length;
 
-	path_of_fd(volume, volume_inode(volume, ino)->fd, to);
+	path_of_fd(volume, path_fd(volume, ino), to);
 	if (!name)
 		return to;
 	length = strlen(to);

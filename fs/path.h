@@ -11,6 +11,8 @@
 
 #define PATH_ROOM	4352	/* PATH_MAX, a name behind it, an end */
 
+/* A descriptor of @ino, which stays the inode's. */
+int path_fd(struct volume *volume, fuse_ino_t ino);
 /* The path of what @fd shows, "" for the root. => @to */
 const char *path_of_fd(struct volume *volume, int fd, char *to);
 /* ... of @ino, or with @name of that entry in it. => @to */

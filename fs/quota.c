@@ -4,6 +4,7 @@
  */
 #include "fs/quota.h"
 #include "fs/file.h"
+#include "fs/path.h"
 
 #include <fcntl.h>
 #include <linux/falloc.h>
@@ -136,11 +137,11 @@ static uint64_t quota_of(int fd)
 }
 
 /* Of an entry, if it is the file's last name. */
-static uint64_t quota_of_entry(const struct inode *parent, const char *name)
+static uint64_t quota_of_entry(int parent, const char *name)
 {
 	struct stat st;
 
-	if (fstatat(parent->fd, name, &st, AT_SYMLINK_NOFOLLOW) ||
+	if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) ||
 	    !S_ISREG(st.st_mode) || st.st_nlink > 1)
 		return 0;
 	return st.st_blocks * 512ull;
@@ -153,12 +154,11 @@ uint64_t quota_now(struct volume *volume, unsigned int opcode,
 	case FUSE_SETATTR:
 	case FUSE_OPEN:
 	case FUSE_FALLOCATE:
-		return quota_of(volume_inode(volume, ino)->fd);
+		return quota_of(path_fd(volume, ino));
 	case FUSE_UNLINK:
-		return quota_of_entry(volume_inode(volume, ino),
-				      target->name);
+		return quota_of_entry(path_fd(volume, ino), target->name);
 	case FUSE_RENAME2:
-		return quota_of_entry(volume_inode(volume, target->other),
+		return quota_of_entry(path_fd(volume, target->other),
 				      target->other_name);
 	default:
 		return 0;
@@ -172,6 +172,6 @@ uint64_t quota_freed(struct volume *volume, unsigned int opcode,
 
 	if (opcode == FUSE_SETATTR || opcode == FUSE_OPEN ||
 	    opcode == FUSE_FALLOCATE)
-		now = quota_of(volume_inode(volume, ino)->fd);
+		now = quota_of(path_fd(volume, ino));
 	return before > now ? before - now : 0;
 }

@@ -1,5 +1,6 @@
 /*
- * watchdog.c - a thread that looks at all requests some times in a timeout.
+ * watchdog.c - a thread that looks at all requests some times in a timeout,
+ * and sees to it that one thread is always left to take them.
  *
  * Who answers is settled by one atomic operation on request->unique: the
  * watchdog makes it odd by compare-and-swap, the serving thread takes it out
@@ -113,6 +114,7 @@ static void *watchdog_main(void *arg)
 		pthread_mutex_unlock(&watchdog_lock);
 		now = gate_now();
 		loop_visit(watchdog_loop, watchdog_look_at, &now);
+		loop_reinforce(watchdog_loop);
 		pthread_mutex_lock(&watchdog_lock);
 	}
 	pthread_mutex_unlock(&watchdog_lock);

@@ -12,7 +12,7 @@ head -c 65536 /dev/zero | tr '\0' A >"$src/f"
 cp "$src/f" "$src/g"
 mount_store "$src" "$low" -o attr_timeout=0,entry_timeout=0
 lower=$store_pid
-mount_store "$low" "$mnt" -o timeout=1,threads=4
+mount_store "$low" "$mnt" -o timeout=1,threads=2
 upper=$store_pid
 
 now_ms() { echo $((${EPOCHREALTIME/[.,]/} / 1000)); }
@@ -81,6 +81,21 @@ thaw
 wait_for 5 bash -c "! grep -q ended '$mnt/.pagerfs/inflight'" ||
 	fail "not done: $(cat "$mnt/.pagerfs/inflight")"
 check "the unlink was done in the end" [ ! -e "$src/g" ]
+# ---- more hanging calls than threads: there is always one that serves ----
+freeze 'lookup+getattr never* freeze'
+for i in {1..9}; do
+	(stat "$mnt/never$i" 2>&1 | grep -c 'timed out' >"$dir/stat$i") &
+	jobs[i]=$!
+done
+sleep 0.2
+start=$(now_ms)
+check "others are served" cmp "$src/f" "$mnt/f"
+check "$(cat "$mnt/.pagerfs/inflight")" grep -q lookup "$mnt/.pagerfs/inflight"
+check "soon: $(($(now_ms) - start)) ms" [ $(($(now_ms) - start)) -lt 4000 ]
+wait "${jobs[@]}"
+check_equal "each of them was told" "1 1 1 1 1 1 1 1 1" \
+	"$(cat "$dir"/stat? | paste -sd' ')"
+thaw
 # ---- what a rule of its own keeps back does not hang ----
 before=$(ended)
 echo 'read f delay=2s' >"$mnt/.pagerfs/rules"
