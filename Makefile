@@ -186,6 +186,19 @@ fuzz-rules:
 	$(BUILD)/fuzz/rules -max_total_time=$(FUZZ_SECONDS) -max_len=2000 \
 		$(BUILD)/fuzz/rules-corpus
 
+FUZZ_FS = $(filter-out fs/pagerfs.c fs/view%,$(wildcard fs/*.c)) swap/place.c
+
+fuzz-requests:
+	@mkdir -p $(BUILD)/fuzz/requests-corpus
+	clang $(CPPFLAGS) -std=gnu11 -g -O1 \
+		$(shell pkg-config --cflags fuse3 liburing) \
+		-fsanitize=fuzzer,address,undefined \
+		-fno-sanitize-recover=undefined -o $(BUILD)/fuzz/requests \
+		tests/fs/fuzz_request.c $(FUZZ_FS) \
+		$(shell pkg-config --libs fuse3 liburing) -lm
+	$(BUILD)/fuzz/requests -max_total_time=$(FUZZ_SECONDS) \
+		-max_len=4000 $(abspath $(BUILD)/fuzz/requests-corpus)
+
 fuzz-mmu:
 	@mkdir -p $(BUILD)/fuzz/mmu-corpus
 	clang $(CPPFLAGS) -std=gnu11 -g -O1 \
@@ -216,6 +229,7 @@ help:
 	@echo 'make fuzz            fuzz the workload parser for FUZZ_SECONDS=60'
 	@echo 'make fuzz-record     fuzz pagerfs-replay: any record'
 	@echo 'make fuzz-rules      fuzz the parser of fault rules'
+	@echo 'make fuzz-requests   fuzz the store daemon with malformed requests (root)'
 	@echo 'make fuzz-mmu        fuzz the MMU: any RAM, any registers'
 	@echo 'make mmu-soak        the emulated MMU against the manual and KVM, at length'
 	@echo 'make install         to PREFIX=/usr/local, below DESTDIR'

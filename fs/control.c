@@ -65,15 +65,12 @@ bool control_wants(const struct fuse_in_header *in,
 	       control_is_name(target->other, target->other_name);
 }
 
-void control_scrub(struct fuse_in_header *in, size_t length)
+void control_scrub(struct fuse_in_header *in)
 {
 	struct fuse_batch_forget_in *batch = (void *)(in + 1);
 	struct fuse_forget_one *one = (void *)(batch + 1);
-	size_t room = (length - sizeof(*in) - sizeof(*batch)) / sizeof(*one);
 	uint32_t i;
 
-	if (batch->count > room)
-		batch->count = room;
 	for (i = 0; i < batch->count; i++)
 		if (one[i].nodeid & CONTROL_BIT)
 			one[i].nodeid = FUSE_ROOT_ID;	/* never forgotten */

@@ -37,7 +37,7 @@ bool control_wants(const struct fuse_in_header *in,
 		   const struct op_target *target);
 /* Then answer it. */
 void control_serve(struct slot *slot, const struct op_target *target);
-/* Make the forgets of a batch which are ours harmless. @length: of it all. */
-void control_scrub(struct fuse_in_header *in, size_t length);
+/* Make the forgets of a batch which are ours harmless. */
+void control_scrub(struct fuse_in_header *in);
 
 #endif

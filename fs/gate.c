@@ -303,7 +303,7 @@ bool gate_arrive(struct slot *slot)
 		return false;
 	}
 	if (in->opcode == FUSE_BATCH_FORGET)
-		control_scrub(loop_message(slot), slot->received);
+		control_scrub(loop_message(slot));
 	if (control_wants(in, &target)) {
 		slot->request.control = true;
 		control_serve(slot, &target);

@@ -4,6 +4,7 @@
 #include "fs/op.h"
 
 #include <string.h>
+#include <sys/types.h>
 
 #define OP_STATX	52	/* FUSE_STATX, newer than Debian 12's headers */
 
@@ -18,62 +19,68 @@ enum op_class {
 struct op {
 	const char *name;
 	enum op_class class;
-	uint8_t fixed;		/* bytes before the first name */
-	uint8_t names;		/* how many names follow */
+	uint8_t fixed;		/* bytes before the first string */
+	uint8_t strings;	/* how many follow */
+	uint8_t names;		/* and how many of them name entries */
 	bool open;		/* begins with a file handle */
 };
 
 #define SIZE(type) sizeof(struct fuse_##type)
 
 static const struct op op_table[OP_MAX] = {
-	[FUSE_LOOKUP] = { "lookup", OP_IS_META, 0, 1, false },
-	[FUSE_FORGET] = { "forget", OP_IS_QUIET, SIZE(forget_in), 0, false },
+	[FUSE_LOOKUP] = { "lookup", OP_IS_META, 0, 1, 1, false },
+	[FUSE_FORGET] = { "forget", OP_IS_QUIET, SIZE(forget_in), 0, 0, false },
 	[FUSE_BATCH_FORGET] = { "forget", OP_IS_QUIET, SIZE(batch_forget_in),
-		0, false },
-	[FUSE_GETATTR] = { "getattr", OP_IS_META, 0, 0, false },
-	[FUSE_SETATTR] = { "setattr", OP_IS_META, SIZE(setattr_in), 0,
+		0, 0, false },
+	[FUSE_GETATTR] = { "getattr", OP_IS_META, SIZE(getattr_in), 0, 0,
 		false },
-	[FUSE_READLINK] = { "readlink", OP_IS_META, 0, 0, false },
-	[FUSE_SYMLINK] = { "symlink", OP_IS_META, 0, 1, false },
-	[FUSE_MKNOD] = { "mknod", OP_IS_META, SIZE(mknod_in), 1, false },
-	[FUSE_MKDIR] = { "mkdir", OP_IS_META, SIZE(mkdir_in), 1, false },
-	[FUSE_UNLINK] = { "unlink", OP_IS_META, 0, 1, false },
-	[FUSE_RMDIR] = { "rmdir", OP_IS_META, 0, 1, false },
-	[FUSE_RENAME] = { "rename", OP_IS_META, SIZE(rename_in), 2, false },
-	[FUSE_RENAME2] = { "rename", OP_IS_META, SIZE(rename2_in), 2, false },
-	[FUSE_LINK] = { "link", OP_IS_META, SIZE(link_in), 1, false },
-	[FUSE_OPEN] = { "open", OP_IS_META, SIZE(open_in), 0, false },
-	[FUSE_READ] = { "read", OP_IS_DATA, SIZE(read_in), 0, true },
-	[FUSE_WRITE] = { "write", OP_IS_DATA, SIZE(write_in), 0, true },
-	[FUSE_STATFS] = { "statfs", OP_IS_META, 0, 0, false },
-	[FUSE_RELEASE] = { "release", OP_IS_QUIET, SIZE(release_in), 0,
+	[FUSE_SETATTR] = { "setattr", OP_IS_META, SIZE(setattr_in), 0, 0,
+		false },
+	[FUSE_READLINK] = { "readlink", OP_IS_META, 0, 0, 0, false },
+	[FUSE_SYMLINK] = { "symlink", OP_IS_META, 0, 2, 1, false },
+	[FUSE_MKNOD] = { "mknod", OP_IS_META, SIZE(mknod_in), 1, 1, false },
+	[FUSE_MKDIR] = { "mkdir", OP_IS_META, SIZE(mkdir_in), 1, 1, false },
+	[FUSE_UNLINK] = { "unlink", OP_IS_META, 0, 1, 1, false },
+	[FUSE_RMDIR] = { "rmdir", OP_IS_META, 0, 1, 1, false },
+	[FUSE_RENAME] = { "rename", OP_IS_META, SIZE(rename_in), 2, 2, false },
+	[FUSE_RENAME2] = { "rename", OP_IS_META, SIZE(rename2_in), 2, 2, false },
+	[FUSE_LINK] = { "link", OP_IS_META, SIZE(link_in), 1, 1, false },
+	[FUSE_OPEN] = { "open", OP_IS_META, SIZE(open_in), 0, 0, false },
+	[FUSE_READ] = { "read", OP_IS_DATA, SIZE(read_in), 0, 0, true },
+	[FUSE_WRITE] = { "write", OP_IS_DATA, SIZE(write_in), 0, 0, true },
+	[FUSE_STATFS] = { "statfs", OP_IS_META, 0, 0, 0, false },
+	[FUSE_RELEASE] = { "release", OP_IS_QUIET, SIZE(release_in), 0, 0,
 		true },
-	[FUSE_FSYNC] = { "fsync", OP_IS_SYNC, SIZE(fsync_in), 0, true },
-	[FUSE_SETXATTR] = { "setxattr", OP_IS_META, 0, 0, false },
-	[FUSE_GETXATTR] = { "getxattr", OP_IS_META, 0, 0, false },
-	[FUSE_LISTXATTR] = { "listxattr", OP_IS_META, 0, 0, false },
-	[FUSE_REMOVEXATTR] = { "removexattr", OP_IS_META, 0, 0, false },
-	[FUSE_FLUSH] = { "flush", OP_IS_SYNC, SIZE(flush_in), 0, true },
-	[FUSE_OPENDIR] = { "opendir", OP_IS_META, SIZE(open_in), 0, false },
-	[FUSE_READDIR] = { "readdir", OP_IS_META, SIZE(read_in), 0, true },
-	[FUSE_READDIRPLUS] = { "readdir", OP_IS_META, SIZE(read_in), 0,
+	[FUSE_FSYNC] = { "fsync", OP_IS_SYNC, SIZE(fsync_in), 0, 0, true },
+	[FUSE_SETXATTR] = { "setxattr", OP_IS_META,
+		FUSE_COMPAT_SETXATTR_IN_SIZE, 1, 0, false },
+	[FUSE_GETXATTR] = { "getxattr", OP_IS_META, SIZE(getxattr_in), 1, 0,
+		false },
+	[FUSE_LISTXATTR] = { "listxattr", OP_IS_META, SIZE(getxattr_in), 0, 0,
+		false },
+	[FUSE_REMOVEXATTR] = { "removexattr", OP_IS_META, 0, 1, 0, false },
+	[FUSE_FLUSH] = { "flush", OP_IS_SYNC, SIZE(flush_in), 0, 0, true },
+	[FUSE_OPENDIR] = { "opendir", OP_IS_META, SIZE(open_in), 0, 0, false },
+	[FUSE_READDIR] = { "readdir", OP_IS_META, SIZE(read_in), 0, 0, true },
+	[FUSE_READDIRPLUS] = { "readdir", OP_IS_META, SIZE(read_in), 0, 0,
 		true },
-	[FUSE_RELEASEDIR] = { "releasedir", OP_IS_QUIET, SIZE(release_in), 0,
+	[FUSE_RELEASEDIR] = { "releasedir", OP_IS_QUIET, SIZE(release_in), 0, 0,
 		true },
-	[FUSE_FSYNCDIR] = { "fsyncdir", OP_IS_SYNC, SIZE(fsync_in), 0, true },
-	[FUSE_GETLK] = { "getlk", OP_IS_META, SIZE(lk_in), 0, true },
-	[FUSE_SETLK] = { "setlk", OP_IS_META, SIZE(lk_in), 0, true },
-	[FUSE_SETLKW] = { "setlk", OP_IS_META, SIZE(lk_in), 0, true },
-	[FUSE_ACCESS] = { "access", OP_IS_META, 0, 0, false },
-	[FUSE_CREATE] = { "create", OP_IS_META, SIZE(create_in), 1, false },
-	[FUSE_IOCTL] = { "ioctl", OP_IS_META, SIZE(ioctl_in), 0, true },
-	[FUSE_FALLOCATE] = { "fallocate", OP_IS_META, SIZE(fallocate_in), 0,
+	[FUSE_FSYNCDIR] = { "fsyncdir", OP_IS_SYNC, SIZE(fsync_in), 0, 0, true },
+	[FUSE_GETLK] = { "getlk", OP_IS_META, SIZE(lk_in), 0, 0, true },
+	[FUSE_SETLK] = { "setlk", OP_IS_META, SIZE(lk_in), 0, 0, true },
+	[FUSE_SETLKW] = { "setlk", OP_IS_META, SIZE(lk_in), 0, 0, true },
+	[FUSE_ACCESS] = { "access", OP_IS_META, SIZE(access_in), 0, 0,
+		false },
+	[FUSE_CREATE] = { "create", OP_IS_META, SIZE(create_in), 1, 1, false },
+	[FUSE_IOCTL] = { "ioctl", OP_IS_META, SIZE(ioctl_in), 0, 0, true },
+	[FUSE_FALLOCATE] = { "fallocate", OP_IS_META, SIZE(fallocate_in), 0, 0,
 		true },
-	[FUSE_LSEEK] = { "lseek", OP_IS_META, SIZE(lseek_in), 0, true },
+	[FUSE_LSEEK] = { "lseek", OP_IS_META, SIZE(lseek_in), 0, 0, true },
 	[FUSE_COPY_FILE_RANGE] = { "copy", OP_IS_META,
-		SIZE(copy_file_range_in), 0, true },
-	[FUSE_TMPFILE] = { "tmpfile", OP_IS_META, 0, 0, false },
-	[OP_STATX] = { "getattr", OP_IS_META, 0, 0, false },
+		SIZE(copy_file_range_in), 0, 0, true },
+	[FUSE_TMPFILE] = { "tmpfile", OP_IS_META, 0, 0, 0, false },
+	[OP_STATX] = { "getattr", OP_IS_META, 0, 0, 0, false },
 };
 
 unsigned int op_of(uint32_t opcode)
@@ -197,22 +204,57 @@ static void op_parse_other(uint32_t opcode, const void *body,
 		target->other = ((const struct fuse_link_in *)body)->oldnodeid;
 }
 
-static bool op_parse_names(const struct op *op, const char *at, size_t length,
-			   struct op_target *target)
+/* => The bytes that the strings take, or -1: one has no end. */
+static ssize_t op_parse_strings(const struct op *op, const char *at,
+				size_t length, struct op_target *target)
 {
-	const char *end;
+	const char *begin = at, *end;
+	unsigned int i;
 
-	if (!op->names)
+	for (i = 0; i < op->strings; i++) {
+		end = memchr(at, '\0', length);
+		if (!end)
+			return -1;
+		if (i < op->names)
+			*(i ? &target->other_name : &target->name) = at;
+		length -= end + 1 - at;
+		at = end + 1;
+	}
+	return at - begin;
+}
+
+/*
+ * Does the request hold the bytes that it brings, and may it ask for so many?
+ * @body has its fixed size, @rest is what follows the strings.
+ */
+static bool op_fits(uint32_t opcode, const void *body, size_t rest)
+{
+	const struct fuse_read_in *rw = body;	/* as fuse_write_in begins */
+	const struct fuse_setxattr_in *set = body;
+	const struct fuse_getxattr_in *get = body;
+	const struct fuse_batch_forget_in *forget = body;
+	const struct fuse_ioctl_in *ioctl = body;
+
+	switch (opcode) {
+	case FUSE_WRITE:
+		return rw->size <= rest;
+	case FUSE_READ:
+	case FUSE_READDIR:
+	case FUSE_READDIRPLUS:
+		return rw->size <= OP_ANSWER_MAX;
+	case FUSE_GETXATTR:
+	case FUSE_LISTXATTR:
+		return get->size <= OP_ANSWER_MAX;
+	case FUSE_SETXATTR:
+		return set->size <= rest;
+	case FUSE_IOCTL:
+		return ioctl->in_size <= rest &&
+		       ioctl->out_size <= OP_ANSWER_MAX;
+	case FUSE_BATCH_FORGET:
+		return forget->count <= rest / SIZE(forget_one);
+	default:
 		return true;
-	end = memchr(at, '\0', length);
-	if (!end)
-		return false;
-	target->name = at;
-	if (op->names < 2)
-		return true;
-	length -= end + 1 - at;
-	target->other_name = end + 1;
-	return memchr(end + 1, '\0', length);
+	}
 }
 
 bool op_parse(const struct fuse_in_header *in, size_t length,
@@ -220,6 +262,7 @@ bool op_parse(const struct fuse_in_header *in, size_t length,
 {
 	const char *body = (const char *)(in + 1);
 	const struct op *op;
+	ssize_t strings;
 
 	*target = (struct op_target){ 0 };
 	if (length < sizeof(*in))
@@ -234,6 +277,7 @@ bool op_parse(const struct fuse_in_header *in, size_t length,
 		memcpy(&target->fh, body, sizeof(target->fh));
 	op_parse_range(in->opcode, body, target);
 	op_parse_other(in->opcode, body, target);
-	return op_parse_names(op, body + op->fixed, length - op->fixed,
-			      target);
+	length -= op->fixed;
+	strings = op_parse_strings(op, body + op->fixed, length, target);
+	return strings >= 0 && op_fits(in->opcode, body, length - strings);
 }

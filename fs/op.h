@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #define OP_MAX		64	/* opcodes are below this */
+#define OP_ANSWER_MAX	(1u << 20)	/* bytes a request may ask for */
 
 #define OP_BIT(opcode)	(1ull << (opcode))
 #define OP_DATA		(OP_BIT(FUSE_READ) | OP_BIT(FUSE_WRITE))
@@ -45,7 +46,7 @@ struct op_target {
 	const char *other_name;	/* ... and of the second */
 };
 
-/* => false: the request is too short for what it claims to be. */
+/* => false: it is not as long as it claims to be, or asks for too much. */
 bool op_parse(const struct fuse_in_header *in, size_t length,
 	      struct op_target *target);
 

@@ -138,14 +138,10 @@ static ssize_t session_receive(int fd, void *buf, size_t length,
 	return read(fd, buf, length);
 }
 
-static struct fuse_session *session_mount(struct volume *volume)
+/* => With our handlers, and not mounted; NULL: libfuse said why. */
+static struct fuse_session *session_new(struct volume *volume)
 {
-	static const struct fuse_custom_io io = {
-		.writev = session_send,
-		.read = session_receive,
-	};
 	struct fuse_lowlevel_ops ops;
-	struct fuse_session *se;
 
 	session_fill(&ops);
 	if (recorder_runs())	/* the kernel copies, and we see the writes */
@@ -154,14 +150,42 @@ static struct fuse_session *session_mount(struct volume *volume)
 		report("out of memory");
 		return NULL;
 	}
+	return fuse_session_new(&volume->options.rest, &ops, sizeof(ops),
+				volume);
+}
+
+static int session_connect(struct fuse_session *se, int fd)
+{
+	static const struct fuse_custom_io io = {
+		.writev = session_send,
+		.read = session_receive,
+	};
+
+	return fuse_session_custom_io(se, &io, fd);
+}
+
+struct fuse_session *session_on(struct volume *volume, int fd)
+{
+	struct fuse_session *se = session_new(volume);
+
+	gate_open(volume);
+	if (se && session_connect(se, fd)) {
+		fuse_session_destroy(se);
+		return NULL;
+	}
+	return se;
+}
+
+static struct fuse_session *session_mount(struct volume *volume)
+{
 	/* From here to the mount libfuse itself says what is wrong. */
-	se = fuse_session_new(&volume->options.rest, &ops, sizeof(ops),
-			      volume);
+	struct fuse_session *se = session_new(volume);
+
 	if (se && fuse_session_mount(se, volume->options.mountpoint)) {
 		fuse_session_destroy(se);
 		return NULL;
 	}
-	if (se && fuse_session_custom_io(se, &io, fuse_session_fd(se))) {
+	if (se && session_connect(se, fuse_session_fd(se))) {
 		fuse_session_unmount(se);
 		fuse_session_destroy(se);
 		return NULL;

@@ -13,4 +13,11 @@
  */
 int session_serve(struct volume *volume, void (*ready)(void));
 
+/*
+ * A session that talks to @fd, a socket which keeps messages apart, instead
+ * of the kernel: so that a test can be the kernel. Nothing is mounted. It
+ * closes @fd when it is destroyed. => NULL: libfuse has said why.
+ */
+struct fuse_session *session_on(struct volume *volume, int fd);
+
 #endif
