@@ -7,8 +7,8 @@ time_limit 100
 need cmp dd
 src=$dir/src mnt=$dir/mnt
 mkdir -p "$src"
-io=$BUILD/tests/fs/tool_io fsx=$BUILD/tests/fs/tool_fsx
-need "$io" "$fsx"
+io=$BUILD/tests/fs/tool_io random=$BUILD/tests/fs/tool_random
+need "$io" "$random"
 rules=$mnt/.pagerfs/rules
 
 rules() {
@@ -178,7 +178,7 @@ for rule in 'write * hold' 'write * reorder=8' 'write * p=1/2 hold' \
 all * p=1/4 delay=0..200us' 'all * delay=0..50us'; do
 	rules "$rule"
 	for seed in 1 2; do
-		check "$rule" timeout 60 "$fsx" "$mnt/x$seed" $seed 3000 \
+		check "$rule" timeout 60 "$random" "$mnt/x$seed" $seed 3000 \
 			"$src/x$seed"
 	done
 	check "acted: $(sed -n 2p "$rules")" bash -c \
@@ -186,7 +186,7 @@ all * p=1/4 delay=0..200us' 'all * delay=0..50us'; do
 done
 # with many files, and rules that come and go meanwhile
 for seed in 3 4 5; do
-	timeout 60 "$fsx" "$mnt/x$seed" $seed 6000 >"$dir/fsx$seed" 2>&1 &
+	timeout 60 "$random" "$mnt/x$seed" $seed 6000 >"$dir/fsx$seed" 2>&1 &
 	jobs+=" $!"
 done
 for i in {1..30}; do

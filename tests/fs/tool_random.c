@@ -1,7 +1,7 @@
 /*
- * tool_fsx.c - random operations on a file against an array in memory.
+ * tool_random.c - random operations on a file against an array in memory.
  *
- *	tool_fsx FILE SEED OPERATIONS [REAL]
+ *	tool_random FILE SEED OPERATIONS [REAL]
  *
  * Reads, writes, appends, truncations, holes, zeroed ranges, O_DIRECT, stores
  * through mappings, renames, closing and opening, in random order and of
