@@ -58,6 +58,9 @@ io "append" "-a open $mnt/f append 5 69 size count 20001 99 69" \
 	"open 0;append 5;size 20006;count 5"
 io "lseek" "open $mnt/f data 100 hole 100 data 20006" \
 	"open 0;data 100;hole 20006;data ENXIO"
+touch -d '2001-02-03 04:05' "$mnt/f"
+io "and the time" "open $mnt/f write 20001 5 69" "open 0;write 5"
+check "changes: $(stat -c %y "$mnt/f")" [ "$(stat -c %Y "$mnt/f")" -gt 1700000000 ]
 # ---- fsync: all of the file, and then nothing is held ----
 touch "$src/other"
 rules 'write * hold'
