@@ -43,7 +43,9 @@ check "shown: $(tail -n 1 "$mnt/.pagerfs/inflight")" \
 	grep -q ' ended   read ' "$mnt/.pagerfs/inflight"
 check "logged" grep -q 'read at 4096, 4096 bytes, of process .* hangs for .*: '\
 	'ended with ETIMEDOUT' "$dir/store.log"
-# its file is closed by now, and others are served, also in the same file
+wait_for 2 grep -q ' waiting release ' "$mnt/.pagerfs/inflight" ||
+	fail "its file was closed under it"
+# for its client the file is closed by now, and others are served, also in the same file
 check "others are served" cmp -n 4096 "$src/g" "$mnt/g"
 check_equal "the file can be written" "open 0;write 10" \
 	"$("$io" -d open "$mnt/f" write 8192 10 67 | paste -sd';')"
