@@ -8,6 +8,7 @@
  */
 #include "fs/recorder_int.h"
 #include "fs/file.h"
+#include "fs/held.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -66,6 +67,7 @@ static uint64_t parse_place(const struct recorder *recorder,
 	    write->write_flags & FUSE_WRITE_CACHE ||
 	    recorder->volume->options.writeback || fstat(file->fd, &st))
 		return write->offset;
+	held_show_size(&st);
 	return st.st_size;
 }
 

@@ -206,4 +206,13 @@ done
 ctl clear
 check_equal "nothing is left" 0 "$(held)"
 umount_store "$mnt"
+
+# ---- a record has what clients did, also where it is held ----
+rm -f "$src"/*
+mount_store "$src" "$mnt" -o "record=$dir/record" -o 'inject=write * hold'
+check "random operations, recorded" timeout 60 "$random" "$mnt/x" 4 2000 \
+	"$src/x"
+umount_store "$mnt"
+check "the record" "$BUILD/pagerfs-replay" build "$dir/record" "$dir/replayed"
+check "built from it" cmp "$src/x" "$dir/replayed/x"
 finish
