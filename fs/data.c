@@ -235,7 +235,6 @@ static void data_write(fuse_req_t req, fuse_ino_t ino, const char *buf,
 {
 	struct slot *slot = loop_claim(req, data_done);
 
-	(void)ino;
 	slot->payload = (char *)buf;
 	slot->write = true;
 	/* The kernel makes EIO of an asynchronous direct write that came back
@@ -247,7 +246,7 @@ static void data_write(fuse_req_t req, fuse_ino_t ino, const char *buf,
 	file_of(fi)->written = true;
 	if (((const struct fuse_write_in *)loop_request())->write_flags &
 	    FUSE_WRITE_KILL_SUIDGID)
-		file_kill_setid(file_of(fi)->fd);
+		file_kill_setid_now(req, ino, file_of(fi)->fd);
 	data_start(slot, file_of(fi), size, offset);
 }
 

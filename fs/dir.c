@@ -37,6 +37,11 @@ static struct dir *dir_of(struct fuse_file_info *fi)
 	return (struct dir *)(uintptr_t)fi->fh;
 }
 
+int dir_fd(struct fuse_file_info *fi)
+{
+	return dir_of(fi)->fd;
+}
+
 static void dir_open(fuse_req_t req, fuse_ino_t ino,
 		     struct fuse_file_info *fi)
 {

@@ -74,6 +74,9 @@ static int file_flags(const struct volume *volume, int flags)
 	/* Writing back part of a page starts with reading all of it. */
 	if (volume->options.writeback && (flags & O_ACCMODE) == O_WRONLY)
 		flags = (flags & ~O_ACCMODE) | O_RDWR;
+	/* Reading on behalf of somebody who does not want to be noticed. */
+	if (volume->options.noatime && volume->privileged)
+		flags |= O_NOATIME;
 	return flags;
 }
 
@@ -119,17 +122,36 @@ int file_twin(struct file *file)
 	return fd;
 }
 
-void file_kill_setid(int fd)
+/*
+ * The group bit of a file which its group may not execute stays for those in
+ * the group. Of the caller's groups we know one: one too many goes, none too
+ * few.
+ */
+bool file_kill_setid(fuse_req_t req, int fd)
 {
 	mode_t kill = S_ISUID;
 	struct stat st;
 
 	if (fstat(fd, &st))
-		return;
-	if (st.st_mode & S_IXGRP)
-		kill |= S_ISGID;	/* else it stands for locking */
-	if (st.st_mode & kill)
-		fchmod(fd, st.st_mode & ~kill & 07777);
+		return false;
+	if (st.st_mode & S_IXGRP || st.st_gid != fuse_req_ctx(req)->gid)
+		kill |= S_ISGID;
+	return st.st_mode & kill && !fchmod(fd, st.st_mode & ~kill & 07777);
+}
+
+void file_kill_setid_now(fuse_req_t req, fuse_ino_t ino, int fd)
+{
+	if (file_kill_setid(req, fd))
+		fuse_lowlevel_notify_inval_inode(volume_of(req)->se, ino, -1,
+						 0);
+}
+
+/* For calls of which the kernel does not say that the caller lacks it. */
+static void file_change(fuse_req_t req, fuse_ino_t ino, struct file *file)
+{
+	file->written = true;
+	if (fuse_req_ctx(req)->uid)
+		file_kill_setid_now(req, ino, file->fd);
 }
 
 /* Open @inode; where there is no O_DIRECT below, without it. */
@@ -205,11 +227,28 @@ static void file_open(fuse_req_t req, fuse_ino_t ino,
 	}
 	if (((const struct fuse_open_in *)loop_request())->open_flags &
 	    FUSE_OPEN_KILL_SUIDGID)
-		file_kill_setid(file->fd);
+		file_kill_setid(req, file->fd);
 	fi->fh = (uintptr_t)file;
 	fi->direct_io = file_goes_direct(volume, fi->flags);
 	if (file_reply_open(req, fi))
 		file_end(file);
+}
+
+/* O_TMPFILE: a file of the caller's, below @parent, with no name yet. */
+static int file_create_unnamed(fuse_req_t req, struct inode *parent,
+			       mode_t mode, int *flags)
+{
+	int fd, only_below = *flags & O_EXCL;
+	struct caller caller;
+
+	*flags = file_flags(volume_of(req), *flags) &
+		~(O_CREAT | O_EXCL | O_TRUNC | O_TMPFILE);
+	caller = caller_enter(req);
+	fd = openat(parent->fd, ".", *flags | only_below | O_TMPFILE |
+		    O_CLOEXEC, mode);
+	fd = fd < 0 ? -errno : fd;
+	caller_leave(caller);
+	return fd;
 }
 
 /*
@@ -265,7 +304,9 @@ static void file_create(fuse_req_t req, fuse_ino_t ino, const char *name,
 	struct file *file;
 	int fd = -EINVAL, flags = fi->flags, err;
 
-	if (volume_name_ok(name))
+	if (loop_newer()->opcode == FUSE_TMPFILE)
+		fd = file_create_unnamed(req, parent, mode, &flags);
+	else if (volume_name_ok(name))
 		fd = file_create_below(req, parent, name, mode, &flags);
 	if (fd < 0) {
 		fuse_reply_err(req, -fd);
@@ -334,7 +375,7 @@ static void file_fallocate(fuse_req_t req, fuse_ino_t ino, int mode,
 	struct slot *slot = loop_claim(req, file_slow_done);
 	struct io_uring_sqe *sqe = loop_sqe(slot);
 
-	(void)ino;
+	file_change(req, ino, file_of(fi));
 	io_uring_prep_fallocate(sqe, file_of(fi)->fd, mode, offset, length);
 	loop_submit(slot, sqe);
 }
@@ -347,13 +388,12 @@ static void file_copy_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
 	ssize_t copied;
 
 	(void)ino_in;
-	(void)ino_out;
+	file_change(req, ino_out, file_of(fi_out));
 	if (length > FILE_COPY_MAX)
 		length = FILE_COPY_MAX;
 	copied = copy_file_range(file_of(fi_in)->fd, &off_in,
 				 file_of(fi_out)->fd, &off_out, length,
 				 flags);
-	file_of(fi_out)->written = true;
 	if (copied < 0)
 		fuse_reply_err(req, errno);
 	else

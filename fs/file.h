@@ -42,10 +42,16 @@ static inline bool file_fits(const struct file *file, off_t offset,
 }
 
 /*
- * A caller without CAP_FSETID changed what @fd shows: as for any file, its
- * set-id bits go. (File capabilities go by themselves.)
+ * A caller without CAP_FSETID changes what @fd shows: as for any file, its
+ * set-id bits go. (File capabilities go by themselves.) => Did it have any?
  */
-void file_kill_setid(int fd);
+bool file_kill_setid(fuse_req_t req, int fd);
+
+/*
+ * The same within a request on @ino whose reply does not bring attributes:
+ * the kernel is told that those it knows are out of date.
+ */
+void file_kill_setid_now(fuse_req_t req, fuse_ino_t ino, int fd);
 
 /* The buffered descriptor. => A descriptor or -errno. */
 int file_twin(struct file *file);

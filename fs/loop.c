@@ -22,6 +22,7 @@
  */
 #include "fs/loop.h"
 #include "fs/recorder.h"
+#include "fs/caller.h"
 #include "fs/report.h"
 #include "swap/place.h"
 
@@ -140,6 +141,11 @@ const void *loop_request(void)
 	       sizeof(struct fuse_in_header);
 }
 
+const struct newer *loop_newer(void)
+{
+	return &self->current->newer;
+}
+
 void *loop_scratch(size_t size)
 {
 	assert(size <= SLOT_PAYLOAD);
@@ -253,11 +259,8 @@ static bool request_may_wait(const struct fuse_in_header *header)
 static void worker_dispatch(struct worker *worker, struct slot *slot,
 			    size_t length)
 {
-	struct fuse_buf buf = {
-		.size = length,
-		.mem = slot->payload - LOOP_HEADER,
-	};
-	const struct fuse_in_header *header = buf.mem;
+	struct fuse_buf buf = { .mem = slot->payload - LOOP_HEADER };
+	struct fuse_in_header *header = buf.mem;
 	bool slow = request_may_wait(header);
 
 	/* What has begun is finished, so an interrupt changes nothing. */
@@ -269,6 +272,7 @@ static void worker_dispatch(struct worker *worker, struct slot *slot,
 	recorder_arrive(header, length);
 	if (slow)
 		loop_slow_enter();
+	buf.size = newer_translate(header, length, &slot->newer);
 	worker->current = slot;
 	fuse_session_process_buf(worker->loop->se, &buf);
 	worker->current = NULL;
@@ -483,7 +487,7 @@ static void *worker_main(void *arg)
 	struct worker *worker = arg;
 
 	self = worker;
-	worker->err = worker_open_ring(worker);
+	worker->err = caller_start() ?: worker_open_ring(worker);
 	if (!worker->err)
 		worker->err = worker_open_slots(worker);
 	sem_post(&worker->loop->ready);

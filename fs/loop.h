@@ -15,6 +15,8 @@
 #ifndef FS_LOOP_H
 #define FS_LOOP_H
 
+#include "fs/newer.h"
+
 #include <fuse_lowlevel.h>
 #include <liburing.h>
 #include <stdbool.h>
@@ -33,6 +35,7 @@ struct slot {
 	char *payload;		/* page aligned, SLOT_PAYLOAD bytes */
 	fuse_req_t req;
 	bool claimed;
+	struct newer newer;	/* what libfuse is not told */
 	void (*completed)(struct slot *slot, int result);
 
 	/* A transfer of data (fs/data.c): how far it has come. */
@@ -68,6 +71,9 @@ void loop_finish(struct slot *slot);
 
 /* What follows the header in the request, for what libfuse does not pass. */
 const void *loop_request(void);
+
+/* The request as the kernel made it, where libfuse sees another one. */
+const struct newer *loop_newer(void);
 
 /* Room for a reply, good until the handler returns. @size is bounded. */
 void *loop_scratch(size_t size);

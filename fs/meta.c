@@ -15,6 +15,7 @@
 #include <linux/fuse.h>
 #include <string.h>
 #include <sys/statvfs.h>
+#include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -59,6 +60,25 @@ static void meta_forget_multi(fuse_req_t req, size_t count,
 	fuse_reply_none(req);
 }
 
+/* Is it the birth time that is asked for? (There is more, but not here.) */
+static void meta_statx(fuse_req_t req, const struct inode *inode)
+{
+	struct volume *volume = volume_of(req);
+	struct newer_statx_out out;
+	struct statx stx;
+
+	if (statx(inode->fd, "", AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW |
+		  (loop_newer()->statx_flags & AT_STATX_SYNC_TYPE),
+		  STATX_BASIC_STATS | STATX_BTIME, &stx)) {
+		fuse_reply_err(req, errno);
+		return;
+	}
+	newer_fill_statx(&out, &stx, volume_ino(volume,
+			 makedev(stx.stx_dev_major, stx.stx_dev_minor),
+			 stx.stx_ino), volume->options.attr_timeout);
+	fuse_reply_buf(req, (char *)&out, sizeof(out));
+}
+
 static void meta_getattr(fuse_req_t req, fuse_ino_t ino,
 			 struct fuse_file_info *fi)
 {
@@ -67,6 +87,10 @@ static void meta_getattr(fuse_req_t req, fuse_ino_t ino,
 	int err;
 
 	(void)fi;
+	if (loop_newer()->opcode == NEWER_STATX) {
+		meta_statx(req, volume_inode(volume, ino));
+		return;
+	}
 	err = volume_getattr(volume, volume_inode(volume, ino)->fd, &st);
 	if (err)
 		fuse_reply_err(req, -err);
@@ -107,27 +131,34 @@ static int meta_set_times(const struct inode *inode, const struct stat *st,
 	return utimensat(AT_FDCWD, path.name, times, 0);
 }
 
-static int meta_set_size(const struct inode *inode, const struct stat *st)
+static int meta_truncate(fuse_req_t req, int fd, off_t size, uint32_t valid)
+{
+	if (ftruncate(fd, size))
+		return -1;
+	if (valid & FATTR_KILL_SUIDGID)
+		file_kill_setid(req, fd);
+	return 0;
+}
+
+static int meta_set_size(fuse_req_t req, const struct inode *inode,
+			 const struct stat *st, const struct file *file)
 {
 	const struct fuse_setattr_in *in = loop_request();
 	struct volume_path path = volume_path(inode);
-	int fd;
+	int fd, err;
 
+	/* Who has it open may, whatever its mode says by now. */
+	if (file && (file->flags & O_ACCMODE) != O_RDONLY)
+		return meta_truncate(req, file->fd, st->st_size, in->valid);
 	if (!(in->valid & FATTR_KILL_SUIDGID))
 		return truncate(path.name, st->st_size);
 	fd = open(path.name, O_WRONLY | O_CLOEXEC);
 	if (fd < 0)
 		return -1;
-	if (ftruncate(fd, st->st_size)) {
-		int err = errno;
-
-		close(fd);
-		errno = err;
-		return -1;
-	}
-	file_kill_setid(fd);
+	err = meta_truncate(req, fd, st->st_size, in->valid) ? errno : 0;
 	close(fd);
-	return 0;
+	errno = err;
+	return err ? -1 : 0;
 }
 
 #define META_OWNER (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID)
@@ -138,14 +169,15 @@ static int meta_set_size(const struct inode *inode, const struct stat *st)
  * The mode comes after the owner: changing the owner clears the set-id bits,
  * and the times come last because the others change them.
  */
-static int meta_apply(const struct inode *inode, const struct stat *st,
-		      int valid)
+static int meta_apply(fuse_req_t req, const struct inode *inode,
+		      const struct stat *st, int valid,
+		      const struct file *file)
 {
 	struct volume_path path = volume_path(inode);
 
 	if (valid & META_OWNER && meta_set_owner(inode, st, valid))
 		return -errno;
-	if (valid & FUSE_SET_ATTR_SIZE && meta_set_size(inode, st))
+	if (valid & FUSE_SET_ATTR_SIZE && meta_set_size(req, inode, st, file))
 		return -errno;
 	if (valid & FUSE_SET_ATTR_MODE && chmod(path.name, st->st_mode))
 		return -errno;
@@ -157,7 +189,8 @@ static int meta_apply(const struct inode *inode, const struct stat *st,
 static void meta_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st,
 			 int valid, struct fuse_file_info *fi)
 {
-	int err = meta_apply(volume_target(req, ino), st, valid);
+	int err = meta_apply(req, volume_target(req, ino), st, valid,
+			     fi ? file_of(fi) : NULL);
 
 	if (err)
 		fuse_reply_err(req, -err);
@@ -204,17 +237,26 @@ static void meta_reply_xattr(fuse_req_t req, size_t size, const char *value,
 		fuse_reply_buf(req, value, length);
 }
 
+static bool meta_is_acl(const char *name)
+{
+	return !strncmp(name, "system.posix_acl_", 17);
+}
+
 static void meta_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name,
 			  size_t size)
 {
 	struct volume_path path = volume_path(volume_target(req, ino));
 	char *value = loop_scratch(size);
 	char copy[XATTR_NAME_MAX + 1];
+	ssize_t length;
 
 	/* @name lies in the request, which @value is about to overwrite. */
 	stpncpy(copy, name, sizeof(copy) - 1)[0] = '\0';
-	meta_reply_xattr(req, size, value,
-			 getxattr(path.name, copy, value, size));
+	length = getxattr(path.name, copy, value, size);
+	/* The kernel takes any other answer for "nobody may do anything". */
+	if (length < 0 && errno == EOPNOTSUPP && meta_is_acl(copy))
+		errno = ENODATA;
+	meta_reply_xattr(req, size, value, length);
 }
 
 static void meta_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
@@ -226,13 +268,33 @@ static void meta_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 			 listxattr(path.name, value, size));
 }
 
+/*
+ * Set the ACL by one who is not in the file's group: below, where we may do
+ * anything, the set-group-ID bit would stay.
+ */
+static void meta_kill_setgid(const struct inode *inode)
+{
+	struct volume_path path = volume_path(inode);
+	struct stat st;
+
+	if (!fstatat(inode->fd, "", &st, AT_EMPTY_PATH) &&
+	    st.st_mode & S_ISGID)
+		chmod(path.name, st.st_mode & 07777 & ~S_ISGID);
+}
+
 static void meta_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name,
 			  const char *value, size_t size, int flags)
 {
-	struct volume_path path = volume_path(volume_target(req, ino));
+	struct inode *inode = volume_target(req, ino);
+	struct volume_path path = volume_path(inode);
 
-	fuse_reply_err(req, setxattr(path.name, name, value, size, flags) ?
-		       errno : 0);
+	if (setxattr(path.name, name, value, size, flags)) {
+		fuse_reply_err(req, errno);
+		return;
+	}
+	if (loop_newer()->setxattr_flags & FUSE_SETXATTR_ACL_KILL_SGID)
+		meta_kill_setgid(inode);
+	fuse_reply_err(req, 0);
 }
 
 static void meta_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)

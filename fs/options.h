@@ -27,6 +27,8 @@ struct options {
 	int debug;		/* -d: libfuse prints every request */
 	int single;		/* -s: one serving thread */
 	int allow_other;
+	int noatime;		/* -o noatime: nor do we below */
+	int remount;		/* -o remount: change a mount that is there */
 	int writeback;		/* -o writeback: the kernel caches writes */
 	char *record;		/* -o record=FILE, or NULL */
 	int record_base;	/* with the files as they are at the start */

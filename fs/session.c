@@ -48,11 +48,14 @@ static void session_init(void *userdata, struct fuse_conn_info *conn)
 	volume->direct_mapped = conn->proto_minor >= SESSION_DIRECT_MINOR;
 	conn->max_background = SESSION_BACKGROUND;
 	conn->congestion_threshold = SESSION_BACKGROUND * 3 / 4;
-	/* The second version is wanted instead: session_patch_init(). */
+	/* The second version is wanted instead: newer_init_flags(). */
 	conn->want &= ~FUSE_CAP_HANDLE_KILLPRIV;
 	/* Requests are read into slots and answered from them. */
 	conn->want &= ~(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE |
 			FUSE_CAP_SPLICE_MOVE);
+	/* Only the kernel below knows what a default ACL does to a umask. */
+	conn->want |= conn->capable & (FUSE_CAP_POSIX_ACL |
+				       FUSE_CAP_DONT_MASK);
 	if (volume->options.writeback)
 		conn->want |= conn->capable & FUSE_CAP_WRITEBACK_CACHE;
 }
@@ -65,6 +68,7 @@ static void session_fill(struct fuse_lowlevel_ops *ops)
 	dir_install(ops);
 	file_install(ops);
 	data_install(ops);
+	flags_install(ops);
 }
 
 /* Ours first: what the user gave comes later and wins. */
@@ -88,19 +92,17 @@ static int session_add_options(struct options *options)
 
 /*
  * What this libfuse cannot ask for yet. That files open for direct I/O may be
- * mapped all the same: see file_reply_open(). Without KILLPRIV_V2 the kernel asks
- * for the xattr security.capability before every single write, which more
- * than doubles the cost of one; with it, the set-id bits are ours to clear
- * (file_kill_setid()).
+ * mapped all the same: see file_reply_open().
  */
 static void session_patch_init(const struct volume *volume,
 			       const struct iovec *reply)
 {
+	const struct fuse_init_in *offer = loop_request();
 	struct fuse_init_out *init = reply->iov_base;
 
 	if (reply->iov_len < sizeof(*init))
 		return;
-	init->flags |= FUSE_HANDLE_KILLPRIV_V2;
+	init->flags |= newer_init_flags(offer->flags);
 	if (volume->direct_mapped) {
 		init->flags |= FUSE_INIT_EXT;
 		init->flags2 |= SESSION_DIRECT_MMAP;
@@ -149,6 +151,7 @@ static struct fuse_session *session_mount(struct volume *volume)
 	/* From here to the mount libfuse itself says what is wrong. */
 	se = fuse_session_new(&volume->options.rest, &ops, sizeof(ops),
 			      volume);
+	volume->se = se;
 	if (se && fuse_session_mount(se, volume->options.mountpoint)) {
 		fuse_session_destroy(se);
 		return NULL;

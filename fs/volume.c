@@ -103,10 +103,16 @@ int volume_reopen(struct volume *volume, const struct inode *inode,
  * inside SOURCE must not look like hard links of ours with the same inode
  * number.
  */
+ino_t volume_ino(const struct volume *volume, dev_t dev, ino_t ino)
+{
+	if (dev == volume->inodes.root.dev)
+		return ino;
+	return ino ^ (ino_t)dev * 0x9e3779b97f4a7c15u;
+}
+
 static void volume_show_ino(struct volume *volume, struct stat *st)
 {
-	if (st->st_dev != volume->inodes.root.dev)
-		st->st_ino ^= (ino_t)st->st_dev * 0x9e3779b97f4a7c15u;
+	st->st_ino = volume_ino(volume, st->st_dev, st->st_ino);
 }
 
 int volume_getattr(struct volume *volume, int fd, struct stat *st)

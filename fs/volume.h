@@ -20,6 +20,7 @@
 struct volume {
 	struct options options;
 	struct inode_table inodes;
+	struct fuse_session *se;
 	int proc_fd;		/* /proc/self/fd */
 	bool privileged;	/* we are root: new files go to the caller */
 	bool direct_mapped;	/* the kernel maps files open for direct I/O */
@@ -62,6 +63,9 @@ struct volume_path volume_path(const struct inode *inode);
 /* Open @inode itself. => A descriptor or -errno. */
 int volume_reopen(struct volume *volume, const struct inode *inode,
 		  int flags);
+
+/* The inode number which a client sees for the file (@dev, @ino) below. */
+ino_t volume_ino(const struct volume *volume, dev_t dev, ino_t ino);
 
 /* Attributes as a client sees them. => 0 or -errno. */
 int volume_getattr(struct volume *volume, int fd, struct stat *st);
