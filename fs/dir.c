@@ -63,7 +63,7 @@ static void dir_open(fuse_req_t req, fuse_ino_t ino,
 	dir->next = dir->end = 0;
 	fi->fh = (uintptr_t)dir;
 	if (fuse_reply_open(req, fi)) {
-		close(dir->fd);
+		volume_close_fd(volume_of(req), dir->fd);
 		free(dir);
 	}
 }
@@ -74,7 +74,7 @@ static void dir_release(fuse_req_t req, fuse_ino_t ino,
 	struct dir *dir = dir_of(fi);
 
 	(void)ino;
-	close(dir->fd);
+	volume_close_fd(volume_of(req), dir->fd);
 	pthread_mutex_destroy(&dir->lock);
 	free(dir);
 	fuse_reply_err(req, 0);
@@ -123,16 +123,15 @@ static bool dir_is_dots(const char *name)
 }
 
 /*
- * What readdirplus says of an entry. One that cannot be looked up (or when
- * descriptors run short) goes out with inode 0: the kernel then takes the
- * name alone and looks it up when it is wanted.
+ * What readdirplus says of an entry. One that cannot be looked up, or only by
+ * the last descriptors, goes out with inode 0: the kernel then takes the name
+ * alone and looks it up when it is wanted.
  */
-static bool dir_lookup(struct volume *volume, struct inode *parent,
+static bool dir_lookup(struct volume *volume, int parent,
 		       const struct dirent64 *dirent,
 		       struct fuse_entry_param *entry)
 {
-	if (!dir_is_dots(dirent->d_name) &&
-	    inode_table_count(&volume->inodes) < volume->inode_room &&
+	if (!dir_is_dots(dirent->d_name) && volume_has_room(volume) &&
 	    !volume_lookup(volume, parent, dirent->d_name, entry))
 		return true;
 	*entry = (struct fuse_entry_param){
@@ -143,8 +142,8 @@ static bool dir_lookup(struct volume *volume, struct inode *parent,
 }
 
 /* => The bytes that @dirent takes, more than @room if it did not fit. */
-static size_t dir_put(fuse_req_t req, struct inode *parent, char *to,
-		      size_t room, const struct dirent64 *dirent, bool plus)
+static size_t dir_put(fuse_req_t req, int parent, char *to, size_t room,
+		      const struct dirent64 *dirent, bool plus)
 {
 	struct volume *volume = volume_of(req);
 	struct fuse_entry_param entry = {
@@ -166,15 +165,15 @@ static size_t dir_put(fuse_req_t req, struct inode *parent, char *to,
 }
 
 /* => Bytes put into @to, or -errno. The directory's lock is held. */
-static ssize_t dir_fill(fuse_req_t req, struct inode *parent, struct dir *dir,
-			char *to, size_t size, bool plus)
+static ssize_t dir_fill(fuse_req_t req, struct dir *dir, char *to,
+			size_t size, bool plus)
 {
 	struct dirent64 *dirent = NULL;
 	size_t used = 0, need;
 	int more;
 
 	while ((more = dir_peek(dir, &dirent)) > 0) {
-		need = dir_put(req, parent, to + used, size - used, dirent,
+		need = dir_put(req, dir->fd, to + used, size - used, dirent,
 			       plus);
 		if (need > size - used)
 			break;
@@ -192,11 +191,11 @@ static void dir_reply(fuse_req_t req, fuse_ino_t ino, size_t size,
 	char *to = loop_scratch(size);
 	ssize_t used;
 
+	(void)ino;
 	pthread_mutex_lock(&dir->lock);
 	used = dir_seek(dir, offset);
 	if (!used)
-		used = dir_fill(req, volume_target(req, ino), dir, to, size,
-				plus);
+		used = dir_fill(req, dir, to, size, plus);
 	pthread_mutex_unlock(&dir->lock);
 	if (used < 0)
 		fuse_reply_err(req, -used);

@@ -101,8 +101,8 @@ static struct file *file_start(struct volume *volume,
 static void file_end(struct file *file)
 {
 	if (file->twin >= 0)
-		close(file->twin);
-	close(file->fd);
+		volume_close_fd(file->volume, file->twin);
+	volume_close_fd(file->volume, file->fd);
 	free(file);
 }
 
@@ -116,7 +116,7 @@ int file_twin(struct file *file)
 	if (fd < 0)
 		return fd;
 	if (!atomic_compare_exchange_strong(&file->twin, &none, fd)) {
-		close(fd);
+		volume_close_fd(file->volume, fd);
 		return none;
 	}
 	return fd;
@@ -184,7 +184,7 @@ static struct file *file_make(struct volume *volume,
 	}
 	file = file_start(volume, inode, fd, flags);
 	if (!file) {
-		close(fd);
+		volume_close_fd(volume, fd);
 		*err = -ENOMEM;
 	}
 	return file;
@@ -235,8 +235,8 @@ static void file_open(fuse_req_t req, fuse_ino_t ino,
 }
 
 /* O_TMPFILE: a file of the caller's, below @parent, with no name yet. */
-static int file_create_unnamed(fuse_req_t req, struct inode *parent,
-			       mode_t mode, int *flags)
+static int file_create_unnamed(fuse_req_t req, int parent, mode_t mode,
+			       int *flags)
 {
 	int fd, only_below = *flags & O_EXCL;
 	struct caller caller;
@@ -244,7 +244,7 @@ static int file_create_unnamed(fuse_req_t req, struct inode *parent,
 	*flags = file_flags(volume_of(req), *flags) &
 		~(O_CREAT | O_EXCL | O_TRUNC | O_TMPFILE);
 	caller = caller_enter(req);
-	fd = openat(parent->fd, ".", *flags | only_below | O_TMPFILE |
+	fd = openat(parent, ".", *flags | only_below | O_TMPFILE |
 		    O_CLOEXEC, mode);
 	fd = fd < 0 ? -errno : fd;
 	caller_leave(caller);
@@ -257,8 +257,8 @@ static int file_create_unnamed(fuse_req_t req, struct inode *parent,
  * into SOURCE behind the kernel's back. For that one ESTALE makes the kernel
  * look again. => A descriptor or -errno.
  */
-static int file_create_below(fuse_req_t req, struct inode *parent,
-			     const char *name, mode_t mode, int *flags)
+static int file_create_below(fuse_req_t req, int parent, const char *name,
+			     mode_t mode, int *flags)
 {
 	int fd, extra = O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY;
 	bool exclusive = *flags & O_EXCL;
@@ -267,11 +267,11 @@ static int file_create_below(fuse_req_t req, struct inode *parent,
 	*flags = file_flags(volume_of(req), *flags) &
 		~(O_CREAT | O_EXCL | O_TRUNC);
 	caller = caller_enter(req);
-	fd = openat(parent->fd, name, *flags | extra, mode);
+	fd = openat(parent, name, *flags | extra, mode);
 	if (fd < 0 && errno == EINVAL && *flags & O_DIRECT) {
 		/* Made all the same, but there is no O_DIRECT below. */
 		*flags &= ~O_DIRECT;
-		fd = openat(parent->fd, name, (*flags | extra | O_NOFOLLOW) &
+		fd = openat(parent, name, (*flags | extra | O_NOFOLLOW) &
 			    ~O_EXCL, mode);
 	}
 	fd = fd < 0 ? -errno : fd;
@@ -295,26 +295,44 @@ static int file_enter(struct volume *volume, int fd, int flags,
 	return -ENOMEM;
 }
 
+/* The descriptor of the new file. => It, for volume_close_fd(), or -errno. */
+static int file_create_fd(fuse_req_t req, int parent, const char *name,
+			  mode_t mode, int *flags)
+{
+	struct volume *volume = volume_of(req);
+	bool unnamed = loop_newer()->opcode == FUSE_TMPFILE;
+	int fd;
+
+	if (!unnamed && !volume_name_ok(name))
+		return -EINVAL;
+	fd = volume_take_fd(volume);
+	if (fd)
+		return fd;
+	fd = unnamed ? file_create_unnamed(req, parent, mode, flags) :
+		file_create_below(req, parent, name, mode, flags);
+	if (fd < 0)
+		volume_give_fd(volume);
+	return fd;
+}
+
 static void file_create(fuse_req_t req, fuse_ino_t ino, const char *name,
 			mode_t mode, struct fuse_file_info *fi)
 {
 	struct volume *volume = volume_of(req);
-	struct inode *parent = volume_inode(volume, ino);
+	int parent = volume_use(req, ino), fd, flags = fi->flags, err;
 	struct fuse_entry_param entry;
 	struct file *file;
-	int fd = -EINVAL, flags = fi->flags, err;
 
-	if (loop_newer()->opcode == FUSE_TMPFILE)
-		fd = file_create_unnamed(req, parent, mode, &flags);
-	else if (volume_name_ok(name))
-		fd = file_create_below(req, parent, name, mode, &flags);
+	if (parent < 0)
+		return;
+	fd = file_create_fd(req, parent, name, mode, &flags);
 	if (fd < 0) {
 		fuse_reply_err(req, -fd);
 		return;
 	}
 	err = file_enter(volume, fd, flags, &entry, &file);
 	if (err) {
-		close(fd);
+		volume_close_fd(volume, fd);
 		fuse_reply_err(req, -err);
 		return;
 	}

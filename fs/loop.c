@@ -275,6 +275,7 @@ static void worker_dispatch(struct worker *worker, struct slot *slot,
 	buf.size = newer_translate(header, length, &slot->newer);
 	worker->current = slot;
 	fuse_session_process_buf(worker->loop->se, &buf);
+	volume_let_go();
 	worker->current = NULL;
 	if (slow)
 		loop_slow_leave();

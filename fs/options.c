@@ -51,6 +51,7 @@ static const struct fuse_opt options_table[] = {
 	FIELD("entry_timeout=%lf", entry_timeout, 0),
 	FIELD("negative_timeout=%lf", negative_timeout, 0),
 	FIELD("threads=%u", threads, 0),
+	FIELD("inode_fds=%u", inode_fds, 0),
 	DROPPED("defaults"), DROPPED("auto"), DROPPED("noauto"),
 	DROPPED("user"), DROPPED("user="), DROPPED("nouser"),
 	DROPPED("users"), DROPPED("group"), DROPPED("owner"),
@@ -149,6 +150,7 @@ void options_usage(void)
 	       "    -o entry_timeout=S   trust names for S seconds (1)\n"
 	       "    -o negative_timeout=S  trust a name's absence (0)\n"
 	       "    -o threads=N         serving threads (one per CPU, 2-8)\n"
+	       "    -o inode_fds=N       descriptors for remembered files\n"
 	       "    -o writeback         let the kernel cache writes\n"
 	       "    -o record=FILE       write what is done to the files to FILE\n"
 	       "    -o record_base=no    ... without the files as they are now\n"

@@ -35,6 +35,7 @@ struct options {
 	double attr_timeout;	/* seconds the kernel trusts attributes */
 	double entry_timeout;	/* ... and names */
 	double negative_timeout; /* ... and the absence of names */
+	unsigned int inode_fds;	/* descriptors for inodes; 0: a share */
 	unsigned int threads;	/* serving threads; 0: by the CPUs */
 	struct fuse_args rest;
 };

@@ -4,26 +4,40 @@
  * A lookup first stats the name: the usual case is an inode which the table
  * knows, and then no descriptor is opened. It is safe to go by (dev, ino)
  * because the inode's own descriptor pins it. Only an unknown one is opened
- * and stat'ed again through the descriptor, which is what counts.
+ * and stat'ed again through the descriptor, which is what counts; so is one
+ * that is not pinned, and its handle compared.
  *
  * No locks of its own; the inode table has one.
  */
 #include "fs/volume.h"
 #include "fs/report.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
-/* Descriptors kept back for open files, rings and directories. */
-#define VOLUME_FD_RESERVE	1024
+/*
+ * How the descriptors we may have are shared out: inodes without which we
+ * can do, what clients open, and our own, a few for each thread.
+ */
 #define VOLUME_FD_WISH		1048576
+#define VOLUME_FD_OWN		512
+#define VOLUME_INODES_MIN	64
+#define VOLUME_INODES_SHARE	16	/* of what there is, if we have handles */
 
-/* Each inode the kernel remembers costs a descriptor: get many. */
-static void volume_raise_descriptors(struct volume *volume)
+#define VOLUME_REPORT_SECONDS	60
+
+/* Descriptors which this request opened to use an inode that has none. */
+static __thread int volume_used[4];
+static __thread unsigned int volume_nused;
+
+static size_t volume_raise_descriptors(void)
 {
 	struct rlimit limit, wish = { VOLUME_FD_WISH, VOLUME_FD_WISH };
 
@@ -33,13 +47,67 @@ static void volume_raise_descriptors(struct volume *volume)
 		setrlimit(RLIMIT_NOFILE, &limit);
 	}
 	getrlimit(RLIMIT_NOFILE, &limit);
-	volume->inode_room = limit.rlim_cur > 2 * VOLUME_FD_RESERVE ?
-		limit.rlim_cur - VOLUME_FD_RESERVE : limit.rlim_cur / 2;
+	return limit.rlim_cur;
+}
+
+/* => Descriptors for inodes; what clients may open goes to @volume. */
+static size_t volume_share_out(struct volume *volume)
+{
+	size_t limit = volume_raise_descriptors(), inodes;
+
+	limit -= limit > 2 * VOLUME_FD_OWN ? VOLUME_FD_OWN : limit / 2;
+	inodes = volume->mount_fd < 0 ? limit / 2 :
+		limit / VOLUME_INODES_SHARE;
+	if (volume->options.inode_fds)
+		inodes = volume->options.inode_fds;
+	if (inodes < VOLUME_INODES_MIN && !volume->options.inode_fds)
+		inodes = VOLUME_INODES_MIN;
+	if (inodes > limit / 2)
+		inodes = limit / 2;
+	volume->open_room = limit - inodes;
+	return inodes;
+}
+
+/* May we open by handle here? */
+static void volume_open_handles(struct volume *volume, int root_fd)
+{
+	int fd;
+
+	volume->root_handle = handle_of(root_fd);
+	volume->mount_fd = open(volume->options.source, O_RDONLY |
+				O_DIRECTORY | O_CLOEXEC);
+	if (volume->mount_fd < 0)
+		return;
+	fd = volume->root_handle ? handle_open(volume->mount_fd,
+					       volume->root_handle, O_PATH) :
+		-1;
+	if (fd >= 0) {
+		close(fd);
+	} else {
+		close(volume->mount_fd);
+		volume->mount_fd = -1;
+	}
+}
+
+static int volume_open_source(struct volume *volume)
+{
+	int fd = open(volume->options.source, O_PATH | O_DIRECTORY |
+		      O_CLOEXEC);
+	int err;
+
+	if (fd < 0)
+		return -errno;
+	volume_open_handles(volume, fd);
+	err = inode_table_create(&volume->inodes, fd,
+				 volume_share_out(volume));
+	if (err)
+		close(fd);
+	return err;
 }
 
 int volume_open(struct volume *volume)
 {
-	int fd, err;
+	int err;
 
 	volume->privileged = geteuid() == 0;
 	volume->proc_fd = open("/proc/self/fd", O_PATH | O_CLOEXEC);
@@ -49,23 +117,21 @@ int volume_open(struct volume *volume)
 		       strerror(-err));
 		return err;
 	}
-	fd = open(volume->options.source, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	err = fd < 0 ? -errno : inode_table_create(&volume->inodes, fd);
+	err = volume_open_source(volume);
 	if (err) {
 		report("SOURCE %s: %s", volume->options.source,
 		       strerror(-err));
-		if (fd >= 0)
-			close(fd);
 		close(volume->proc_fd);
-		return err;
 	}
-	volume_raise_descriptors(volume);
-	return 0;
+	return err;
 }
 
 void volume_close(struct volume *volume)
 {
 	inode_table_destroy(&volume->inodes);
+	if (volume->mount_fd >= 0)
+		close(volume->mount_fd);
+	free(volume->root_handle);
 	close(volume->proc_fd);
 }
 
@@ -75,27 +141,112 @@ bool volume_name_ok(const char *name)
 	       !strchr(name, '/');
 }
 
-struct volume_path volume_path(const struct inode *inode)
+struct volume_path volume_path(int fd)
 {
 	struct volume_path path;
 
-	snprintf(path.name, sizeof(path.name), "/proc/self/fd/%d", inode->fd);
+	snprintf(path.name, sizeof(path.name), "/proc/self/fd/%d", fd);
 	return path;
+}
+
+static time_t volume_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec + VOLUME_REPORT_SECONDS;
+}
+
+/* What a client is told of an error of ours. => -errno */
+static int volume_blame(struct volume *volume, int err)
+{
+	long now = volume_now(), last = volume->exhausted;
+
+	if (err != -EMFILE && err != -ENFILE)
+		return err;
+	if (now - last >= VOLUME_REPORT_SECONDS &&
+	    atomic_compare_exchange_strong(&volume->exhausted, &last, now))
+		report("out of descriptors: clients have %zu open, %zu inodes "
+		       "have one: clients are told ENFILE: allow the daemon "
+		       "more (ulimit -n; systemd: LimitNOFILE=)",
+		       volume->opened, volume->inodes.pinned);
+	return -ENFILE;
+}
+
+int volume_take_fd(struct volume *volume)
+{
+	if (atomic_fetch_add(&volume->opened, 1) < volume->open_room)
+		return 0;
+	volume->opened--;
+	return volume_blame(volume, -ENFILE);
+}
+
+void volume_give_fd(struct volume *volume)
+{
+	volume->opened--;
+}
+
+void volume_close_fd(struct volume *volume, int fd)
+{
+	close(fd);
+	volume->opened--;
+}
+
+/* Open @inode by its handle or through the magic link of its descriptor. */
+static int volume_open_inode(struct volume *volume, const struct inode *inode,
+			     int flags)
+{
+	char number[16];
+	int fd = inode->fd;
+
+	if (fd < 0)
+		return handle_open(volume->mount_fd, inode->handle, flags);
+	snprintf(number, sizeof(number), "%d", fd);
+	fd = openat(volume->proc_fd, number, flags | O_CLOEXEC | O_NOCTTY);
+	return fd < 0 ? -errno : fd;
 }
 
 int volume_reopen(struct volume *volume, const struct inode *inode,
 		  int flags)
 {
-	char number[16];
 	int fd;
 
 	/* Special files are the kernel's: opening one here might block. */
 	if (inode->type != S_IFREG && inode->type != S_IFDIR)
 		return -ENXIO;
-	snprintf(number, sizeof(number), "%d", inode->fd);
-	flags &= ~(O_NOFOLLOW | O_CREAT | O_EXCL);
-	fd = openat(volume->proc_fd, number, flags | O_CLOEXEC | O_NOCTTY);
-	return fd < 0 ? -errno : fd;
+	fd = volume_take_fd(volume);
+	if (fd)
+		return fd;
+	fd = volume_open_inode(volume, inode, flags & ~(O_NOFOLLOW | O_CREAT |
+							O_EXCL));
+	if (fd >= 0)
+		return fd;
+	volume->opened--;
+	return volume_blame(volume, fd);
+}
+
+int volume_use(fuse_req_t req, fuse_ino_t ino)
+{
+	struct volume *volume = volume_of(req);
+	struct inode *inode = volume_inode(volume, ino);
+	int fd = inode->fd;
+
+	if (fd >= 0)
+		return fd;
+	assert(volume_nused < 4);
+	fd = handle_open(volume->mount_fd, inode->handle, O_PATH | O_NOFOLLOW);
+	if (fd < 0) {
+		fuse_reply_err(req, -volume_blame(volume, fd));
+		return -1;
+	}
+	volume_used[volume_nused++] = fd;
+	return fd;
+}
+
+void volume_let_go(void)
+{
+	while (volume_nused)
+		close(volume_used[--volume_nused]);
 }
 
 /*
@@ -123,24 +274,77 @@ int volume_getattr(struct volume *volume, int fd, struct stat *st)
 	return 0;
 }
 
+/* Is it one that can be opened by its handle through SOURCE's mount? */
+static bool volume_reopens(const struct volume *volume,
+			   const struct handle *handle)
+{
+	return handle && volume->mount_fd >= 0 &&
+	       handle_same_mount(handle, volume->root_handle);
+}
+
+static struct inode *volume_add(struct volume *volume, int fd,
+				const struct stat *st, bool by_handle)
+{
+	struct handle *handle = by_handle ? handle_of(fd) : NULL;
+	struct inode *inode;
+
+	inode = inode_add(&volume->inodes, fd, st, handle,
+			  volume_reopens(volume, handle));
+	if (!inode)
+		free(handle);
+	return inode;
+}
+
 /* => The inode of @fd, O_PATH, having taken over @fd; NULL and errno. */
 static struct inode *volume_learn(struct volume *volume, int fd,
 				  struct stat *st)
 {
 	struct inode *inode;
 
-	if (fd < 0)
+	if (fd < 0) {
+		errno = -volume_blame(volume, -errno);
 		return NULL;
+	}
 	if (fstatat(fd, "", st, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW)) {
 		close(fd);
 		return NULL;
 	}
-	inode = inode_add(&volume->inodes, fd, st);
+	inode = volume_add(volume, fd, st,
+			   inode_table_wants_handles(&volume->inodes));
+	if (!inode && errno == EAGAIN)
+		inode = volume_add(volume, fd, st, true);
 	if (!inode) {
+		int err = volume_blame(volume, -errno);
+
 		close(fd);
-		errno = ENOMEM;
+		errno = -err;
 	}
 	return inode;
+}
+
+bool volume_has_room(struct volume *volume)
+{
+	return volume->mount_fd >= 0 ||
+	       volume->inodes.pinned < volume->inodes.room / 8 * 7;
+}
+
+void volume_pin(struct volume *volume, int dir_fd, const char *name)
+{
+	struct handle *handle;
+	struct stat st;
+	int fd;
+
+	if (!atomic_load(&volume->inodes.unpinned))
+		return;
+	fd = openat(dir_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	handle = handle_of(fd);
+	if (handle && !fstatat(fd, "", &st, AT_EMPTY_PATH))
+		inode_pin(&volume->inodes, fd, &st, handle);
+	else
+		close(fd);
+	free(handle);
 }
 
 static void volume_fill(struct volume *volume, struct inode *inode,
@@ -156,21 +360,21 @@ static void volume_fill(struct volume *volume, struct inode *inode,
 	};
 }
 
-int volume_lookup(struct volume *volume, struct inode *parent,
-		  const char *name, struct fuse_entry_param *entry)
+int volume_lookup(struct volume *volume, int dir_fd, const char *name,
+		  struct fuse_entry_param *entry)
 {
 	struct inode *inode;
 	struct stat st;
 
 	if (!volume_name_ok(name))
 		return -EINVAL;
-	if (fstatat(parent->fd, name, &st, AT_SYMLINK_NOFOLLOW))
+	if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW))
 		return -errno;
 	inode = inode_find(&volume->inodes, &st);
 	if (!inode)
 		inode = volume_learn(volume,
-				     openat(parent->fd, name, O_PATH |
-					    O_NOFOLLOW | O_CLOEXEC), &st);
+				     openat(dir_fd, name, O_PATH | O_NOFOLLOW |
+					    O_CLOEXEC), &st);
 	if (!inode)
 		return -errno;
 	volume_fill(volume, inode, &st, entry);

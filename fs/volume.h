@@ -25,7 +25,11 @@ struct volume {
 	bool privileged;	/* we are root: new files go to the caller */
 	bool direct_mapped;	/* the kernel maps files open for direct I/O */
 	bool greeted;		/* FUSE_INIT is answered */
-	size_t inode_room;	/* descriptors we may spend on inodes */
+	int mount_fd;		/* SOURCE, to open by handle; -1: we may not */
+	struct handle *root_handle;
+	size_t open_room;	/* descriptors for what clients open */
+	atomic_size_t opened;	/* and how many are in use */
+	atomic_long exhausted;	/* when we last said that they were */
 };
 
 /* Room for "/proc/self/fd/" and a number. */
@@ -57,12 +61,35 @@ static inline struct inode *volume_target(fuse_req_t req, fuse_ino_t ino)
 /* Is @name one plain component? Anything else is refused with EINVAL. */
 bool volume_name_ok(const char *name);
 
-/* A path that leads to exactly @inode, for calls which take no descriptor. */
-struct volume_path volume_path(const struct inode *inode);
+/*
+ * An O_PATH descriptor of the inode @ino, good until volume_let_go() at the
+ * end of the request. => It; or -1, the request having been answered.
+ */
+int volume_use(fuse_req_t req, fuse_ino_t ino);
+/* Close what volume_use() opened in this thread. */
+void volume_let_go(void);
 
-/* Open @inode itself. => A descriptor or -errno. */
+/* A path that leads to exactly @fd, for calls which take no descriptor. */
+struct volume_path volume_path(int fd);
+
+/* Open @inode itself. => A descriptor, for volume_close_fd(), or -errno. */
 int volume_reopen(struct volume *volume, const struct inode *inode,
 		  int flags);
+
+/*
+ * Room for one more descriptor on behalf of a client. => 0, or -ENFILE after
+ * having reported it: it is not the client who has too many.
+ */
+int volume_take_fd(struct volume *volume);
+void volume_give_fd(struct volume *volume);
+/* Close @fd, which is not -1, and give its room back. */
+void volume_close_fd(struct volume *volume, int fd);
+
+/* Would a lookup that nobody waits for still be welcome? */
+bool volume_has_room(struct volume *volume);
+
+/* @name in @dir_fd is about to go: see inode_pin(). */
+void volume_pin(struct volume *volume, int dir_fd, const char *name);
 
 /* The inode number which a client sees for the file (@dev, @ino) below. */
 ino_t volume_ino(const struct volume *volume, dev_t dev, ino_t ino);
@@ -71,11 +98,11 @@ ino_t volume_ino(const struct volume *volume, dev_t dev, ino_t ino);
 int volume_getattr(struct volume *volume, int fd, struct stat *st);
 
 /*
- * Look @name up in @parent and fill @entry, counting one lookup for the
+ * Look @name up in @dir_fd and fill @entry, counting one lookup for the
  * kernel. => 0 or -errno; @entry is filled only on 0.
  */
-int volume_lookup(struct volume *volume, struct inode *parent,
-		  const char *name, struct fuse_entry_param *entry);
+int volume_lookup(struct volume *volume, int dir_fd, const char *name,
+		  struct fuse_entry_param *entry);
 
 /* The same for @fd, an open file which was just made below SOURCE. */
 int volume_adopt(struct volume *volume, int fd,

@@ -22,6 +22,7 @@ chmod 755 "$dir"
 judge "as it comes" "$dir/base" -o allow_other,dev,suid
 judge "write cache" "$dir/base" -o allow_other,dev,suid,writeback
 judge "one thread" "$dir/base" -s -o allow_other,dev,suid
+judge "by handles" "$dir/base" -o allow_other,dev,suid,inode_fds=1
 judge "no timeouts" "$dir/base" \
 	-o allow_other,dev,suid,attr_timeout=0,entry_timeout=0
 if [ "$(stat -f -c %T /dev/shm)" = tmpfs ]; then
