@@ -15,7 +15,6 @@
 #include <linux/fuse.h>
 #include <string.h>
 #include <sys/statvfs.h>
-#include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -67,16 +66,14 @@ static void meta_statx(fuse_req_t req, int fd)
 	struct volume *volume = volume_of(req);
 	struct newer_statx_out out;
 	struct statx stx;
+	int err;
 
-	if (statx(fd, "", AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW |
-		  (loop_newer()->statx_flags & AT_STATX_SYNC_TYPE),
-		  STATX_BASIC_STATS | STATX_BTIME, &stx)) {
-		fuse_reply_err(req, errno);
+	err = volume_statx(volume, fd, loop_newer()->statx_flags, &stx);
+	if (err) {
+		fuse_reply_err(req, -err);
 		return;
 	}
-	newer_fill_statx(&out, &stx, volume_ino(volume,
-			 makedev(stx.stx_dev_major, stx.stx_dev_minor),
-			 stx.stx_ino), volume->options.attr_timeout);
+	newer_fill_statx(&out, &stx, volume->options.attr_timeout);
 	fuse_reply_buf(req, (char *)&out, sizeof(out));
 }
 

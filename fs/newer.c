@@ -76,7 +76,7 @@ static struct newer_time newer_time(const struct statx_timestamp *time)
 }
 
 void newer_fill_statx(struct newer_statx_out *out, const struct statx *stx,
-		      uint64_t ino, double timeout)
+		      double timeout)
 {
 	_Static_assert(sizeof(*out) == 32 + 256, "as on the wire");
 	*out = (struct newer_statx_out){
@@ -88,7 +88,7 @@ void newer_fill_statx(struct newer_statx_out *out, const struct statx *stx,
 		.uid = stx->stx_uid,
 		.gid = stx->stx_gid,
 		.mode = stx->stx_mode,
-		.ino = ino,
+		.ino = stx->stx_ino,
 		.size = stx->stx_size,
 		.blocks = stx->stx_blocks,
 		.atime = newer_time(&stx->stx_atime),

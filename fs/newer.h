@@ -72,6 +72,6 @@ struct newer_statx_out {
 };
 
 void newer_fill_statx(struct newer_statx_out *out, const struct statx *stx,
-		      uint64_t ino, double timeout);
+		      double timeout);
 
 #endif

@@ -156,6 +156,9 @@ static struct fuse_session *session_mount(struct volume *volume)
 		fuse_session_destroy(se);
 		return NULL;
 	}
+	if (se)
+		volume->own_dev = mountpoint_device(
+			volume->options.mountpoint);
 	if (se && fuse_session_custom_io(se, &io, fuse_session_fd(se))) {
 		fuse_session_unmount(se);
 		fuse_session_destroy(se);

@@ -15,10 +15,13 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/statfs.h>
+#include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -89,6 +92,36 @@ static void volume_open_handles(struct volume *volume, int root_fd)
 	}
 }
 
+/* Is a file system's memory of a file, on @fd, as good as asking it? */
+static bool volume_is_local(int fd)
+{
+	static const long types[] = {
+		EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC, BTRFS_SUPER_MAGIC,
+		F2FS_SUPER_MAGIC, TMPFS_MAGIC, RAMFS_MAGIC,
+	};
+	struct statfs fs;
+	size_t i;
+
+	if (fstatfs(fd, &fs))
+		return false;
+	for (i = 0; i < sizeof(types) / sizeof(*types); i++)
+		if (fs.f_type == types[i])
+			return true;
+	return false;
+}
+
+static int volume_know_root(struct volume *volume, int fd)
+{
+	struct statx stx;
+
+	if (statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_MNT_ID,
+		  &stx))
+		return -errno;
+	volume->root_mount = stx.stx_mnt_id;
+	volume->local = volume_is_local(fd);
+	return 0;
+}
+
 static int volume_open_source(struct volume *volume)
 {
 	int fd = open(volume->options.source, O_PATH | O_DIRECTORY |
@@ -98,7 +131,8 @@ static int volume_open_source(struct volume *volume)
 	if (fd < 0)
 		return -errno;
 	volume_open_handles(volume, fd);
-	err = inode_table_create(&volume->inodes, fd,
+	err = volume_know_root(volume, fd) ?:
+	      inode_table_create(&volume->inodes, fd,
 				 volume_share_out(volume));
 	if (err)
 		close(fd);
@@ -252,25 +286,106 @@ void volume_let_go(void)
 /*
  * A mount has one device number, so files of another file system mounted
  * inside SOURCE must not look like hard links of ours with the same inode
- * number.
+ * number. The same goes for what is seen twice because it is bound into
+ * SOURCE at a second place: a directory can have one place only.
  */
-ino_t volume_ino(const struct volume *volume, dev_t dev, ino_t ino)
+static dev_t volume_identity(const struct volume *volume,
+			     const struct statx *stx)
+{
+	dev_t dev = makedev(stx->stx_dev_major, stx->stx_dev_minor);
+
+	if (stx->stx_mnt_id == volume->root_mount)
+		return dev;
+	return dev ^ stx->stx_mnt_id << 32 ^ 1ull << 63;
+}
+
+static ino_t volume_ino(const struct volume *volume, dev_t dev, ino_t ino)
 {
 	if (dev == volume->inodes.root.dev)
 		return ino;
 	return ino ^ (ino_t)dev * 0x9e3779b97f4a7c15u;
 }
 
-static void volume_show_ino(struct volume *volume, struct stat *st)
+static struct timespec volume_time(const struct statx_timestamp *time)
 {
-	st->st_ino = volume_ino(volume, st->st_dev, st->st_ino);
+	return (struct timespec){ time->tv_sec, time->tv_nsec };
+}
+
+static void volume_to_stat(const struct volume *volume,
+			   const struct statx *stx, struct stat *st)
+{
+	*st = (struct stat){
+		.st_dev = volume_identity(volume, stx),
+		.st_ino = stx->stx_ino,
+		.st_mode = stx->stx_mode,
+		.st_nlink = stx->stx_nlink,
+		.st_uid = stx->stx_uid,
+		.st_gid = stx->stx_gid,
+		.st_rdev = makedev(stx->stx_rdev_major, stx->stx_rdev_minor),
+		.st_size = stx->stx_size,
+		.st_blksize = stx->stx_blksize,
+		.st_blocks = stx->stx_blocks,
+		.st_atim = volume_time(&stx->stx_atime),
+		.st_mtim = volume_time(&stx->stx_mtime),
+		.st_ctim = volume_time(&stx->stx_ctime),
+	};
+}
+
+static bool volume_is_own(struct volume *volume, const struct statx *stx)
+{
+	return makedev(stx->stx_dev_major, stx->stx_dev_minor) ==
+	       atomic_load_explicit(&volume->own_dev, memory_order_relaxed);
+}
+
+/*
+ * statx(2) of @name in @dir_fd or, if it is empty, of @dir_fd, that never
+ * waits for ourselves. => 0 or -errno; -ELOOP: it is our own mount.
+ */
+static int volume_ask(struct volume *volume, int dir_fd, const char *name,
+		      unsigned int mask, struct statx *stx)
+{
+	const int flags = AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW |
+			  AT_NO_AUTOMOUNT;
+
+	mask |= STATX_BASIC_STATS | STATX_MNT_ID;
+	if (statx(dir_fd, name, flags | AT_STATX_DONT_SYNC, mask, stx))
+		return -errno;
+	if (volume_is_own(volume, stx))
+		return -ELOOP;
+	if (volume->local && stx->stx_mnt_id == volume->root_mount)
+		return 0;
+	return statx(dir_fd, name, flags, mask, stx) ? -errno : 0;
+}
+
+/* => 0 or -errno; @st->st_dev: volume_identity(). */
+static int volume_stat(struct volume *volume, int dir_fd, const char *name,
+		       struct stat *st)
+{
+	struct statx stx;
+	int err = volume_ask(volume, dir_fd, name, 0, &stx);
+
+	if (!err)
+		volume_to_stat(volume, &stx, st);
+	return err;
 }
 
 int volume_getattr(struct volume *volume, int fd, struct stat *st)
 {
-	if (fstatat(fd, "", st, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW))
+	int err = volume_stat(volume, fd, "", st);
+
+	if (!err)
+		st->st_ino = volume_ino(volume, st->st_dev, st->st_ino);
+	return err;
+}
+
+int volume_statx(struct volume *volume, int fd, int flags, struct statx *stx)
+{
+	if (statx(fd, "", AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW |
+		  (flags & AT_STATX_SYNC_TYPE),
+		  STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID, stx))
 		return -errno;
-	volume_show_ino(volume, st);
+	stx->stx_ino = volume_ino(volume, volume_identity(volume, stx),
+				  stx->stx_ino);
 	return 0;
 }
 
@@ -300,13 +415,16 @@ static struct inode *volume_learn(struct volume *volume, int fd,
 				  struct stat *st)
 {
 	struct inode *inode;
+	int err;
 
 	if (fd < 0) {
 		errno = -volume_blame(volume, -errno);
 		return NULL;
 	}
-	if (fstatat(fd, "", st, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW)) {
+	err = volume_stat(volume, fd, "", st);
+	if (err) {
 		close(fd);
+		errno = -err;
 		return NULL;
 	}
 	inode = volume_add(volume, fd, st,
@@ -314,8 +432,7 @@ static struct inode *volume_learn(struct volume *volume, int fd,
 	if (!inode && errno == EAGAIN)
 		inode = volume_add(volume, fd, st, true);
 	if (!inode) {
-		int err = volume_blame(volume, -errno);
-
+		err = volume_blame(volume, -errno);
 		close(fd);
 		errno = -err;
 	}
@@ -340,7 +457,7 @@ void volume_pin(struct volume *volume, int dir_fd, const char *name)
 	if (fd < 0)
 		return;
 	handle = handle_of(fd);
-	if (handle && !fstatat(fd, "", &st, AT_EMPTY_PATH))
+	if (handle && !volume_stat(volume, fd, "", &st))
 		inode_pin(&volume->inodes, fd, &st, handle);
 	else
 		close(fd);
@@ -350,7 +467,7 @@ void volume_pin(struct volume *volume, int dir_fd, const char *name)
 static void volume_fill(struct volume *volume, struct inode *inode,
 			struct stat *st, struct fuse_entry_param *entry)
 {
-	volume_show_ino(volume, st);
+	st->st_ino = volume_ino(volume, st->st_dev, st->st_ino);
 	*entry = (struct fuse_entry_param){
 		.ino = inode == &volume->inodes.root ?
 			FUSE_ROOT_ID : (uintptr_t)inode,
@@ -365,11 +482,13 @@ int volume_lookup(struct volume *volume, int dir_fd, const char *name,
 {
 	struct inode *inode;
 	struct stat st;
+	int err;
 
 	if (!volume_name_ok(name))
 		return -EINVAL;
-	if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW))
-		return -errno;
+	err = volume_stat(volume, dir_fd, name, &st);
+	if (err)
+		return err;
 	inode = inode_find(&volume->inodes, &st);
 	if (!inode)
 		inode = volume_learn(volume,
@@ -387,9 +506,10 @@ int volume_adopt(struct volume *volume, int fd,
 	struct inode *inode;
 	char number[16];
 	struct stat st;
+	int err = volume_stat(volume, fd, "", &st);
 
-	if (fstat(fd, &st))
-		return -errno;
+	if (err)
+		return err;
 	snprintf(number, sizeof(number), "%d", fd);
 	inode = inode_find(&volume->inodes, &st);
 	if (!inode)

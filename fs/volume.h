@@ -5,8 +5,12 @@
  * component relative to an O_PATH descriptor and is never followed when it
  * is a symbolic link; a known inode is opened through the magic link of its
  * own descriptor. So nothing outside SOURCE can be reached, whatever the
- * names and links in it say, and the daemon can never walk into its own
- * mount.
+ * names and links in it say.
+ *
+ * SOURCE may contain mounts of other file systems, and the daemon's own mount
+ * may come to be bound into it. To ask that one for attributes would be to
+ * wait for oneself, so a file is first asked which device it is on, with
+ * what the kernel knows without asking the file system.
  */
 #ifndef FS_VOLUME_H
 #define FS_VOLUME_H
@@ -27,6 +31,9 @@ struct volume {
 	bool greeted;		/* FUSE_INIT is answered */
 	int mount_fd;		/* SOURCE, to open by handle; -1: we may not */
 	struct handle *root_handle;
+	uint64_t root_mount;	/* the id of the mount that SOURCE lies in */
+	atomic_ulong own_dev;	/* the device of our own mount */
+	bool local;		/* what is known of its files is always true */
 	size_t open_room;	/* descriptors for what clients open */
 	atomic_size_t opened;	/* and how many are in use */
 	atomic_long exhausted;	/* when we last said that they were */
@@ -91,11 +98,10 @@ bool volume_has_room(struct volume *volume);
 /* @name in @dir_fd is about to go: see inode_pin(). */
 void volume_pin(struct volume *volume, int dir_fd, const char *name);
 
-/* The inode number which a client sees for the file (@dev, @ino) below. */
-ino_t volume_ino(const struct volume *volume, dev_t dev, ino_t ino);
-
-/* Attributes as a client sees them. => 0 or -errno. */
+/* Attributes of @fd as a client sees them. => 0 or -errno. */
 int volume_getattr(struct volume *volume, int fd, struct stat *st);
+/* The same in the longer form. */
+int volume_statx(struct volume *volume, int fd, int flags, struct statx *stx);
 
 /*
  * Look @name up in @dir_fd and fill @entry, counting one lookup for the
