@@ -80,14 +80,22 @@ static void dir_release(fuse_req_t req, fuse_ino_t ino,
 	fuse_reply_err(req, 0);
 }
 
+static void dir_fsync_done(struct slot *slot, int result)
+{
+	fuse_reply_err(slot->req, result < 0 ? -result : 0);
+	loop_finish(slot);
+}
+
 static void dir_fsync(fuse_req_t req, fuse_ino_t ino, int datasync,
 		      struct fuse_file_info *fi)
 {
-	int fd = dir_of(fi)->fd;
+	struct slot *slot = loop_claim(req, dir_fsync_done);
+	struct io_uring_sqe *sqe = loop_sqe(slot);
 
 	(void)ino;
-	fuse_reply_err(req, (datasync ? fdatasync(fd) : fsync(fd)) ?
-		       errno : 0);
+	io_uring_prep_fsync(sqe, dir_of(fi)->fd,
+			    datasync ? IORING_FSYNC_DATASYNC : 0);
+	loop_submit(slot, sqe);
 }
 
 static int dir_seek(struct dir *dir, off_t offset)

@@ -29,7 +29,7 @@
 #define FILE_ALIGN_DEFAULT	4096
 
 /* Copied at one go: a longer one would keep the thread from others. */
-#define FILE_COPY_MAX		(16u << 20)
+#define FILE_COPY_MAX		(4u << 20)
 
 #ifndef STATX_DIOALIGN		/* Linux 6.1, newer than Debian 12's headers */
 #define STATX_DIOALIGN		0x2000u

@@ -23,6 +23,7 @@
 #include "fs/loop.h"
 #include "fs/recorder.h"
 #include "fs/caller.h"
+#include "fs/memory.h"
 #include "fs/report.h"
 #include "swap/place.h"
 
@@ -45,6 +46,8 @@
 
 #define LOOP_SLOTS	128	/* requests in flight per thread */
 #define LOOP_BATCH	16	/* requests taken between two submissions */
+#define LOOP_WHOLE	2	/* slots whose memory is there from the start */
+#define LOOP_READY	(LOOP_PAGE + 16384) /* and so much of each other */
 #define LOOP_TICK_MS	2
 #define LOOP_PAGE	4096
 
@@ -446,6 +449,10 @@ static int worker_open_slots(struct worker *worker)
 	for (i = LOOP_SLOTS; i-- > 0; ) {
 		worker->slots[i].worker = worker;
 		worker->slots[i].page = memory + (size_t)i * LOOP_SLOT_BYTES;
+		/* The slots that are taken first have all, the others what
+		 * small requests need. */
+		memory_populate(worker->slots[i].page,
+				i < LOOP_WHOLE ? LOOP_SLOT_BYTES : LOOP_READY);
 		loop_free(&worker->slots[i]);
 	}
 	return 0;
@@ -488,6 +495,7 @@ static void *worker_main(void *arg)
 	struct worker *worker = arg;
 
 	self = worker;
+	memory_prepare_thread();
 	worker->err = caller_start() ?: worker_open_ring(worker);
 	if (!worker->err)
 		worker->err = worker_open_slots(worker);
@@ -504,8 +512,8 @@ static unsigned int loop_default_threads(void)
 {
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 
-	/* Even one CPU gets a stand-by. */
-	return cpus < 2 ? 2 : cpus > 8 ? 8 : cpus;
+	/* Stand-bys, for as many calls that wait at a time. */
+	return cpus < 4 ? 4 : cpus > 8 ? 8 : cpus;
 }
 
 struct loop *loop_create(struct fuse_session *se, unsigned int threads)

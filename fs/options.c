@@ -52,6 +52,7 @@ static const struct fuse_opt options_table[] = {
 	FIELD("negative_timeout=%lf", negative_timeout, 0),
 	FIELD("threads=%u", threads, 0),
 	FIELD("inode_fds=%u", inode_fds, 0),
+	FIELD("log_level=%s", log_level, 0),
 	DROPPED("defaults"), DROPPED("auto"), DROPPED("noauto"),
 	DROPPED("user"), DROPPED("user="), DROPPED("nouser"),
 	DROPPED("users"), DROPPED("group"), DROPPED("owner"),
@@ -107,6 +108,11 @@ static int options_check(const struct options *options)
 		       options->threads, OPTIONS_THREADS_MAX);
 		return -EINVAL;
 	}
+	if (options->log_level && report_limit(options->log_level)) {
+		report("log_level=%s: say error, warning or info",
+		       options->log_level);
+		return -EINVAL;
+	}
 	return 0;
 }
 
@@ -135,6 +141,7 @@ void options_free(struct options *options)
 	free(options->record);
 	free(options->source);
 	free(options->mountpoint);
+	free(options->log_level);
 	fuse_opt_free_args(&options->rest);
 }
 
@@ -149,8 +156,9 @@ void options_usage(void)
 	       "    -o attr_timeout=S    trust attributes for S seconds (1)\n"
 	       "    -o entry_timeout=S   trust names for S seconds (1)\n"
 	       "    -o negative_timeout=S  trust a name's absence (0)\n"
-	       "    -o threads=N         serving threads (one per CPU, 2-8)\n"
+	       "    -o threads=N         serving threads (one per CPU, 4-8)\n"
 	       "    -o inode_fds=N       descriptors for remembered files\n"
+	       "    -o log_level=LEVEL   error, warning (default) or info\n"
 	       "    -o writeback         let the kernel cache writes\n"
 	       "    -o record=FILE       write what is done to the files to FILE\n"
 	       "    -o record_base=no    ... without the files as they are now\n"

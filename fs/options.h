@@ -37,6 +37,7 @@ struct options {
 	double negative_timeout; /* ... and the absence of names */
 	unsigned int inode_fds;	/* descriptors for inodes; 0: a share */
 	unsigned int threads;	/* serving threads; 0: by the CPUs */
+	char *log_level;	/* of report_limit(), or NULL */
 	struct fuse_args rest;
 };
 

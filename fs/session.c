@@ -11,6 +11,7 @@
  */
 #include "fs/session.h"
 #include "fs/loop.h"
+#include "fs/memory.h"
 #include "fs/mountpoint.h"
 #include "fs/operations.h"
 #include "fs/recorder.h"
@@ -206,9 +207,11 @@ static int session_run(struct volume *volume, struct loop *loop,
 int session_serve(struct volume *volume, void (*ready)(void))
 {
 	int signal_fd = session_block_signals(), err = -ENOMEM;
-	struct fuse_session *se = session_mount(volume);
+	struct fuse_session *se;
 	struct loop *loop;
 
+	memory_prepare();
+	se = session_mount(volume);
 	if (!se)
 		return -EIO;
 	umask(0);
@@ -219,6 +222,8 @@ int session_serve(struct volume *volume, void (*ready)(void))
 	if (err) {
 		fuse_session_unmount(se);
 	} else {
+		report_at(REPORT_INFO, "%s is served at %s",
+			  volume->options.source, volume->options.mountpoint);
 		ready();
 		err = session_run(volume, loop, signal_fd);
 	}
@@ -227,5 +232,7 @@ int session_serve(struct volume *volume, void (*ready)(void))
 	/* Unmounted by now; this closes /dev/fuse and nothing else. */
 	fuse_session_destroy(se);
 	close(signal_fd);
+	report_at(REPORT_INFO, "%s is no longer served",
+		  volume->options.source);
 	return err;
 }

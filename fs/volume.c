@@ -68,6 +68,9 @@ static size_t volume_share_out(struct volume *volume)
 	if (inodes > limit / 2)
 		inodes = limit / 2;
 	volume->open_room = limit - inodes;
+	report_at(REPORT_INFO, "descriptors: %zu for open files, %zu for "
+		  "inodes, %s", volume->open_room, inodes,
+		  volume->mount_fd < 0 ? "no more" : "more by file handle");
 	return inodes;
 }
 
@@ -200,10 +203,11 @@ static int volume_blame(struct volume *volume, int err)
 		return err;
 	if (now - last >= VOLUME_REPORT_SECONDS &&
 	    atomic_compare_exchange_strong(&volume->exhausted, &last, now))
-		report("out of descriptors: clients have %zu open, %zu inodes "
-		       "have one: clients are told ENFILE: allow the daemon "
-		       "more (ulimit -n; systemd: LimitNOFILE=)",
-		       volume->opened, volume->inodes.pinned);
+		report_at(REPORT_WARNING, "out of descriptors: clients have %zu "
+			  "open, %zu inodes have one: clients are told "
+			  "ENFILE: allow the daemon more (ulimit -n; systemd: "
+			  "LimitNOFILE=)", volume->opened,
+			  volume->inodes.pinned);
 	return -ENFILE;
 }
 
