@@ -42,6 +42,7 @@ static const struct fuse_opt options_table[] = {
 	FIELD("noatime", noatime, 1),
 	FUSE_OPT_KEY("noatime", FUSE_OPT_KEY_KEEP),
 	FIELD("remount", remount, 1),
+	FIELD("auto_unmount", auto_unmount, 1),
 	FIELD("writeback", writeback, 1),
 	FIELD("no_writeback", writeback, 0),
 	FIELD("record=%s", record, 0),

@@ -28,6 +28,7 @@ struct options {
 	int single;		/* -s: one serving thread */
 	int allow_other;
 	int noatime;		/* -o noatime: nor do we below */
+	int auto_unmount;	/* -o auto_unmount: whatever ends the daemon */
 	int remount;		/* -o remount: change a mount that is there */
 	int writeback;		/* -o writeback: the kernel caches writes */
 	char *record;		/* -o record=FILE, or NULL */

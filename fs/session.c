@@ -10,6 +10,7 @@
  * interrupts a request.
  */
 #include "fs/session.h"
+#include "fs/afterlife.h"
 #include "fs/loop.h"
 #include "fs/memory.h"
 #include "fs/mountpoint.h"
@@ -215,6 +216,9 @@ int session_serve(struct volume *volume, void (*ready)(void))
 	if (!se)
 		return -EIO;
 	umask(0);
+	if (volume->options.auto_unmount &&
+	    afterlife_start(volume->options.mountpoint, volume->own_dev))
+		report_at(REPORT_WARNING, "no process for auto_unmount");
 	loop = loop_create(se, volume->options.single ? 1 :
 			   volume->options.threads);
 	if (loop)

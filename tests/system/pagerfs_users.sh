@@ -78,7 +78,7 @@ locked=$(grep -c "memory is locked" "$dir/store.log")
 : >"$dir/store.log"
 mount_store "$src" "$mnt"
 if [ "$locked" = 1 ]; then
-	check "locked" grep -Eq 'VmLck: *[1-9]' "/proc/$store_pid/status"
+	check "locked" grep -Eq 'VmLck:[[:space:]]*[1-9]' "/proc/$store_pid/status"
 fi
 umount_store "$mnt"
 check_equal "by default" "" "$(cat "$dir/store.log")"
