@@ -13,7 +13,6 @@
 #include "fs/caller.h"
 #include "fs/loop.h"
 #include "fs/operations.h"
-#include "swap/nogrow.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -418,22 +417,6 @@ static void file_copy_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
 		fuse_reply_write(req, copied);
 }
 
-/* The one of our own; what the kernel knows itself does not come here. */
-static void file_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg,
-		       struct fuse_file_info *fi, unsigned flags,
-		       const void *in, size_t in_size, size_t out_size)
-{
-	(void)ino, (void)arg, (void)in, (void)in_size, (void)out_size;
-	/* With a writeback cache the kernel itself extends the file first. */
-	if (cmd != NOGROW || flags & FUSE_IOCTL_DIR ||
-	    volume_of(req)->options.writeback) {
-		fuse_reply_err(req, ENOTTY);
-		return;
-	}
-	file_of(fi)->no_grow = true;
-	fuse_reply_ioctl(req, NOGROW_YES, NULL, 0);
-}
-
 static void file_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset,
 		       int whence, struct fuse_file_info *fi)
 {
@@ -456,5 +439,4 @@ void file_install(struct fuse_lowlevel_ops *ops)
 	ops->fallocate = file_fallocate;
 	ops->copy_file_range = file_copy_range;
 	ops->lseek = file_lseek;
-	ops->ioctl = file_ioctl;
 }

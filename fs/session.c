@@ -70,7 +70,7 @@ static void session_fill(struct fuse_lowlevel_ops *ops)
 	dir_install(ops);
 	file_install(ops);
 	data_install(ops);
-	flags_install(ops);
+	ioctl_install(ops);
 }
 
 /* Ours first: what the user gave comes later and wins. */

@@ -1,15 +1,17 @@
 /*
- * flags.c - the inode flags which chattr(1), lsattr(1) and project quotas
- * use: asked for and set on the file below.
+ * ioctl.c - the inode flags which chattr(1), lsattr(1) and project quotas
+ * use, asked for and set on the file below; and one ioctl of our own.
  *
  * The kernel turns FS_IOC_GETFLAGS, SETFLAGS, FSGETXATTR and FSSETXATTR into
  * ioctl requests on a file or directory which it opened for the purpose, and
  * has checked that the caller owns the file. What only the superuser may
  * change, the immutable and append-only flags and the project, is checked
- * here, because below we may do all of it. Other ioctls say ENOTTY.
+ * here, because below we may do all of it. Ours is swap/nogrow.h. Others say
+ * ENOTTY: what they mean to the file below we cannot know.
  */
 #include "fs/file.h"
 #include "fs/operations.h"
+#include "swap/nogrow.h"
 
 #include <errno.h>
 #include <linux/fs.h>
@@ -70,28 +72,19 @@ static int flags_call(fuse_req_t req, int fd, unsigned int cmd,
 	return err;
 }
 
-static void flags_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned int cmd,
-			void *unused, struct fuse_file_info *fi,
-			unsigned int flags, const void *in, size_t in_size,
-			size_t out_size)
+static void flags_ioctl(fuse_req_t req, unsigned int cmd, int fd,
+			const void *in, size_t in_size, size_t out_size)
 {
 	size_t size = flags_size(cmd);
 	union flags_arg arg = { 0 };
 	int err;
 
-	(void)ino;
-	(void)unused;
-	if (!size || flags & FUSE_IOCTL_COMPAT) {
-		fuse_reply_err(req, ENOTTY);
-		return;
-	}
 	if (in_size && in_size < size) {
 		fuse_reply_err(req, EINVAL);
 		return;
 	}
 	memcpy(&arg, in, in_size ? size : 0);
-	err = flags_call(req, flags & FUSE_IOCTL_DIR ? dir_fd(fi) :
-			 file_of(fi)->fd, cmd, &arg);
+	err = flags_call(req, fd, cmd, &arg);
 	if (err)
 		fuse_reply_err(req, -err);
 	else
@@ -99,7 +92,28 @@ static void flags_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned int cmd,
 				 out_size : sizeof(arg));
 }
 
-void flags_install(struct fuse_lowlevel_ops *ops)
+static void ioctl_any(fuse_req_t req, fuse_ino_t ino, unsigned int cmd,
+		      void *arg, struct fuse_file_info *fi,
+		      unsigned int flags, const void *in, size_t in_size,
+		      size_t out_size)
 {
-	ops->ioctl = flags_ioctl;
+	bool dir = flags & FUSE_IOCTL_DIR;
+
+	(void)ino;
+	(void)arg;
+	/* With a writeback cache the kernel itself extends the file first. */
+	if (cmd == NOGROW && !dir && !volume_of(req)->options.writeback) {
+		file_of(fi)->no_grow = true;
+		fuse_reply_ioctl(req, NOGROW_YES, NULL, 0);
+	} else if (flags_size(cmd) && !(flags & FUSE_IOCTL_COMPAT)) {
+		flags_ioctl(req, cmd, dir ? dir_fd(fi) : file_of(fi)->fd, in,
+			    in_size, out_size);
+	} else {
+		fuse_reply_err(req, ENOTTY);
+	}
+}
+
+void ioctl_install(struct fuse_lowlevel_ops *ops)
+{
+	ops->ioctl = ioctl_any;
 }
