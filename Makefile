@@ -26,7 +26,7 @@ LIBS = $(shell pkg-config --libs fuse3 liburing) -lpthread -lm $(SAN)
 DEPS = gcc make pkg-config libc6-dev fuse3 libfuse3-dev liburing-dev \
 	libxxhash-dev \
 	libbsd-dev uthash-dev
-DEPS_TEST = libcmocka-dev fio procps util-linux
+DEPS_TEST = libcmocka-dev fio stress-ng python3-minimal procps util-linux
 DEPS_BENCH = valgrind qemu-system-x86
 
 LIB_SRC := $(filter-out pager/pagervm.c fs/pagerfs.c replay/replay.c, \
