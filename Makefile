@@ -193,6 +193,13 @@ mmu-soak: deps
 	$(BUILD)/pagervm mmu-check --engine kvm --mode 64 --count 250000 \
 		--seed 2 || [ $$? = 77 ]
 
+# What takes too long for a test: the daemon killed 200 times under load, and
+# a million operations after which nothing may have grown.
+soak: deps-test
+	@$(MAKE) --no-print-directory -j2 tests
+	ROUNDS=200 BUILD=$(BUILD) tests/system/pagerfs_kill9.sh
+	OPERATIONS=1000000 BUILD=$(BUILD) tests/system/pagerfs_growth.sh
+
 clean:
 	rm -rf $(BUILD)
 
@@ -208,10 +215,11 @@ help:
 	@echo 'make fuzz-record     fuzz pagerfs-replay: any record'
 	@echo 'make fuzz-mmu        fuzz the MMU: any RAM, any registers'
 	@echo 'make mmu-soak        the emulated MMU against the manual and KVM, at length'
+	@echo 'make soak            the daemon killed 200 times; nothing grows in a million operations'
 	@echo 'make install         to PREFIX=/usr/local, below DESTDIR'
 	@echo 'make uninstall       what install put there'
 	@echo 'make deps            Debian packages that are missing (sudo when not root)'
 	@echo 'make clean'
 
 .PHONY: all tests benches deps deps-test deps-bench run test asan tsan debug \
-	bench install uninstall fuzz fuzz-mmu mmu-soak clean help
+	bench install uninstall fuzz fuzz-mmu mmu-soak soak clean help
