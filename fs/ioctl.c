@@ -83,7 +83,8 @@ static void flags_ioctl(fuse_req_t req, unsigned int cmd, int fd,
 		fuse_reply_err(req, EINVAL);
 		return;
 	}
-	memcpy(&arg, in, in_size ? size : 0);
+	if (in_size)
+		memcpy(&arg, in, size);
 	err = flags_call(req, fd, cmd, &arg);
 	if (err)
 		fuse_reply_err(req, -err);

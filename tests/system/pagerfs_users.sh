@@ -77,6 +77,8 @@ check "memory" grep -q "memory is" "$dir/store.log"
 locked=$(grep -c "memory is locked" "$dir/store.log")
 : >"$dir/store.log"
 mount_store "$src" "$mnt"
+# The sanitizers' mlockall() does nothing.
+case $BUILD in *asan | *tsan) locked=0 ;; esac
 if [ "$locked" = 1 ]; then
 	check "locked" grep -Eq 'VmLck:[[:space:]]*[1-9]' "/proc/$store_pid/status"
 fi
