@@ -64,7 +64,8 @@ static void test_counts(void **state)
 	inode = inode_add(&table, some_descriptor(), &st, NULL, false);
 	assert_non_null(inode);
 	assert_ptr_equal(inode_find(&table, &st), inode);
-	assert_ptr_equal(inode_add(&table, some_descriptor(), &st, NULL, false), inode);
+	assert_ptr_equal(inode_add(&table, some_descriptor(), &st, NULL,
+				   false), inode);
 	assert_int_equal(inode->nlookup, 3);
 	inode_forget(&table, inode, 2);
 	assert_ptr_equal(inode_find(&table, &st), inode);
