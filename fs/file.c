@@ -91,6 +91,7 @@ static struct file *file_start(struct volume *volume,
 	file->inode = inode;
 	file->volume = volume;
 	file->flags = flags;
+	file->append_only = flags & O_APPEND;
 	file->in_memory = file_is_in_memory(fd);
 	file->align = flags & O_DIRECT && !file->in_memory ?
 		file_find_align(fd) : 1;
@@ -165,17 +166,29 @@ static int file_open_below(struct volume *volume, const struct inode *inode,
 	return volume_reopen(volume, inode, *flags);
 }
 
+/* The same, and for a file which may only be appended to, so. */
+static int file_open_any(struct volume *volume, const struct inode *inode,
+			 int asked, int *flags)
+{
+	int fd = file_open_below(volume, inode, flags);
+
+	if (fd != -EPERM || !(asked & O_APPEND))
+		return fd;
+	*flags |= O_APPEND;
+	return file_open_below(volume, inode, flags);
+}
+
 static struct file *file_make(struct volume *volume,
 			      const struct inode *inode, int flags, int *err)
 {
 	struct file *file;
-	int fd;
+	int fd, asked = flags;
 
 	flags = file_flags(volume, flags);
-	fd = file_open_below(volume, inode, &flags);
+	fd = file_open_any(volume, inode, asked, &flags);
 	if (fd == -EACCES && volume->options.writeback) {
 		flags = (flags & ~O_ACCMODE) | O_WRONLY;
-		fd = file_open_below(volume, inode, &flags);
+		fd = file_open_any(volume, inode, asked, &flags);
 	}
 	if (fd < 0) {
 		*err = fd;
@@ -228,7 +241,8 @@ static void file_open(fuse_req_t req, fuse_ino_t ino,
 	    FUSE_OPEN_KILL_SUIDGID)
 		file_kill_setid(req, file->fd);
 	fi->fh = (uintptr_t)file;
-	fi->direct_io = file_goes_direct(volume, fi->flags);
+	fi->direct_io = file_goes_direct(volume, fi->flags) ||
+			file->append_only;
 	if (file_reply_open(req, fi))
 		file_end(file);
 }

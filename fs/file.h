@@ -8,7 +8,9 @@
  *
  * O_APPEND is not kept on the descriptors: the kernel writes pages of a
  * shared mapping back through any descriptor, at their own offsets, and
- * appending those would tear the file. It goes with each write instead.
+ * appending those would tear the file. It goes with each write instead. Only
+ * a file which the file system below opens in no other way (chattr +a) keeps
+ * it; then the kernel is told not to cache it.
  */
 #ifndef FS_FILE_H
 #define FS_FILE_H
@@ -24,6 +26,7 @@ struct file {
 	struct volume *volume;
 	int flags;		/* the client's, as opened below */
 	uint32_t align;		/* of offsets and lengths on @fd; 1: any */
+	bool append_only;	/* O_APPEND is on the descriptors */
 	bool in_memory;		/* tmpfs, ramfs: a read cannot wait */
 	atomic_bool no_grow;	/* swap/nogrow.h */
 	atomic_bool written;	/* since the last flush */

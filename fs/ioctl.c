@@ -59,8 +59,9 @@ static int flags_allowed(int fd, unsigned int cmd, const union flags_arg *new)
 	return old.xattr.fsx_projid != new->xattr.fsx_projid ? -EPERM : 0;
 }
 
-static int flags_call(fuse_req_t req, int fd, unsigned int cmd,
-		      union flags_arg *arg)
+/* Setting changes the time of change, of which the reply says nothing. */
+static int flags_call(fuse_req_t req, fuse_ino_t ino, int fd,
+		      unsigned int cmd, union flags_arg *arg)
 {
 	bool sets = cmd == FS_IOC_SETFLAGS || cmd == FS_IOC_FSSETXATTR;
 	int err = 0;
@@ -69,11 +70,15 @@ static int flags_call(fuse_req_t req, int fd, unsigned int cmd,
 		err = flags_allowed(fd, cmd, arg);
 	if (!err && ioctl(fd, cmd, arg))
 		err = -errno;
+	if (!err && sets)
+		fuse_lowlevel_notify_inval_inode(volume_of(req)->se, ino, -1,
+						 0);
 	return err;
 }
 
-static void flags_ioctl(fuse_req_t req, unsigned int cmd, int fd,
-			const void *in, size_t in_size, size_t out_size)
+static void flags_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned int cmd,
+			int fd, const void *in, size_t in_size,
+			size_t out_size)
 {
 	size_t size = flags_size(cmd);
 	union flags_arg arg = { 0 };
@@ -85,7 +90,7 @@ static void flags_ioctl(fuse_req_t req, unsigned int cmd, int fd,
 	}
 	if (in_size)
 		memcpy(&arg, in, size);
-	err = flags_call(req, fd, cmd, &arg);
+	err = flags_call(req, ino, fd, cmd, &arg);
 	if (err)
 		fuse_reply_err(req, -err);
 	else
@@ -100,15 +105,14 @@ static void ioctl_any(fuse_req_t req, fuse_ino_t ino, unsigned int cmd,
 {
 	bool dir = flags & FUSE_IOCTL_DIR;
 
-	(void)ino;
 	(void)arg;
 	/* With a writeback cache the kernel itself extends the file first. */
 	if (cmd == NOGROW && !dir && !volume_of(req)->options.writeback) {
 		file_of(fi)->no_grow = true;
 		fuse_reply_ioctl(req, NOGROW_YES, NULL, 0);
 	} else if (flags_size(cmd) && !(flags & FUSE_IOCTL_COMPAT)) {
-		flags_ioctl(req, cmd, dir ? dir_fd(fi) : file_of(fi)->fd, in,
-			    in_size, out_size);
+		flags_ioctl(req, ino, cmd, dir ? dir_fd(fi) : file_of(fi)->fd,
+			    in, in_size, out_size);
 	} else {
 		fuse_reply_err(req, ENOTTY);
 	}

@@ -210,9 +210,21 @@ static void flags_user(void)
 	close(fd);
 }
 
+static void flags_append(void)
+{
+	int log = opened("to append", open("f", O_RDWR | O_APPEND));
+
+	said("append", write(log, "appended", 8));
+	note_stat("f");
+	note_sum("f");
+	close(log);
+}
+
 static void case_flags(void)
 {
 	int fd, flags = 0;
+	struct stat st;
+	long before;
 	struct fsxattr xattr = { 0 };
 
 	make_file("f", 10);
@@ -224,6 +236,14 @@ static void case_flags(void)
 		return;
 	said("get", ioctl(fd, FS_IOC_GETFLAGS, &flags));
 	note("  %x\n", flags);
+	stat("f", &st);
+	usleep(20000);
+	said("set", ioctl(fd, FS_IOC_SETFLAGS, &flags));
+	before = st.st_ctim.tv_nsec;
+	stat("f", &st);
+	/* With its write cache the kernel takes its own word for times. */
+	if (!getenv("SAME_WRITE_CACHE"))
+		said("ctime moves", st.st_ctim.tv_nsec != before);
 	said("xattr", ioctl(fd, FS_IOC_FSGETXATTR, &xattr));
 	note("  %x %u\n", xattr.fsx_xflags, xattr.fsx_projid);
 	flags |= FS_IMMUTABLE_FL;
@@ -232,6 +252,13 @@ static void case_flags(void)
 	said("unlink it", unlink("f"));
 	flags &= ~FS_IMMUTABLE_FL;
 	said("mutable", ioctl(fd, FS_IOC_SETFLAGS, &flags));
+	flags |= FS_APPEND_FL;
+	said("append-only", ioctl(fd, FS_IOC_SETFLAGS, &flags));
+	opened("to overwrite", open("f", O_RDWR));
+	opened("to truncate", open("f", O_RDWR | O_APPEND | O_TRUNC));
+	flags_append();
+	flags &= ~FS_APPEND_FL;
+	said("any", ioctl(fd, FS_IOC_SETFLAGS, &flags));
 	as_user(1234, 1234, flags_user);
 	chown("f", 1234, 1234);
 	as_user(1234, 1234, flags_user);

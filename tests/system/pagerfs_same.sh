@@ -20,7 +20,7 @@ judge() {
 }
 chmod 755 "$dir"
 judge "as it comes" "$dir/base" -o allow_other,dev,suid
-judge "write cache" "$dir/base" -o allow_other,dev,suid,writeback
+SAME_WRITE_CACHE=1 judge "write cache" "$dir/base" -o allow_other,dev,suid,writeback
 judge "one thread" "$dir/base" -s -o allow_other,dev,suid
 judge "by handles" "$dir/base" -o allow_other,dev,suid,inode_fds=1
 judge "no timeouts" "$dir/base" \
