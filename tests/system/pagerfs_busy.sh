@@ -5,7 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 time_limit 200
 src=$dir/src mnt=$dir/mnt
-operations=${BUSY:-6000}
+operations=${BUSY:-3000}
 
 # Names, kinds, modes, sizes and bytes of what is in $1
 account_of() {
