@@ -109,17 +109,6 @@ guard_mount() {
 	echo "${number:-0} $(identity_of "${number:-0}") $1" >>"$guard/mounts"
 }
 
-# unguard_mount MNT: its daemon has ended, and its connection's number may be
-# another mount's by now, perhaps of a test that runs beside this one.
-unguard_mount() {
-	local number at
-	[ -e "$guard/mounts" ] || return 0
-	while read -r number at; do
-		[ "$at" = "$1" ] || echo "$number $at"
-	done <"$guard/mounts" >"$guard/left"
-	mv "$guard/left" "$guard/mounts"
-}
-
 # wait_for SECONDS COMMAND...: until it succeeds.
 wait_for() {
 	local until=$((${EPOCHREALTIME/[.,]/} + $1 * 1000000))
@@ -155,7 +144,6 @@ umount_store() {
 	status=$?
 	check_equal "status of the daemon" 0 "$status"
 	[ "$status" = 0 ] || cat "$dir/store.log" >&2
-	unguard_mount "$1"
 }
 
 mounts_end() {
