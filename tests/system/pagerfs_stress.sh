@@ -65,7 +65,7 @@ command -v stress-ng >/dev/null || {
 chmod 755 "$dir"
 mount_store "$src" "$mnt" -o allow_other
 stress copy-file dentry dir fallocate filename fpunch fstat hdd iomix
-stress link lockf lockofd flock mmap mmapfork msync rename seek symlink
+stress link lockf lockofd flock mmap msync rename seek symlink
 stress aio aiol chmod sendfile splice sync-file touch utime xattr
 umount_store "$mnt"
 finish
