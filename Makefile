@@ -26,7 +26,7 @@ LIBS = $(shell pkg-config --libs fuse3 liburing) -lpthread -lm $(SAN)
 DEPS = gcc make pkg-config libc6-dev fuse3 libfuse3-dev liburing-dev \
 	libxxhash-dev \
 	libbsd-dev uthash-dev
-DEPS_TEST = libcmocka-dev fio procps util-linux
+DEPS_TEST = libcmocka-dev fio stress-ng python3-minimal procps util-linux
 DEPS_BENCH = valgrind qemu-system-x86
 
 LIB_SRC := $(filter-out pager/pagervm.c fs/pagerfs.c replay/replay.c, \
@@ -215,6 +215,13 @@ mmu-soak: deps
 	$(BUILD)/pagervm mmu-check --engine kvm --mode 64 --count 250000 \
 		--seed 2 || [ $$? = 77 ]
 
+# What takes too long for a test: the daemon killed 200 times under load, and
+# a million operations after which nothing may have grown.
+soak: deps-test
+	@$(MAKE) --no-print-directory -j2 tests
+	ROUNDS=200 BUILD=$(BUILD) tests/system/pagerfs_kill9.sh
+	OPERATIONS=1000000 BUILD=$(BUILD) tests/system/pagerfs_growth.sh
+
 clean:
 	rm -rf $(BUILD)
 
@@ -232,6 +239,7 @@ help:
 	@echo 'make fuzz-requests   fuzz the store daemon with malformed requests (root)'
 	@echo 'make fuzz-mmu        fuzz the MMU: any RAM, any registers'
 	@echo 'make mmu-soak        the emulated MMU against the manual and KVM, at length'
+	@echo 'make soak            the daemon killed 200 times; nothing grows in a million operations'
 	@echo 'make install         to PREFIX=/usr/local, below DESTDIR'
 	@echo 'make uninstall       what install put there'
 	@echo 'make deps            Debian packages that are missing (sudo when not root)'
@@ -239,4 +247,4 @@ help:
 
 .PHONY: all tests benches deps deps-test deps-bench run test asan tsan debug \
 	bench install uninstall fuzz fuzz-rules fuzz-requests fuzz-mmu mmu-soak \
-	clean help
+	soak clean help

@@ -4,11 +4,17 @@
  * setfsuid(2) and setfsgid(2) hold for one thread. Leaving user 0 drops the
  * file-system capabilities from the effective set; the permitted set keeps
  * them, so capset(2) brings them back. Returning to 0 restores all.
+ *
+ * The umask belongs to what threads share as CLONE_FS, so a serving thread
+ * first gets that for itself. Between requests it is 0.
  */
 #include "fs/caller.h"
 
+#include <errno.h>
 #include <linux/capability.h>
+#include <sched.h>
 #include <sys/fsuid.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -26,11 +32,20 @@ static void caller_keep_capabilities(void)
 	syscall(SYS_capset, &header, data);
 }
 
+int caller_start(void)
+{
+	if (unshare(CLONE_FS))
+		return -errno;
+	umask(0);
+	return 0;
+}
+
 struct caller caller_enter(fuse_req_t req)
 {
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
 	struct caller caller = { false };
 
+	umask(ctx->umask);
 	if (!volume_of(req)->privileged || (!ctx->uid && !ctx->gid))
 		return caller;
 	setfsgid(ctx->gid);
@@ -43,6 +58,7 @@ struct caller caller_enter(fuse_req_t req)
 
 void caller_leave(struct caller caller)
 {
+	umask(0);
 	if (!caller.switched)
 		return;
 	setfsuid(0);

@@ -8,7 +8,10 @@
  * (default_permissions), with the caller's other groups which we do not
  * know, so the capabilities which override the check are kept.
  *
- * Nothing happens when the daemon is not root or the caller is.
+ * The caller's umask comes with it: only the file system below can tell
+ * whether it counts, for a directory with a default ACL has that instead.
+ *
+ * User and group stay when the daemon is not root or the caller is.
  */
 #ifndef FS_CALLER_H
 #define FS_CALLER_H
@@ -18,6 +21,12 @@
 struct caller {
 	bool switched;
 };
+
+/*
+ * Give this thread a umask of its own, 0. Once, before it serves.
+ * => 0 or -errno.
+ */
+int caller_start(void);
 
 /* Only a few system calls may lie between the two; no waiting. */
 struct caller caller_enter(fuse_req_t req);

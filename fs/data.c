@@ -184,11 +184,17 @@ static ssize_t data_try(struct slot *slot)
 	return moved == -EOPNOTSUPP ? -EAGAIN : moved;
 }
 
-/* => 0; -EFBIG: the client was promised that this write fails. */
-static int data_may_end(const struct file *file, off_t end)
+/*
+ * => 0; -EFBIG: the client was promised that this write fails; -EPERM: pages
+ * of a mapping have a place, and the file can only be appended to.
+ */
+static int data_may_write(const struct file *file, const struct slot *slot,
+			  off_t end)
 {
 	struct stat st;
 
+	if (file->append_only && !(slot->rw_flags & RWF_APPEND))
+		return -EPERM;
 	if (!file->no_grow)
 		return 0;
 	if (fstat(file->fd, &st))
@@ -199,7 +205,7 @@ static int data_may_end(const struct file *file, off_t end)
 static void data_start(struct slot *slot, struct file *file, size_t size,
 		       off_t offset)
 {
-	int err = slot->write ? data_may_end(file, offset + size) : 0;
+	int err = slot->write ? data_may_write(file, slot, offset + size) : 0;
 
 	slot->file = file;
 	slot->fd = file->fd;
@@ -235,7 +241,6 @@ static void data_write(fuse_req_t req, fuse_ino_t ino, const char *buf,
 {
 	struct slot *slot = loop_claim(req, data_done);
 
-	(void)ino;
 	slot->payload = (char *)buf;
 	slot->write = true;
 	/* The kernel makes EIO of an asynchronous direct write that came back
@@ -243,11 +248,12 @@ static void data_write(fuse_req_t req, fuse_ino_t ino, const char *buf,
 	slot->whole = fi->flags & O_DIRECT || fi->writepage;
 	/* Pages of a mapping have their place, whatever the open flags. */
 	slot->rw_flags = fi->flags & O_APPEND && !fi->writepage &&
-		!volume_of(req)->options.writeback ? RWF_APPEND : 0;
+		(!volume_of(req)->options.writeback ||
+		 file_of(fi)->append_only) ? RWF_APPEND : 0;
 	file_of(fi)->written = true;
 	if (((const struct fuse_write_in *)loop_request())->write_flags &
 	    FUSE_WRITE_KILL_SUIDGID)
-		file_kill_setid(file_of(fi)->fd);
+		file_kill_setid_now(req, ino, file_of(fi)->fd);
 	data_start(slot, file_of(fi), size, offset);
 }
 

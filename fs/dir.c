@@ -27,6 +27,7 @@
 
 struct dir {
 	pthread_mutex_t lock;
+	const struct inode *inode;	/* the kernel keeps it while open */
 	int fd;
 	off_t offset;		/* of the entry at @next */
 	size_t next, end;	/* what of the buffer is still to be given */
@@ -36,6 +37,11 @@ struct dir {
 static struct dir *dir_of(struct fuse_file_info *fi)
 {
 	return (struct dir *)(uintptr_t)fi->fh;
+}
+
+int dir_fd(struct fuse_file_info *fi)
+{
+	return dir_of(fi)->fd;
 }
 
 static void dir_open(fuse_req_t req, fuse_ino_t ino,
@@ -55,11 +61,12 @@ static void dir_open(fuse_req_t req, fuse_ino_t ino,
 		return;
 	}
 	pthread_mutex_init(&dir->lock, NULL);
+	dir->inode = volume_target(req, ino);
 	dir->offset = 0;
 	dir->next = dir->end = 0;
 	fi->fh = (uintptr_t)dir;
 	if (fuse_reply_open(req, fi)) {
-		close(dir->fd);
+		volume_close_fd(volume_of(req), dir->fd);
 		free(dir);
 	}
 }
@@ -70,20 +77,28 @@ static void dir_release(fuse_req_t req, fuse_ino_t ino,
 	struct dir *dir = dir_of(fi);
 
 	(void)ino;
-	close(dir->fd);
+	volume_close_fd(volume_of(req), dir->fd);
 	pthread_mutex_destroy(&dir->lock);
 	free(dir);
 	fuse_reply_err(req, 0);
 }
 
+static void dir_fsync_done(struct slot *slot, int result)
+{
+	fuse_reply_err(slot->req, result < 0 ? -result : 0);
+	loop_finish(slot);
+}
+
 static void dir_fsync(fuse_req_t req, fuse_ino_t ino, int datasync,
 		      struct fuse_file_info *fi)
 {
-	int fd = dir_of(fi)->fd;
+	struct slot *slot = loop_claim(req, dir_fsync_done);
+	struct io_uring_sqe *sqe = loop_sqe(slot);
 
 	(void)ino;
-	fuse_reply_err(req, (datasync ? fdatasync(fd) : fsync(fd)) ?
-		       errno : 0);
+	io_uring_prep_fsync(sqe, dir_of(fi)->fd,
+			    datasync ? IORING_FSYNC_DATASYNC : 0);
+	loop_submit(slot, sqe);
 }
 
 static int dir_seek(struct dir *dir, off_t offset)
@@ -119,16 +134,15 @@ static bool dir_is_dots(const char *name)
 }
 
 /*
- * What readdirplus says of an entry. One that cannot be looked up (or when
- * descriptors run short) goes out with inode 0: the kernel then takes the
- * name alone and looks it up when it is wanted.
+ * What readdirplus says of an entry. One that cannot be looked up, or only by
+ * the last descriptors, goes out with inode 0: the kernel then takes the name
+ * alone and looks it up when it is wanted.
  */
-static bool dir_lookup(struct volume *volume, struct inode *parent,
+static bool dir_lookup(struct volume *volume, int parent,
 		       const struct dirent64 *dirent,
 		       struct fuse_entry_param *entry)
 {
-	if (!dir_is_dots(dirent->d_name) &&
-	    inode_table_count(&volume->inodes) < volume->inode_room &&
+	if (!dir_is_dots(dirent->d_name) && volume_has_room(volume) &&
 	    !volume_lookup(volume, parent, dirent->d_name, entry))
 		return true;
 	*entry = (struct fuse_entry_param){
@@ -139,8 +153,8 @@ static bool dir_lookup(struct volume *volume, struct inode *parent,
 }
 
 /* => The bytes that @dirent takes, more than @room if it did not fit. */
-static size_t dir_put(fuse_req_t req, struct inode *parent, char *to,
-		      size_t room, const struct dirent64 *dirent, bool plus)
+static size_t dir_put(fuse_req_t req, int parent, char *to, size_t room,
+		      const struct dirent64 *dirent, bool plus)
 {
 	struct volume *volume = volume_of(req);
 	struct fuse_entry_param entry = {
@@ -162,17 +176,17 @@ static size_t dir_put(fuse_req_t req, struct inode *parent, char *to,
 }
 
 /* => Bytes put into @to, or -errno. The directory's lock is held. */
-static ssize_t dir_fill(fuse_req_t req, struct inode *parent, struct dir *dir,
-			char *to, size_t size, bool plus)
+static ssize_t dir_fill(fuse_req_t req, struct dir *dir, char *to,
+			size_t size, bool plus)
 {
 	struct dirent64 *dirent = NULL;
 	size_t used = 0, need;
 	int more;
 
 	while ((more = dir_peek(dir, &dirent)) > 0) {
-		need = control_hides(volume_of(req), parent,
+		need = control_hides(volume_of(req), dir->inode,
 				     dirent->d_name) ? 0 :
-			dir_put(req, parent, to + used, size - used, dirent,
+			dir_put(req, dir->fd, to + used, size - used, dirent,
 				plus);
 		if (need > size - used)
 			break;
@@ -190,11 +204,11 @@ static void dir_reply(fuse_req_t req, fuse_ino_t ino, size_t size,
 	char *to = loop_scratch(size);
 	ssize_t used;
 
+	(void)ino;
 	pthread_mutex_lock(&dir->lock);
 	used = dir_seek(dir, offset);
 	if (!used)
-		used = dir_fill(req, volume_target(req, ino), dir, to, size,
-				plus);
+		used = dir_fill(req, dir, to, size, plus);
 	pthread_mutex_unlock(&dir->lock);
 	if (used < 0)
 		fuse_reply_err(req, -used);

@@ -13,7 +13,6 @@
 #include "fs/caller.h"
 #include "fs/loop.h"
 #include "fs/operations.h"
-#include "swap/nogrow.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -29,7 +28,7 @@
 #define FILE_ALIGN_DEFAULT	4096
 
 /* Copied at one go: a longer one would keep the thread from others. */
-#define FILE_COPY_MAX		(16u << 20)
+#define FILE_COPY_MAX		(4u << 20)
 
 #ifndef STATX_DIOALIGN		/* Linux 6.1, newer than Debian 12's headers */
 #define STATX_DIOALIGN		0x2000u
@@ -74,6 +73,9 @@ static int file_flags(const struct volume *volume, int flags)
 	/* Writing back part of a page starts with reading all of it. */
 	if (volume->options.writeback && (flags & O_ACCMODE) == O_WRONLY)
 		flags = (flags & ~O_ACCMODE) | O_RDWR;
+	/* Reading on behalf of somebody who does not want to be noticed. */
+	if (volume->options.noatime && volume->privileged)
+		flags |= O_NOATIME;
 	return flags;
 }
 
@@ -89,6 +91,7 @@ static struct file *file_start(struct volume *volume,
 	file->inode = inode;
 	file->volume = volume;
 	file->flags = flags;
+	file->append_only = flags & O_APPEND;
 	file->in_memory = file_is_in_memory(fd);
 	file->align = flags & O_DIRECT && !file->in_memory ?
 		file_find_align(fd) : 1;
@@ -98,8 +101,8 @@ static struct file *file_start(struct volume *volume,
 static void file_end(struct file *file)
 {
 	if (file->twin >= 0)
-		close(file->twin);
-	close(file->fd);
+		volume_close_fd(file->volume, file->twin);
+	volume_close_fd(file->volume, file->fd);
 	free(file);
 }
 
@@ -113,23 +116,42 @@ int file_twin(struct file *file)
 	if (fd < 0)
 		return fd;
 	if (!atomic_compare_exchange_strong(&file->twin, &none, fd)) {
-		close(fd);
+		volume_close_fd(file->volume, fd);
 		return none;
 	}
 	return fd;
 }
 
-void file_kill_setid(int fd)
+/*
+ * The group bit of a file which its group may not execute stays for those in
+ * the group. Of the caller's groups we know one: one too many goes, none too
+ * few.
+ */
+bool file_kill_setid(int fd, gid_t caller)
 {
 	mode_t kill = S_ISUID;
 	struct stat st;
 
 	if (fstat(fd, &st))
-		return;
-	if (st.st_mode & S_IXGRP)
-		kill |= S_ISGID;	/* else it stands for locking */
-	if (st.st_mode & kill)
-		fchmod(fd, st.st_mode & ~kill & 07777);
+		return false;
+	if (st.st_mode & S_IXGRP || st.st_gid != caller)
+		kill |= S_ISGID;
+	return st.st_mode & kill && !fchmod(fd, st.st_mode & ~kill & 07777);
+}
+
+void file_kill_setid_now(fuse_req_t req, fuse_ino_t ino, int fd)
+{
+	if (file_kill_setid(fd, fuse_req_ctx(req)->gid))
+		fuse_lowlevel_notify_inval_inode(volume_of(req)->se, ino, -1,
+						 0);
+}
+
+/* For calls of which the kernel does not say that the caller lacks it. */
+static void file_change(fuse_req_t req, fuse_ino_t ino, struct file *file)
+{
+	file->written = true;
+	if (fuse_req_ctx(req)->uid)
+		file_kill_setid_now(req, ino, file->fd);
 }
 
 /* Open @inode; where there is no O_DIRECT below, without it. */
@@ -144,17 +166,29 @@ static int file_open_below(struct volume *volume, const struct inode *inode,
 	return volume_reopen(volume, inode, *flags);
 }
 
+/* The same, and for a file which may only be appended to, so. */
+static int file_open_any(struct volume *volume, const struct inode *inode,
+			 int asked, int *flags)
+{
+	int fd = file_open_below(volume, inode, flags);
+
+	if (fd != -EPERM || !(asked & O_APPEND))
+		return fd;
+	*flags |= O_APPEND;
+	return file_open_below(volume, inode, flags);
+}
+
 static struct file *file_make(struct volume *volume,
 			      const struct inode *inode, int flags, int *err)
 {
 	struct file *file;
-	int fd;
+	int fd, asked = flags;
 
 	flags = file_flags(volume, flags);
-	fd = file_open_below(volume, inode, &flags);
+	fd = file_open_any(volume, inode, asked, &flags);
 	if (fd == -EACCES && volume->options.writeback) {
 		flags = (flags & ~O_ACCMODE) | O_WRONLY;
-		fd = file_open_below(volume, inode, &flags);
+		fd = file_open_any(volume, inode, asked, &flags);
 	}
 	if (fd < 0) {
 		*err = fd;
@@ -162,7 +196,7 @@ static struct file *file_make(struct volume *volume,
 	}
 	file = file_start(volume, inode, fd, flags);
 	if (!file) {
-		close(fd);
+		volume_close_fd(volume, fd);
 		*err = -ENOMEM;
 	}
 	return file;
@@ -174,11 +208,14 @@ static struct file *file_make(struct volume *volume,
  * security.capability. So a store that stands still would stop who submits,
  * although his I/O is asynchronous. FOPEN_DIRECT_IO spares both. (Before
  * Linux 6.6 it would also forbid mappings, and leave old bytes in the page
- * cache of who has the file open without.)
+ * cache of who has the file open without. With a writeback cache the file may
+ * be longer for the kernel than for us, and the read that we cut short is
+ * then completed from the page cache only without the flag.)
  */
 static bool file_goes_direct(const struct volume *volume, int flags)
 {
-	return flags & O_DIRECT && volume->direct_mapped;
+	return flags & O_DIRECT && volume->direct_mapped &&
+	       !volume->options.writeback;
 }
 
 /* By hand: libfuse 3.14 does not know the second flag. */
@@ -205,11 +242,29 @@ static void file_open(fuse_req_t req, fuse_ino_t ino,
 	}
 	if (((const struct fuse_open_in *)loop_request())->open_flags &
 	    FUSE_OPEN_KILL_SUIDGID)
-		file_kill_setid(file->fd);
+		file_kill_setid(file->fd, fuse_req_ctx(req)->gid);
 	fi->fh = (uintptr_t)file;
-	fi->direct_io = file_goes_direct(volume, fi->flags);
+	fi->direct_io = file_goes_direct(volume, fi->flags) ||
+			file->append_only;
 	if (file_reply_open(req, fi))
 		file_end(file);
+}
+
+/* O_TMPFILE: a file of the caller's, below @parent, with no name yet. */
+static int file_create_unnamed(fuse_req_t req, int parent, mode_t mode,
+			       int *flags)
+{
+	int fd, only_below = *flags & O_EXCL;
+	struct caller caller;
+
+	*flags = file_flags(volume_of(req), *flags) &
+		~(O_CREAT | O_EXCL | O_TRUNC | O_TMPFILE);
+	caller = caller_enter(req);
+	fd = openat(parent, ".", *flags | only_below | O_TMPFILE |
+		    O_CLOEXEC, mode);
+	fd = fd < 0 ? -errno : fd;
+	caller_leave(caller);
+	return fd;
 }
 
 /*
@@ -218,8 +273,8 @@ static void file_open(fuse_req_t req, fuse_ino_t ino,
  * into SOURCE behind the kernel's back. For that one ESTALE makes the kernel
  * look again. => A descriptor or -errno.
  */
-static int file_create_below(fuse_req_t req, struct inode *parent,
-			     const char *name, mode_t mode, int *flags)
+static int file_create_below(fuse_req_t req, int parent, const char *name,
+			     mode_t mode, int *flags)
 {
 	int fd, extra = O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY;
 	bool exclusive = *flags & O_EXCL;
@@ -228,11 +283,11 @@ static int file_create_below(fuse_req_t req, struct inode *parent,
 	*flags = file_flags(volume_of(req), *flags) &
 		~(O_CREAT | O_EXCL | O_TRUNC);
 	caller = caller_enter(req);
-	fd = openat(parent->fd, name, *flags | extra, mode);
+	fd = openat(parent, name, *flags | extra, mode);
 	if (fd < 0 && errno == EINVAL && *flags & O_DIRECT) {
 		/* Made all the same, but there is no O_DIRECT below. */
 		*flags &= ~O_DIRECT;
-		fd = openat(parent->fd, name, (*flags | extra | O_NOFOLLOW) &
+		fd = openat(parent, name, (*flags | extra | O_NOFOLLOW) &
 			    ~O_EXCL, mode);
 	}
 	fd = fd < 0 ? -errno : fd;
@@ -256,24 +311,44 @@ static int file_enter(struct volume *volume, int fd, int flags,
 	return -ENOMEM;
 }
 
+/* The descriptor of the new file. => It, for volume_close_fd(), or -errno. */
+static int file_create_fd(fuse_req_t req, int parent, const char *name,
+			  mode_t mode, int *flags)
+{
+	struct volume *volume = volume_of(req);
+	bool unnamed = loop_newer()->opcode == FUSE_TMPFILE;
+	int fd;
+
+	if (!unnamed && !volume_name_ok(name))
+		return -EINVAL;
+	fd = volume_take_fd(volume);
+	if (fd)
+		return fd;
+	fd = unnamed ? file_create_unnamed(req, parent, mode, flags) :
+		file_create_below(req, parent, name, mode, flags);
+	if (fd < 0)
+		volume_give_fd(volume);
+	return fd;
+}
+
 static void file_create(fuse_req_t req, fuse_ino_t ino, const char *name,
 			mode_t mode, struct fuse_file_info *fi)
 {
 	struct volume *volume = volume_of(req);
-	struct inode *parent = volume_inode(volume, ino);
+	int parent = volume_use(req, ino), fd, flags = fi->flags, err;
 	struct fuse_entry_param entry;
 	struct file *file;
-	int fd = -EINVAL, flags = fi->flags, err;
 
-	if (volume_name_ok(name))
-		fd = file_create_below(req, parent, name, mode, &flags);
+	if (parent < 0)
+		return;
+	fd = file_create_fd(req, parent, name, mode, &flags);
 	if (fd < 0) {
 		fuse_reply_err(req, -fd);
 		return;
 	}
 	err = file_enter(volume, fd, flags, &entry, &file);
 	if (err) {
-		close(fd);
+		volume_close_fd(volume, fd);
 		fuse_reply_err(req, -err);
 		return;
 	}
@@ -334,7 +409,7 @@ static void file_fallocate(fuse_req_t req, fuse_ino_t ino, int mode,
 	struct slot *slot = loop_claim(req, file_slow_done);
 	struct io_uring_sqe *sqe = loop_sqe(slot);
 
-	(void)ino;
+	file_change(req, ino, file_of(fi));
 	io_uring_prep_fallocate(sqe, file_of(fi)->fd, mode, offset, length);
 	loop_submit(slot, sqe);
 }
@@ -347,33 +422,16 @@ static void file_copy_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
 	ssize_t copied;
 
 	(void)ino_in;
-	(void)ino_out;
+	file_change(req, ino_out, file_of(fi_out));
 	if (length > FILE_COPY_MAX)
 		length = FILE_COPY_MAX;
 	copied = copy_file_range(file_of(fi_in)->fd, &off_in,
 				 file_of(fi_out)->fd, &off_out, length,
 				 flags);
-	file_of(fi_out)->written = true;
 	if (copied < 0)
 		fuse_reply_err(req, errno);
 	else
 		fuse_reply_write(req, copied);
-}
-
-/* The one of our own; what the kernel knows itself does not come here. */
-static void file_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg,
-		       struct fuse_file_info *fi, unsigned flags,
-		       const void *in, size_t in_size, size_t out_size)
-{
-	(void)ino, (void)arg, (void)in, (void)in_size, (void)out_size;
-	/* With a writeback cache the kernel itself extends the file first. */
-	if (cmd != NOGROW || flags & FUSE_IOCTL_DIR ||
-	    volume_of(req)->options.writeback) {
-		fuse_reply_err(req, ENOTTY);
-		return;
-	}
-	file_of(fi)->no_grow = true;
-	fuse_reply_ioctl(req, NOGROW_YES, NULL, 0);
 }
 
 static void file_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset,
@@ -398,5 +456,4 @@ void file_install(struct fuse_lowlevel_ops *ops)
 	ops->fallocate = file_fallocate;
 	ops->copy_file_range = file_copy_range;
 	ops->lseek = file_lseek;
-	ops->ioctl = file_ioctl;
 }

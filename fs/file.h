@@ -8,7 +8,9 @@
  *
  * O_APPEND is not kept on the descriptors: the kernel writes pages of a
  * shared mapping back through any descriptor, at their own offsets, and
- * appending those would tear the file. It goes with each write instead.
+ * appending those would tear the file. It goes with each write instead. Only
+ * a file which the file system below opens in no other way (chattr +a) keeps
+ * it; then the kernel is told not to cache it.
  */
 #ifndef FS_FILE_H
 #define FS_FILE_H
@@ -24,6 +26,7 @@ struct file {
 	struct volume *volume;
 	int flags;		/* the client's, as opened below */
 	uint32_t align;		/* of offsets and lengths on @fd; 1: any */
+	bool append_only;	/* O_APPEND is on the descriptors */
 	bool in_memory;		/* tmpfs, ramfs: a read cannot wait */
 	atomic_bool no_grow;	/* swap/nogrow.h */
 	atomic_bool written;	/* since the last flush */
@@ -42,10 +45,17 @@ static inline bool file_fits(const struct file *file, off_t offset,
 }
 
 /*
- * A caller without CAP_FSETID changed what @fd shows: as for any file, its
- * set-id bits go. (File capabilities go by themselves.)
+ * A caller without CAP_FSETID changes what @fd shows: as for any file, its
+ * set-id bits go; @caller is his group. (File capabilities go by themselves.)
+ * => Did it have any?
  */
-void file_kill_setid(int fd);
+bool file_kill_setid(int fd, gid_t caller);
+
+/*
+ * The same within a request on @ino whose reply does not bring attributes:
+ * the kernel is told that those it knows are out of date.
+ */
+void file_kill_setid_now(fuse_req_t req, fuse_ino_t ino, int fd);
 
 /* The buffered descriptor. => A descriptor or -errno. */
 int file_twin(struct file *file);

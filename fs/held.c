@@ -35,6 +35,7 @@
 
 struct held {
 	struct held *next;	/* in its chain */
+	struct volume *volume;
 	dev_t dev;
 	ino_t ino;
 	int fd;			/* buffered, read and write */
@@ -76,7 +77,7 @@ static struct held *held_find(dev_t dev, ino_t ino)
 
 static void held_free(struct held *held)
 {
-	close(held->fd);
+	volume_close_fd(held->volume, held->fd);
 	pthread_mutex_destroy(&held->lock);
 	free(held);
 }
@@ -104,6 +105,7 @@ static struct held *held_create(struct volume *volume, struct inode *inode)
 		free(held);
 		return NULL;
 	}
+	held->volume = volume;
 	held->dev = inode->dev;
 	held->ino = inode->ino;
 	held->refs = 2;
@@ -389,7 +391,7 @@ static bool held_write(struct held *held, struct slot *slot,
 	    !file->volume->options.writeback)
 		offset = held_size(held);
 	if (in->write_flags & FUSE_WRITE_KILL_SUIDGID)
-		file_kill_setid(held->fd);
+		file_kill_setid(held->fd, loop_message(slot)->gid);
 	file->written = true;
 	err = offset < 0 ? (int)offset :
 		file->no_grow && offset + in->size > held_size(held) ?
@@ -536,18 +538,19 @@ bool held_serve(struct slot *slot, unsigned int opcode,
 	       held_serve_file(slot, opcode, target->other, target, &how);
 }
 
-void held_show_size(struct stat *st)
+uint64_t held_shown_size(dev_t dev, ino_t ino, mode_t mode, uint64_t size)
 {
 	struct held *held;
 
-	if (!gate_watches(GATE_HELD) || !S_ISREG(st->st_mode))
-		return;
-	held = held_find(st->st_dev, st->st_ino);
+	if (!gate_watches(GATE_HELD) || !S_ISREG(mode))
+		return size;
+	held = held_find(dev, ino);
 	if (!held)
-		return;
-	if (held->end > (uint64_t)st->st_size)
-		st->st_size = held->end;
+		return size;
+	if (held->end > size)
+		size = held->end;
 	held_put(held);
+	return size;
 }
 
 /* ---- all files ---- */

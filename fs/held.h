@@ -32,8 +32,9 @@ bool held_serve(struct slot *slot, unsigned int opcode,
 		const struct op_target *target, bool hold, uint64_t window,
 		uint64_t random);
 
-/* The size of the file @st, as its readers see it. */
-void held_show_size(struct stat *st);
+/* The size of a file, as its readers see it: @size is that of the real one;
+ * @dev and @ino as an inode has them. */
+uint64_t held_shown_size(dev_t dev, ino_t ino, mode_t mode, uint64_t size);
 
 /* The kernel has forgotten some files: those which have no name any more
  * need not be kept. */

@@ -2,7 +2,9 @@
  * inode.c - the inode table: a hash of (dev, ino), grown by doubling.
  *
  * Invariants: every inode in a chain has nlookup > 0 and an open O_PATH
- * descriptor; no two have the same (dev, ino). The count of lookups changes
+ * descriptor or a handle to open it by; no two have the same (dev, ino). A
+ * descriptor once set stays until the inode goes, so it is read without the
+ * lock by whoever has a lookup. The count of lookups changes
  * only under the table's lock, so that a lookup which finds an inode and a
  * forget which drops its last count cannot miss each other. One lock, held
  * for a few dozen instructions; descriptors are closed outside it.
@@ -59,7 +61,7 @@ static void inode_fill(struct inode *inode, int fd, const struct stat *st)
 	};
 }
 
-int inode_table_create(struct inode_table *table, int root_fd)
+int inode_table_create(struct inode_table *table, int root_fd, size_t room)
 {
 	struct stat st;
 
@@ -73,6 +75,9 @@ int inode_table_create(struct inode_table *table, int root_fd)
 	inode_fill(&table->root, root_fd, &st);
 	inode_insert(table, &table->root);
 	table->count = 1;
+	table->room = room;
+	table->pinned = 1;
+	table->unpinned = 0;
 	return 0;
 }
 
@@ -84,7 +89,9 @@ void inode_table_destroy(struct inode_table *table)
 	for (i = 0; i < table->nchains; i++) {
 		for (inode = table->chains[i]; inode; inode = next) {
 			next = inode->next;
-			close(inode->fd);
+			if (inode->fd >= 0)
+				close(inode->fd);
+			free(inode->handle);
 			if (inode != &table->root)
 				free(inode);
 		}
@@ -117,15 +124,29 @@ static void inode_grow(struct inode_table *table)
 	free(old);
 }
 
-/* => The table's lock is held. */
-static struct inode *inode_find_locked(struct inode_table *table,
-				       const struct stat *st)
+bool inode_table_wants_handles(struct inode_table *table)
 {
-	struct inode *inode = inode_seek(table, st->st_dev, st->st_ino);
+	return atomic_load(&table->unpinned) ||
+	       atomic_load(&table->pinned) >= table->room;
+}
 
-	if (inode)
-		inode->nlookup++;
-	return inode;
+/* => The table's lock is held; @inode is in the table. */
+static void inode_unhash(struct inode_table *table, struct inode *inode)
+{
+	struct inode **link = inode_chain(table, inode->dev, inode->ino);
+
+	while (*link != inode)
+		link = &(*link)->next;
+	*link = inode->next;
+}
+
+/* Give @inode the descriptor. => The table's lock is held. */
+static void inode_set_fd(struct inode_table *table, struct inode *inode,
+			 int fd)
+{
+	inode->fd = fd;
+	table->pinned++;
+	table->unpinned--;
 }
 
 size_t inode_table_count(struct inode_table *table)
@@ -143,44 +164,137 @@ struct inode *inode_find(struct inode_table *table, const struct stat *st)
 	struct inode *inode;
 
 	pthread_mutex_lock(&table->lock);
-	inode = inode_find_locked(table, st);
+	inode = inode_seek(table, st->st_dev, st->st_ino);
+	if (inode && inode->fd < 0)
+		inode = NULL;
+	if (inode)
+		inode->nlookup++;
 	pthread_mutex_unlock(&table->lock);
 	return inode;
 }
 
+/*
+ * The inode which the file with @handle is, with one lookup more. One of the
+ * same number which it is not is put aside. => The table's lock is held.
+ */
+static struct inode *inode_recognize(struct inode_table *table,
+				     const struct stat *st,
+				     const struct handle *handle)
+{
+	struct inode *inode = inode_seek(table, st->st_dev, st->st_ino);
+
+	if (inode && inode->fd < 0 && !handle_equal(inode->handle, handle)) {
+		inode_unhash(table, inode);
+		inode->stale = true;
+		inode = NULL;
+	}
+	if (inode)
+		inode->nlookup++;
+	return inode;
+}
+
+/* Is there one that only a handle can tell from another file? */
+static bool inode_is_unsure(struct inode_table *table, const struct stat *st)
+{
+	struct inode *inode = inode_seek(table, st->st_dev, st->st_ino);
+
+	return inode && inode->fd < 0;
+}
+
+/*
+ * Put @new in, with its descriptor while there is room for it, and else
+ * without. => Without the descriptor *@fd is left to be closed.
+ */
+static struct inode *inode_enter(struct inode_table *table, struct inode *new,
+				 int *fd)
+{
+	if (table->pinned < table->room) {
+		table->pinned++;
+		*fd = -1;
+	} else if (new->handle) {
+		table->unpinned++;
+		new->fd = -1;
+	} else {
+		errno = ENFILE;
+		return NULL;
+	}
+	if (table->count >= table->nchains)
+		inode_grow(table);
+	inode_insert(table, new);
+	table->count++;
+	return new;
+}
+
+/* => As inode_add(); the table's lock is held; *@fd: to be closed, or -1. */
+static struct inode *inode_add_locked(struct inode_table *table,
+				      struct inode *new, const struct stat *st,
+				      const struct handle *handle, int *fd)
+{
+	struct inode *inode;
+
+	if (!handle && inode_is_unsure(table, st)) {
+		errno = EAGAIN;
+		return NULL;
+	}
+	inode = inode_recognize(table, st, handle);
+	if (!inode)
+		return inode_enter(table, new, fd);
+	if (inode->fd < 0 && table->pinned < table->room) {
+		inode_set_fd(table, inode, *fd);
+		*fd = -1;
+	}
+	return inode;
+}
+
 struct inode *inode_add(struct inode_table *table, int fd,
-			const struct stat *st)
+			const struct stat *st, struct handle *handle,
+			bool reopens)
 {
 	struct inode *new = malloc(sizeof(*new)), *inode;
 
 	if (!new)
 		return NULL;
 	inode_fill(new, fd, st);
+	new->handle = reopens ? handle : NULL;
 	pthread_mutex_lock(&table->lock);
-	inode = inode_find_locked(table, st);
-	if (!inode) {
-		if (table->count >= table->nchains)
-			inode_grow(table);
-		inode_insert(table, new);
-		table->count++;
-		inode = new;
-	}
+	inode = inode_add_locked(table, new, st, handle, &fd);
 	pthread_mutex_unlock(&table->lock);
-	if (inode != new) {
-		close(fd);
+	if (inode != new)
 		free(new);
-	}
+	if (!inode)
+		return NULL;
+	if (fd >= 0)
+		close(fd);
+	if (inode->handle != handle)
+		free(handle);
 	return inode;
 }
 
-/* => The table's lock is held; @inode is in the table. */
+void inode_pin(struct inode_table *table, int fd, const struct stat *st,
+	       const struct handle *handle)
+{
+	struct inode *inode;
+
+	pthread_mutex_lock(&table->lock);
+	inode = inode_seek(table, st->st_dev, st->st_ino);
+	if (inode && inode->fd < 0 && handle_equal(inode->handle, handle)) {
+		inode_set_fd(table, inode, fd);
+		fd = -1;
+	}
+	pthread_mutex_unlock(&table->lock);
+	if (fd >= 0)
+		close(fd);
+}
+
+/* => The table's lock is held; @inode is known. */
 static void inode_remove(struct inode_table *table, struct inode *inode)
 {
-	struct inode **link = inode_chain(table, inode->dev, inode->ino);
-
-	while (*link != inode)
-		link = &(*link)->next;
-	*link = inode->next;
+	if (!inode->stale)
+		inode_unhash(table, inode);
+	if (inode->fd >= 0)
+		table->pinned--;
+	else
+		table->unpinned--;
 	table->count--;
 }
 
@@ -199,6 +313,8 @@ void inode_forget(struct inode_table *table, struct inode *inode,
 	pthread_mutex_unlock(&table->lock);
 	if (left)
 		return;
-	close(inode->fd);
+	if (inode->fd >= 0)
+		close(inode->fd);
+	free(inode->handle);
 	free(inode);
 }

@@ -2,20 +2,27 @@
  * inode.h - the inodes which the kernel knows, by number and by identity.
  *
  * The kernel names an inode by the address of its struct inode. An inode is
- * in the table for as long as the kernel holds lookups on it; its O_PATH
- * descriptor pins the file below, so (dev, ino) cannot come to mean another
- * file meanwhile, and a hard link found under a second name is the same
- * inode.
+ * known for as long as the kernel holds lookups on it, and a hard link found
+ * under a second name is the same inode.
+ *
+ * An inode is pinned by an O_PATH descriptor: then (dev, ino) cannot come to
+ * mean another file meanwhile. When there are as many descriptors as there
+ * may be (@room), further inodes are kept by their file handle, and opened
+ * for each use. The handle then tells whether a file with the same (dev, ino)
+ * is still the same; one that is not is stale, and off the hash.
  *
  *  - Each reply that gives the kernel an entry adds one lookup:
- *    inode_find() for one already known, inode_add() for any.
+ *    inode_find() for a pinned one, inode_add() for any.
  *  - inode_forget() takes lookups back; at zero the inode is gone.
  *  - The root is there from inode_table_create() on and is never forgotten.
  */
 #ifndef FS_INODE_H
 #define FS_INODE_H
 
+#include "fs/handle.h"
+
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/stat.h>
@@ -26,7 +33,9 @@ struct inode {
 	dev_t dev;
 	ino_t ino;
 	mode_t type;		/* the S_IFMT bits: they never change */
-	int fd;			/* O_PATH, open as long as the inode lives */
+	bool stale;		/* not on the hash; under the table's lock */
+	atomic_int fd;		/* O_PATH; -1: not pinned. Set once */
+	struct handle *handle;	/* without which @fd stays what it is */
 };
 
 struct inode_table {
@@ -34,27 +43,51 @@ struct inode_table {
 	struct inode **chains;	/* a power of two of them */
 	size_t nchains;
 	size_t count;		/* inodes, the root too */
+	size_t room;		/* descriptors they may have together */
+	atomic_size_t pinned;	/* descriptors they have */
+	atomic_size_t unpinned;	/* inodes that have none */
 	struct inode root;
 };
 
 /* Takes over @root_fd. => 0 or -errno; on error @root_fd is still open. */
-int inode_table_create(struct inode_table *table, int root_fd);
+int inode_table_create(struct inode_table *table, int root_fd, size_t room);
 /* Forgets everything, whatever the kernel still holds. */
 void inode_table_destroy(struct inode_table *table);
 
 /* Inodes known now, the root too. */
 size_t inode_table_count(struct inode_table *table);
 
-/* The file of @st with one lookup more, or NULL when it is not known yet. */
+/*
+ * Must inode_add() be given handles? Without one it can neither do without a
+ * descriptor nor recognize an inode that has none.
+ */
+bool inode_table_wants_handles(struct inode_table *table);
+
+/*
+ * The file of @st with one lookup more, or NULL when there is no such inode
+ * or it is not pinned.
+ */
 struct inode *inode_find(struct inode_table *table, const struct stat *st);
 
 /*
  * As inode_find(), and when it is not known make it from @fd, an O_PATH
- * descriptor of it. => The inode, having taken over @fd (closed if it was
- * known after all); NULL: no memory, @fd is still open.
+ * descriptor of it, and @handle, which may be NULL; @reopens: the handle can
+ * stand for the descriptor. => The inode, having taken over both (closed and
+ * freed if they are not needed). NULL, both being left as they are: errno is
+ * ENOMEM, ENFILE (no room, and no way round a descriptor), or EAGAIN: come
+ * again with a handle.
  */
 struct inode *inode_add(struct inode_table *table, int fd,
-			const struct stat *st);
+			const struct stat *st, struct handle *handle,
+			bool reopens);
+
+/*
+ * The file is about to lose a name, perhaps its last, and can then no longer
+ * be opened by handle: if it is an inode that is not pinned, pin it.
+ * => Having taken over @fd; not @handle.
+ */
+void inode_pin(struct inode_table *table, int fd, const struct stat *st,
+	       const struct handle *handle);
 
 /* The kernel gives back @nlookup lookups. => @nlookup <= inode->nlookup. */
 void inode_forget(struct inode_table *table, struct inode *inode,

@@ -21,7 +21,9 @@
  * thread; only a stand-by changes it, by compare-and-swap. No locks.
  */
 #include "fs/loop.h"
+#include "fs/caller.h"
 #include "fs/gate.h"
+#include "fs/memory.h"
 #include "fs/report.h"
 #include "swap/place.h"
 
@@ -46,6 +48,8 @@
 #define LOOP_BLOCKS	32	/* times that, when requests are kept back */
 #define LOOP_BATCH	16	/* requests taken between two submissions */
 #define LOOP_EXTRA	32	/* threads more when all are stuck */
+#define LOOP_WHOLE	2	/* slots whose memory is there from the start */
+#define LOOP_READY	(LOOP_PAGE + 16384) /* and so much of each other */
 #define LOOP_TICK_MS	2
 #define LOOP_JOIN_S	3	/* what hangs longer in SOURCE is left to it */
 #define LOOP_PAGE	4096
@@ -179,6 +183,11 @@ const void *loop_request(void)
 	return loop_message(self->current) + 1;
 }
 
+const struct newer *loop_newer(void)
+{
+	return &self->current->newer;
+}
+
 void *loop_scratch(size_t size)
 {
 	assert(size <= SLOT_PAYLOAD);
@@ -296,17 +305,16 @@ static bool request_may_wait(const struct fuse_in_header *header)
 /* Hand it to libfuse, and by it to a handler. */
 static void worker_process(struct worker *worker, struct slot *slot)
 {
-	const struct fuse_in_header *header = loop_message(slot);
-	struct fuse_buf buf = {
-		.size = slot->received,
-		.mem = loop_message(slot),
-	};
+	struct fuse_buf buf = { .mem = loop_message(slot) };
+	struct fuse_in_header *header = buf.mem;
 	bool slow = request_may_wait(header);
 
 	if (slow)
 		loop_slow_enter();
+	buf.size = newer_translate(header, slot->received, &slot->newer);
 	worker->current = slot;
 	fuse_session_process_buf(worker->loop->se, &buf);
+	volume_let_go();
 	worker->current = NULL;
 	if (slow)
 		loop_slow_leave();
@@ -330,6 +338,7 @@ static void worker_dispatch(struct worker *worker, struct slot *slot,
 	worker->answering = slot;
 	if (gate_arrive(slot))
 		worker_process(worker, slot);
+	volume_let_go();
 	worker->answering = NULL;
 	if (!slot->claimed)
 		loop_free(slot);
@@ -517,6 +526,10 @@ static int worker_grow(struct worker *worker)
 		block->slots[i].worker = worker;
 		block->slots[i].page = block->memory +
 			(size_t)i * LOOP_SLOT_BYTES;
+		/* The slots that are taken first have all, the others what
+		 * small requests need. */
+		memory_populate(block->slots[i].page,
+				i < LOOP_WHOLE ? LOOP_SLOT_BYTES : LOOP_READY);
 		loop_free(&block->slots[i]);
 	}
 	block->next = worker->blocks;
@@ -609,7 +622,8 @@ static void *worker_main(void *arg)
 	struct worker *worker = arg;
 
 	self = worker;
-	worker->err = worker_open_ring(worker);
+	memory_prepare_thread();
+	worker->err = caller_start() ?: worker_open_ring(worker);
 	if (!worker->err)
 		worker->err = worker_grow(worker);
 	sem_post(&worker->loop->ready);
@@ -625,8 +639,8 @@ static unsigned int loop_default_threads(void)
 {
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 
-	/* Even one CPU gets a stand-by. */
-	return cpus < 2 ? 2 : cpus > 8 ? 8 : cpus;
+	/* Stand-bys, for as many calls that wait at a time. */
+	return cpus < 4 ? 4 : cpus > 8 ? 8 : cpus;
 }
 
 struct loop *loop_create(struct fuse_session *se, unsigned int threads)

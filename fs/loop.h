@@ -16,6 +16,7 @@
 #define FS_LOOP_H
 
 #include "fs/request.h"
+#include "fs/newer.h"
 
 #include <fuse_lowlevel.h>
 #include <liburing.h>
@@ -35,6 +36,7 @@ struct slot {
 	char *payload;		/* page aligned, SLOT_PAYLOAD bytes */
 	fuse_req_t req;
 	bool claimed;
+	struct newer newer;	/* what libfuse is not told */
 	void (*completed)(struct slot *slot, int result);
 	size_t received;	/* bytes of the request */
 	struct __kernel_timespec pause;	/* loop_park() */
@@ -109,6 +111,9 @@ void loop_visit(struct loop *loop,
 
 /* What follows the header in the request, for what libfuse does not pass. */
 const void *loop_request(void);
+
+/* The request as the kernel made it, where libfuse sees another one. */
+const struct newer *loop_newer(void);
 
 /* Room for a reply, good until the handler returns. @size is bounded. */
 void *loop_scratch(size_t size);

@@ -22,10 +22,11 @@ static void meta_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct volume *volume = volume_of(req);
 	struct fuse_entry_param entry;
-	int err;
+	int fd = volume_use(req, parent), err;
 
-	err = volume_lookup(volume, volume_inode(volume, parent), name,
-			    &entry);
+	if (fd < 0)
+		return;
+	err = volume_lookup(volume, fd, name, &entry);
 	if (err == -ENOENT && volume->options.negative_timeout > 0) {
 		entry = (struct fuse_entry_param){
 			.entry_timeout = volume->options.negative_timeout,
@@ -59,28 +60,50 @@ static void meta_forget_multi(fuse_req_t req, size_t count,
 	fuse_reply_none(req);
 }
 
+/* Is it the birth time that is asked for? (There is more, but not here.) */
+static void meta_statx(fuse_req_t req, int fd)
+{
+	struct volume *volume = volume_of(req);
+	struct newer_statx_out out;
+	struct statx stx;
+	int err;
+
+	err = volume_statx(volume, fd, loop_newer()->statx_flags, &stx);
+	if (err) {
+		fuse_reply_err(req, -err);
+		return;
+	}
+	newer_fill_statx(&out, &stx, volume->options.attr_timeout);
+	fuse_reply_buf(req, (char *)&out, sizeof(out));
+}
+
 static void meta_getattr(fuse_req_t req, fuse_ino_t ino,
 			 struct fuse_file_info *fi)
 {
 	struct volume *volume = volume_of(req);
+	int fd = volume_use(req, ino), err;
 	struct stat st;
-	int err;
 
 	(void)fi;
-	err = volume_getattr(volume, volume_inode(volume, ino)->fd, &st);
+	if (fd < 0)
+		return;
+	if (loop_newer()->opcode == NEWER_STATX) {
+		meta_statx(req, fd);
+		return;
+	}
+	err = volume_getattr(volume, fd, &st);
 	if (err)
 		fuse_reply_err(req, -err);
 	else
 		fuse_reply_attr(req, &st, volume->options.attr_timeout);
 }
 
-static int meta_set_owner(const struct inode *inode, const struct stat *st,
-			  int valid)
+static int meta_set_owner(int fd, const struct stat *st, int valid)
 {
 	uid_t uid = valid & FUSE_SET_ATTR_UID ? st->st_uid : (uid_t)-1;
 	gid_t gid = valid & FUSE_SET_ATTR_GID ? st->st_gid : (gid_t)-1;
 
-	return fchownat(inode->fd, "", uid, gid,
+	return fchownat(fd, "", uid, gid,
 			AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW);
 }
 
@@ -94,10 +117,9 @@ static void meta_fill_time(struct timespec *time, struct timespec value,
 		time->tv_nsec = UTIME_OMIT;
 }
 
-static int meta_set_times(const struct inode *inode, const struct stat *st,
-			  int valid)
+static int meta_set_times(int fd, const struct stat *st, int valid)
 {
-	struct volume_path path = volume_path(inode);
+	struct volume_path path = volume_path(fd);
 	struct timespec times[2];
 
 	meta_fill_time(&times[0], st->st_atim, valid & FUSE_SET_ATTR_ATIME,
@@ -107,27 +129,34 @@ static int meta_set_times(const struct inode *inode, const struct stat *st,
 	return utimensat(AT_FDCWD, path.name, times, 0);
 }
 
-static int meta_set_size(const struct inode *inode, const struct stat *st)
+static int meta_truncate(fuse_req_t req, int fd, off_t size, uint32_t valid)
+{
+	if (ftruncate(fd, size))
+		return -1;
+	if (valid & FATTR_KILL_SUIDGID)
+		file_kill_setid(fd, fuse_req_ctx(req)->gid);
+	return 0;
+}
+
+static int meta_set_size(fuse_req_t req, int path_fd, const struct stat *st,
+			 const struct file *file)
 {
 	const struct fuse_setattr_in *in = loop_request();
-	struct volume_path path = volume_path(inode);
-	int fd;
+	struct volume_path path = volume_path(path_fd);
+	int fd, err;
 
+	/* Who has it open may, whatever its mode says by now. */
+	if (file && (file->flags & O_ACCMODE) != O_RDONLY)
+		return meta_truncate(req, file->fd, st->st_size, in->valid);
 	if (!(in->valid & FATTR_KILL_SUIDGID))
 		return truncate(path.name, st->st_size);
 	fd = open(path.name, O_WRONLY | O_CLOEXEC);
 	if (fd < 0)
 		return -1;
-	if (ftruncate(fd, st->st_size)) {
-		int err = errno;
-
-		close(fd);
-		errno = err;
-		return -1;
-	}
-	file_kill_setid(fd);
+	err = meta_truncate(req, fd, st->st_size, in->valid) ? errno : 0;
 	close(fd);
-	return 0;
+	errno = err;
+	return err ? -1 : 0;
 }
 
 #define META_OWNER (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID)
@@ -138,18 +167,18 @@ static int meta_set_size(const struct inode *inode, const struct stat *st)
  * The mode comes after the owner: changing the owner clears the set-id bits,
  * and the times come last because the others change them.
  */
-static int meta_apply(const struct inode *inode, const struct stat *st,
-		      int valid)
+static int meta_apply(fuse_req_t req, int fd, const struct stat *st, int valid,
+		      const struct file *file)
 {
-	struct volume_path path = volume_path(inode);
+	struct volume_path path = volume_path(fd);
 
-	if (valid & META_OWNER && meta_set_owner(inode, st, valid))
+	if (valid & META_OWNER && meta_set_owner(fd, st, valid))
 		return -errno;
-	if (valid & FUSE_SET_ATTR_SIZE && meta_set_size(inode, st))
+	if (valid & FUSE_SET_ATTR_SIZE && meta_set_size(req, fd, st, file))
 		return -errno;
 	if (valid & FUSE_SET_ATTR_MODE && chmod(path.name, st->st_mode))
 		return -errno;
-	if (valid & META_TIMES && meta_set_times(inode, st, valid))
+	if (valid & META_TIMES && meta_set_times(fd, st, valid))
 		return -errno;
 	return 0;
 }
@@ -157,7 +186,11 @@ static int meta_apply(const struct inode *inode, const struct stat *st,
 static void meta_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st,
 			 int valid, struct fuse_file_info *fi)
 {
-	int err = meta_apply(volume_target(req, ino), st, valid);
+	int fd = volume_use(req, ino), err;
+
+	if (fd < 0)
+		return;
+	err = meta_apply(req, fd, st, valid, fi ? file_of(fi) : NULL);
 
 	if (err)
 		fuse_reply_err(req, -err);
@@ -168,10 +201,12 @@ static void meta_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st,
 static void meta_readlink(fuse_req_t req, fuse_ino_t ino)
 {
 	char target[PATH_MAX + 1];
+	int fd = volume_use(req, ino);
 	ssize_t length;
 
-	length = readlinkat(volume_target(req, ino)->fd, "", target,
-			    sizeof(target));
+	if (fd < 0)
+		return;
+	length = readlinkat(fd, "", target, sizeof(target));
 	if (length < 0) {
 		fuse_reply_err(req, errno);
 	} else if ((size_t)length == sizeof(target)) {
@@ -184,9 +219,12 @@ static void meta_readlink(fuse_req_t req, fuse_ino_t ino)
 
 static void meta_statfs(fuse_req_t req, fuse_ino_t ino)
 {
+	int fd = volume_use(req, ino);
 	struct statvfs stbuf;
 
-	if (fstatvfs(volume_target(req, ino)->fd, &stbuf))
+	if (fd < 0)
+		return;
+	if (fstatvfs(fd, &stbuf))
 		fuse_reply_err(req, errno);
 	else
 		fuse_reply_statfs(req, &stbuf);
@@ -204,41 +242,85 @@ static void meta_reply_xattr(fuse_req_t req, size_t size, const char *value,
 		fuse_reply_buf(req, value, length);
 }
 
+static bool meta_is_acl(const char *name)
+{
+	return !strncmp(name, "system.posix_acl_", 17);
+}
+
 static void meta_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name,
 			  size_t size)
 {
-	struct volume_path path = volume_path(volume_target(req, ino));
+	struct volume_path path;
 	char *value = loop_scratch(size);
 	char copy[XATTR_NAME_MAX + 1];
+	int fd = volume_use(req, ino);
+	ssize_t length;
 
+	if (fd < 0)
+		return;
+	path = volume_path(fd);
 	/* @name lies in the request, which @value is about to overwrite. */
 	stpncpy(copy, name, sizeof(copy) - 1)[0] = '\0';
-	meta_reply_xattr(req, size, value,
-			 getxattr(path.name, copy, value, size));
+	length = getxattr(path.name, copy, value, size);
+	/* The kernel takes any other answer for "nobody may do anything". */
+	if (length < 0 && errno == EOPNOTSUPP && meta_is_acl(copy))
+		errno = ENODATA;
+	meta_reply_xattr(req, size, value, length);
 }
 
 static void meta_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 {
-	struct volume_path path = volume_path(volume_target(req, ino));
 	char *value = loop_scratch(size);
+	int fd = volume_use(req, ino);
+	struct volume_path path;
 
+	if (fd < 0)
+		return;
+	path = volume_path(fd);
 	meta_reply_xattr(req, size, value,
 			 listxattr(path.name, value, size));
+}
+
+/*
+ * Set the ACL by one who is not in the file's group: below, where we may do
+ * anything, the set-group-ID bit would stay.
+ */
+static void meta_kill_setgid(int fd)
+{
+	struct volume_path path = volume_path(fd);
+	struct stat st;
+
+	if (!fstatat(fd, "", &st, AT_EMPTY_PATH) &&
+	    st.st_mode & S_ISGID)
+		chmod(path.name, st.st_mode & 07777 & ~S_ISGID);
 }
 
 static void meta_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name,
 			  const char *value, size_t size, int flags)
 {
-	struct volume_path path = volume_path(volume_target(req, ino));
+	int fd = volume_use(req, ino);
+	struct volume_path path;
 
-	fuse_reply_err(req, setxattr(path.name, name, value, size, flags) ?
-		       errno : 0);
+	if (fd < 0)
+		return;
+	path = volume_path(fd);
+	if (setxattr(path.name, name, value, size, flags)) {
+		fuse_reply_err(req, errno);
+		return;
+	}
+	if (loop_newer()->setxattr_flags & FUSE_SETXATTR_ACL_KILL_SGID)
+		meta_kill_setgid(fd);
+	fuse_reply_err(req, 0);
 }
 
 static void meta_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 {
-	struct volume_path path = volume_path(volume_target(req, ino));
+	int fd = volume_use(req, ino);
+	struct volume_path path;
 
+	if (fd < 0)
+		return;
+	path = volume_path(fd);
 	fuse_reply_err(req, removexattr(path.name, name) ? errno : 0);
 }
 

@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -138,6 +139,46 @@ int mountpoint_check(struct options *options)
 	       mountpoint_check_free(options) ?:
 	       mountpoint_check_apart(options) ?:
 	       mountpoint_check_device();
+}
+
+/* Spaces and the like are three octal digits there. */
+static void mountpoint_unescape(char *path)
+{
+	char *to = path;
+	unsigned int code;
+
+	for (; *path; path++, to++) {
+		*to = *path;
+		if (*path == '\\' && sscanf(path + 1, "%3o", &code) == 1) {
+			*to = code;
+			path += 3;
+		}
+	}
+	*to = '\0';
+}
+
+/* Lines of mountinfo: id, parent, major:minor, root, where, ... */
+dev_t mountpoint_device(const char *mountpoint)
+{
+	FILE *mounts = fopen("/proc/self/mountinfo", "re");
+	unsigned int major, minor;
+	char *line = NULL, *at;
+	size_t room = 0;
+	dev_t dev = 0;
+
+	while (mounts && getline(&line, &room, mounts) > 0) {
+		at = NULL;
+		if (sscanf(line, "%*d %*d %u:%u %*s %ms", &major, &minor,
+			   &at) == 3)
+			mountpoint_unescape(at);
+		if (at && !strcmp(at, mountpoint))
+			dev = makedev(major, minor);
+		free(at);
+	}
+	free(line);
+	if (mounts)
+		fclose(mounts);
+	return dev;
 }
 
 static int mountpoint_ask_helper(const char *mountpoint)

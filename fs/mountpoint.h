@@ -10,8 +10,13 @@
 
 #include "fs/options.h"
 
+#include <sys/types.h>
+
 /* => 0, or -errno after having reported what is wrong. */
 int mountpoint_check(struct options *options);
+
+/* The device number of what is mounted at @mountpoint, without touching it. */
+dev_t mountpoint_device(const char *mountpoint);
 
 /*
  * Take the mount out of the tree. Files that clients hold open stay served

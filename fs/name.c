@@ -16,8 +16,8 @@
 #include <unistd.h>
 
 /* Answer for a new @name: its entry, or what creating it said. */
-static void name_reply_entry(fuse_req_t req, struct inode *parent,
-			     const char *name, int err)
+static void name_reply_entry(fuse_req_t req, int parent, const char *name,
+			     int err)
 {
 	struct volume *volume = volume_of(req);
 	struct fuse_entry_param entry;
@@ -41,14 +41,16 @@ static bool name_refused(fuse_req_t req, const char *name)
 static void name_mknod(fuse_req_t req, fuse_ino_t ino, const char *name,
 		       mode_t mode, dev_t rdev)
 {
-	struct inode *parent = volume_target(req, ino);
 	struct caller caller;
-	int err;
+	int parent, err;
 
 	if (name_refused(req, name))
 		return;
+	parent = volume_use(req, ino);
+	if (parent < 0)
+		return;
 	caller = caller_enter(req);
-	err = mknodat(parent->fd, name, mode, rdev) ? -errno : 0;
+	err = mknodat(parent, name, mode, rdev) ? -errno : 0;
 	caller_leave(caller);
 	name_reply_entry(req, parent, name, err);
 }
@@ -56,14 +58,16 @@ static void name_mknod(fuse_req_t req, fuse_ino_t ino, const char *name,
 static void name_mkdir(fuse_req_t req, fuse_ino_t ino, const char *name,
 		       mode_t mode)
 {
-	struct inode *parent = volume_target(req, ino);
 	struct caller caller;
-	int err;
+	int parent, err;
 
 	if (name_refused(req, name))
 		return;
+	parent = volume_use(req, ino);
+	if (parent < 0)
+		return;
 	caller = caller_enter(req);
-	err = mkdirat(parent->fd, name, mode) ? -errno : 0;
+	err = mkdirat(parent, name, mode) ? -errno : 0;
 	caller_leave(caller);
 	name_reply_entry(req, parent, name, err);
 }
@@ -71,14 +75,16 @@ static void name_mkdir(fuse_req_t req, fuse_ino_t ino, const char *name,
 static void name_symlink(fuse_req_t req, const char *target, fuse_ino_t ino,
 			 const char *name)
 {
-	struct inode *parent = volume_target(req, ino);
 	struct caller caller;
-	int err;
+	int parent, err;
 
 	if (name_refused(req, name))
 		return;
+	parent = volume_use(req, ino);
+	if (parent < 0)
+		return;
 	caller = caller_enter(req);
-	err = symlinkat(target, parent->fd, name) ? -errno : 0;
+	err = symlinkat(target, parent, name) ? -errno : 0;
 	caller_leave(caller);
 	name_reply_entry(req, parent, name, err);
 }
@@ -86,24 +92,33 @@ static void name_symlink(fuse_req_t req, const char *target, fuse_ino_t ino,
 static void name_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent,
 		      const char *newname)
 {
-	struct volume_path path = volume_path(volume_target(req, ino));
-	struct inode *parent = volume_target(req, newparent);
-	int err;
+	struct volume_path path;
+	int fd, parent, err;
 
 	if (name_refused(req, newname))
 		return;
-	err = linkat(AT_FDCWD, path.name, parent->fd, newname,
+	fd = volume_use(req, ino);
+	parent = fd < 0 ? -1 : volume_use(req, newparent);
+	if (parent < 0)
+		return;
+	path = volume_path(fd);
+	err = linkat(AT_FDCWD, path.name, parent, newname,
 		     AT_SYMLINK_FOLLOW) ? -errno : 0;
 	name_reply_entry(req, parent, newname, err);
 }
 
-static void name_remove(fuse_req_t req, fuse_ino_t parent, const char *name,
+static void name_remove(fuse_req_t req, fuse_ino_t ino, const char *name,
 			int flags)
 {
+	int parent;
+
 	if (name_refused(req, name))
 		return;
-	fuse_reply_err(req, unlinkat(volume_target(req, parent)->fd, name,
-				     flags) ? errno : 0);
+	parent = volume_use(req, ino);
+	if (parent < 0)
+		return;
+	volume_pin(volume_of(req), parent, name);
+	fuse_reply_err(req, unlinkat(parent, name, flags) ? errno : 0);
 }
 
 static void name_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -116,15 +131,21 @@ static void name_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 	name_remove(req, parent, name, AT_REMOVEDIR);
 }
 
-static void name_rename(fuse_req_t req, fuse_ino_t parent, const char *name,
-			fuse_ino_t newparent, const char *newname,
+static void name_rename(fuse_req_t req, fuse_ino_t ino, const char *name,
+			fuse_ino_t newino, const char *newname,
 			unsigned int flags)
 {
+	int parent, newparent;
+
 	if (name_refused(req, name) || name_refused(req, newname))
 		return;
-	fuse_reply_err(req, renameat2(volume_target(req, parent)->fd, name,
-				      volume_target(req, newparent)->fd,
-				      newname, flags) ? errno : 0);
+	parent = volume_use(req, ino);
+	newparent = parent < 0 ? -1 : volume_use(req, newino);
+	if (newparent < 0)
+		return;
+	volume_pin(volume_of(req), newparent, newname);
+	fuse_reply_err(req, renameat2(parent, name, newparent, newname,
+				      flags) ? errno : 0);
 }
 
 void name_install(struct fuse_lowlevel_ops *ops)

@@ -8,6 +8,7 @@
  *	dir	open directories and reading them
  *	file	open files and everything on them but the data
  *	data	read and write
+ *	ioctl	inode flags (lsattr, chattr), and one ioctl of our own
  */
 #ifndef FS_OPERATIONS_H
 #define FS_OPERATIONS_H
@@ -19,5 +20,9 @@ void name_install(struct fuse_lowlevel_ops *ops);
 void dir_install(struct fuse_lowlevel_ops *ops);
 void file_install(struct fuse_lowlevel_ops *ops);
 void data_install(struct fuse_lowlevel_ops *ops);
+void ioctl_install(struct fuse_lowlevel_ops *ops);
+
+/* The descriptor of an open directory. */
+int dir_fd(struct fuse_file_info *fi);
 
 #endif

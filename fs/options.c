@@ -39,6 +39,10 @@ static const struct fuse_opt options_table[] = {
 	FUSE_OPT_KEY("allow_other", FUSE_OPT_KEY_KEEP),
 	FUSE_OPT_KEY("debug", FUSE_OPT_KEY_KEEP),
 	FUSE_OPT_KEY("-d", FUSE_OPT_KEY_KEEP),
+	FIELD("noatime", noatime, 1),
+	FUSE_OPT_KEY("noatime", FUSE_OPT_KEY_KEEP),
+	FIELD("remount", remount, 1),
+	FIELD("auto_unmount", auto_unmount, 1),
 	FIELD("writeback", writeback, 1),
 	FIELD("no_writeback", writeback, 0),
 	FIELD("record=%s", record, 0),
@@ -53,6 +57,8 @@ static const struct fuse_opt options_table[] = {
 	FIELD("seed=%lu", seed, 0),
 	FIELD("control", nocontrol, 0), FIELD("nocontrol", nocontrol, 1),
 	FIELD("timeout=%lf", timeout, 0),
+	FIELD("inode_fds=%u", inode_fds, 0),
+	FIELD("log_level=%s", log_level, 0),
 	DROPPED("defaults"), DROPPED("auto"), DROPPED("noauto"),
 	DROPPED("user"), DROPPED("user="), DROPPED("nouser"),
 	DROPPED("users"), DROPPED("group"), DROPPED("owner"),
@@ -108,6 +114,11 @@ static int options_check(const struct options *options)
 		       options->threads, OPTIONS_THREADS_MAX);
 		return -EINVAL;
 	}
+	if (options->log_level && report_limit(options->log_level)) {
+		report("log_level=%s: say error, warning or info",
+		       options->log_level);
+		return -EINVAL;
+	}
 	return 0;
 }
 
@@ -138,6 +149,7 @@ void options_free(struct options *options)
 	free(options->mountpoint);
 	free(options->inject);
 	free(options->rules);
+	free(options->log_level);
 	fuse_opt_free_args(&options->rest);
 }
 
@@ -152,7 +164,9 @@ void options_usage(void)
 	       "    -o attr_timeout=S    trust attributes for S seconds (1)\n"
 	       "    -o entry_timeout=S   trust names for S seconds (1)\n"
 	       "    -o negative_timeout=S  trust a name's absence (0)\n"
-	       "    -o threads=N         serving threads (one per CPU, 2-8)\n"
+	       "    -o threads=N         serving threads (one per CPU, 4-8)\n"
+	       "    -o inode_fds=N       descriptors for remembered files\n"
+	       "    -o log_level=LEVEL   error, warning (default) or info\n"
 	       "    -o writeback         let the kernel cache writes\n"
 	       "    -o record=FILE       write what is done to the files to FILE\n"
 	       "    -o record_base=no    ... without the files as they are now\n"

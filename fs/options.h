@@ -27,6 +27,9 @@ struct options {
 	int debug;		/* -d: libfuse prints every request */
 	int single;		/* -s: one serving thread */
 	int allow_other;
+	int noatime;		/* -o noatime: nor do we below */
+	int auto_unmount;	/* -o auto_unmount: whatever ends the daemon */
+	int remount;		/* -o remount: change a mount that is there */
 	int writeback;		/* -o writeback: the kernel caches writes */
 	char *record;		/* -o record=FILE, or NULL */
 	int record_base;	/* with the files as they are at the start */
@@ -38,7 +41,9 @@ struct options {
 	unsigned long seed;	/* of random choices; 0: made up */
 	int nocontrol;		/* no .pagerfs */
 	double timeout;		/* seconds until a request hangs; 0: never */
+	unsigned int inode_fds;	/* descriptors for inodes; 0: a share */
 	unsigned int threads;	/* serving threads; 0: by the CPUs */
+	char *log_level;	/* of report_limit(), or NULL */
 	struct fuse_args rest;
 };
 

@@ -14,6 +14,7 @@
 #include "fs/mountpoint.h"
 #include "fs/options.h"
 #include "fs/recorder.h"
+#include "fs/remount.h"
 #include "fs/report.h"
 #include "fs/session.h"
 #include "fs/volume.h"
@@ -34,6 +35,8 @@ static int pagerfs_serve(struct volume *volume)
 	struct options *options = &volume->options;
 	int err;
 
+	if (options->remount)
+		return remount(options);
 	err = mountpoint_check(options);
 	if (!err)
 		err = inject_load(options);

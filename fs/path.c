@@ -40,7 +40,7 @@ const char *path_of_fd(struct volume *volume, int fd, char *to)
 
 int path_fd(struct volume *volume, fuse_ino_t ino)
 {
-	return volume_inode(volume, ino)->fd;
+	return volume_fd(volume, volume_inode(volume, ino));
 }
 
 const char *path_of(struct volume *volume, fuse_ino_t ino, const char *name,

@@ -67,8 +67,8 @@ static uint64_t parse_place(const struct recorder *recorder,
 	    write->write_flags & FUSE_WRITE_CACHE ||
 	    recorder->volume->options.writeback || fstat(file->fd, &st))
 		return write->offset;
-	held_show_size(&st);
-	return st.st_size;
+	return held_shown_size(file->inode->dev, file->inode->ino, st.st_mode,
+			 st.st_size);
 }
 
 static bool parse_write(struct recorder *recorder, const void *in,

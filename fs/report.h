@@ -8,7 +8,22 @@
 #ifndef FS_REPORT_H
 #define FS_REPORT_H
 
+enum report_level {
+	REPORT_ERROR,		/* it does not work, or ends */
+	REPORT_WARNING,		/* it goes on, but somebody got less */
+	REPORT_INFO,		/* what was found and chosen */
+};
+
+/* An error. */
 void report(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void report_at(enum report_level level, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/*
+ * Leave out what is less important than the level @name says: error, warning
+ * (until this is called) or info. => 0, or -EINVAL: there is no such level.
+ */
+int report_limit(const char *name);
 
 /* From now on lines go to syslog: standard error is about to be closed. */
 void report_to_syslog(void);

@@ -10,10 +10,12 @@
  * interrupts a request.
  */
 #include "fs/session.h"
+#include "fs/afterlife.h"
 #include "fs/control.h"
 #include "fs/gate.h"
 #include "fs/held.h"
 #include "fs/loop.h"
+#include "fs/memory.h"
 #include "fs/mountpoint.h"
 #include "fs/operations.h"
 #include "fs/recorder.h"
@@ -53,11 +55,14 @@ static void session_init(void *userdata, struct fuse_conn_info *conn)
 	volume->direct_mapped = conn->proto_minor >= SESSION_DIRECT_MINOR;
 	conn->max_background = SESSION_BACKGROUND;
 	conn->congestion_threshold = SESSION_BACKGROUND * 3 / 4;
-	/* The second version is wanted instead: session_patch_init(). */
+	/* The second version is wanted instead: newer_init_flags(). */
 	conn->want &= ~FUSE_CAP_HANDLE_KILLPRIV;
 	/* Requests are read into slots and answered from them. */
 	conn->want &= ~(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE |
 			FUSE_CAP_SPLICE_MOVE);
+	/* Only the kernel below knows what a default ACL does to a umask. */
+	conn->want |= conn->capable & (FUSE_CAP_POSIX_ACL |
+				       FUSE_CAP_DONT_MASK);
 	if (volume->options.writeback)
 		conn->want |= conn->capable & FUSE_CAP_WRITEBACK_CACHE;
 }
@@ -70,6 +75,7 @@ static void session_fill(struct fuse_lowlevel_ops *ops)
 	dir_install(ops);
 	file_install(ops);
 	data_install(ops);
+	ioctl_install(ops);
 }
 
 /* Ours first: what the user gave comes later and wins. */
@@ -93,19 +99,17 @@ static int session_add_options(struct options *options)
 
 /*
  * What this libfuse cannot ask for yet. That files open for direct I/O may be
- * mapped all the same: see file_reply_open(). Without KILLPRIV_V2 the kernel asks
- * for the xattr security.capability before every single write, which more
- * than doubles the cost of one; with it, the set-id bits are ours to clear
- * (file_kill_setid()).
+ * mapped all the same: see file_reply_open().
  */
 static void session_patch_init(const struct volume *volume,
 			       const struct iovec *reply)
 {
+	const struct fuse_init_in *offer = loop_request();
 	struct fuse_init_out *init = reply->iov_base;
 
 	if (reply->iov_len < sizeof(*init))
 		return;
-	init->flags |= FUSE_HANDLE_KILLPRIV_V2;
+	init->flags |= newer_init_flags(offer->flags);
 	if (volume->direct_mapped) {
 		init->flags |= FUSE_INIT_EXT;
 		init->flags2 |= SESSION_DIRECT_MMAP;
@@ -181,10 +185,14 @@ static struct fuse_session *session_mount(struct volume *volume)
 	/* From here to the mount libfuse itself says what is wrong. */
 	struct fuse_session *se = session_new(volume);
 
+	volume->se = se;
 	if (se && fuse_session_mount(se, volume->options.mountpoint)) {
 		fuse_session_destroy(se);
 		return NULL;
 	}
+	if (se)
+		volume->own_dev = mountpoint_device(
+			volume->options.mountpoint);
 	if (se && session_connect(se, fuse_session_fd(se))) {
 		fuse_session_unmount(se);
 		fuse_session_destroy(se);
@@ -262,12 +270,17 @@ static void session_clear(void)
 int session_serve(struct volume *volume, void (*ready)(void))
 {
 	int signal_fd = session_block_signals(), err = -ENOMEM;
-	struct fuse_session *se = session_mount(volume);
+	struct fuse_session *se;
 	struct loop *loop;
 
+	memory_prepare();
+	se = session_mount(volume);
 	if (!se)
 		return -EIO;
 	umask(0);
+	if (volume->options.auto_unmount &&
+	    afterlife_start(volume->options.mountpoint, volume->own_dev))
+		report_at(REPORT_WARNING, "no process for auto_unmount");
 	loop = loop_create(se, volume->options.single ? 1 :
 			   volume->options.threads);
 	if (loop)
@@ -277,6 +290,8 @@ int session_serve(struct volume *volume, void (*ready)(void))
 	if (err) {
 		fuse_session_unmount(se);
 	} else {
+		report_at(REPORT_INFO, "%s is served at %s",
+			  volume->options.source, volume->options.mountpoint);
 		ready();
 		err = session_run(volume, loop, signal_fd);
 	}
@@ -288,5 +303,7 @@ int session_serve(struct volume *volume, void (*ready)(void))
 	/* Unmounted by now; this closes /dev/fuse and nothing else. */
 	fuse_session_destroy(se);
 	close(signal_fd);
+	report_at(REPORT_INFO, "%s is no longer served",
+		  volume->options.source);
 	return err;
 }

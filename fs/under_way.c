@@ -112,8 +112,10 @@ static bool under_way_is(const struct inode *inode)
 {
 	struct stat st;
 
-	return !fstat(inode->fd, &st) && st.st_ino == inode->ino &&
-	       st.st_dev == inode->dev;
+	if (inode->fd < 0)
+		return true;
+	/* The device is the volume's idea of it, see volume_identity(). */
+	return !fstat(inode->fd, &st) && st.st_ino == inode->ino;
 }
 
 static char under_way_type(mode_t type)
@@ -139,7 +141,11 @@ void under_way_print_inodes(FILE *out, struct volume *volume)
 
 	fprintf(out, "%12s %4s %10s %s\n", "inode", "type", "lookups", "file");
 	for (i = 0; inodes && i < n; i++) {
-		path_of_fd(volume, inodes[i].fd, path);
+		/* One without a descriptor has its name nowhere at hand. */
+		if (inodes[i].fd < 0)
+			strcpy(path, "(by handle)");
+		else
+			path_of_fd(volume, inodes[i].fd, path);
 		if (under_way_is(&inodes[i]))
 			fprintf(out, "%12lu %4c %10lu %s\n", inodes[i].ino,
 				under_way_type(inodes[i].type),

@@ -4,7 +4,8 @@
  * A lookup first stats the name: the usual case is an inode which the table
  * knows, and then no descriptor is opened. It is safe to go by (dev, ino)
  * because the inode's own descriptor pins it. Only an unknown one is opened
- * and stat'ed again through the descriptor, which is what counts.
+ * and stat'ed again through the descriptor, which is what counts; so is one
+ * that is not pinned, and its handle compared.
  *
  * No locks of its own; the inode table has one.
  */
@@ -12,19 +13,36 @@
 #include "fs/held.h"
 #include "fs/report.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/statfs.h>
+#include <sys/sysmacros.h>
+#include <time.h>
 #include <unistd.h>
 
-/* Descriptors kept back for open files, rings and directories. */
-#define VOLUME_FD_RESERVE	1024
+/*
+ * How the descriptors we may have are shared out: inodes without which we
+ * can do, what clients open, and our own, a few for each thread.
+ */
 #define VOLUME_FD_WISH		1048576
+#define VOLUME_FD_OWN		512
+#define VOLUME_INODES_MIN	64
+#define VOLUME_INODES_SHARE	16	/* of what there is, if we have handles */
 
-/* Each inode the kernel remembers costs a descriptor: get many. */
-static void volume_raise_descriptors(struct volume *volume)
+#define VOLUME_REPORT_SECONDS	60
+
+/* Descriptors which this request opened to use an inode that has none. */
+#define VOLUME_USED	16	/* by handlers, rules and quotas together */
+static __thread int volume_used[VOLUME_USED];
+static __thread unsigned int volume_nused;
+
+static size_t volume_raise_descriptors(void)
 {
 	struct rlimit limit, wish = { VOLUME_FD_WISH, VOLUME_FD_WISH };
 
@@ -34,13 +52,101 @@ static void volume_raise_descriptors(struct volume *volume)
 		setrlimit(RLIMIT_NOFILE, &limit);
 	}
 	getrlimit(RLIMIT_NOFILE, &limit);
-	volume->inode_room = limit.rlim_cur > 2 * VOLUME_FD_RESERVE ?
-		limit.rlim_cur - VOLUME_FD_RESERVE : limit.rlim_cur / 2;
+	return limit.rlim_cur;
+}
+
+/* => Descriptors for inodes; what clients may open goes to @volume. */
+static size_t volume_share_out(struct volume *volume)
+{
+	size_t limit = volume_raise_descriptors(), inodes;
+
+	limit -= limit > 2 * VOLUME_FD_OWN ? VOLUME_FD_OWN : limit / 2;
+	inodes = volume->mount_fd < 0 ? limit / 2 :
+		limit / VOLUME_INODES_SHARE;
+	if (volume->options.inode_fds)
+		inodes = volume->options.inode_fds;
+	if (inodes < VOLUME_INODES_MIN && !volume->options.inode_fds)
+		inodes = VOLUME_INODES_MIN;
+	if (inodes > limit / 2)
+		inodes = limit / 2;
+	volume->open_room = limit - inodes;
+	report_at(REPORT_INFO, "descriptors: %zu for open files, %zu for "
+		  "inodes, %s", volume->open_room, inodes,
+		  volume->mount_fd < 0 ? "no more" : "more by file handle");
+	return inodes;
+}
+
+/* May we open by handle here? */
+static void volume_open_handles(struct volume *volume, int root_fd)
+{
+	int fd;
+
+	volume->root_handle = handle_of(root_fd);
+	volume->mount_fd = open(volume->options.source, O_RDONLY |
+				O_DIRECTORY | O_CLOEXEC);
+	if (volume->mount_fd < 0)
+		return;
+	fd = volume->root_handle ? handle_open(volume->mount_fd,
+					       volume->root_handle, O_PATH) :
+		-1;
+	if (fd >= 0) {
+		close(fd);
+	} else {
+		close(volume->mount_fd);
+		volume->mount_fd = -1;
+	}
+}
+
+/* Is a file system's memory of a file, on @fd, as good as asking it? */
+static bool volume_is_local(int fd)
+{
+	static const long types[] = {
+		EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC, BTRFS_SUPER_MAGIC,
+		F2FS_SUPER_MAGIC, TMPFS_MAGIC, RAMFS_MAGIC,
+	};
+	struct statfs fs;
+	size_t i;
+
+	if (fstatfs(fd, &fs))
+		return false;
+	for (i = 0; i < sizeof(types) / sizeof(*types); i++)
+		if (fs.f_type == types[i])
+			return true;
+	return false;
+}
+
+static int volume_know_root(struct volume *volume, int fd)
+{
+	struct statx stx;
+
+	if (statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_MNT_ID,
+		  &stx))
+		return -errno;
+	volume->root_mount = stx.stx_mnt_id;
+	volume->local = volume_is_local(fd);
+	return 0;
+}
+
+static int volume_open_source(struct volume *volume)
+{
+	int fd = open(volume->options.source, O_PATH | O_DIRECTORY |
+		      O_CLOEXEC);
+	int err;
+
+	if (fd < 0)
+		return -errno;
+	volume_open_handles(volume, fd);
+	err = volume_know_root(volume, fd) ?:
+	      inode_table_create(&volume->inodes, fd,
+				 volume_share_out(volume));
+	if (err)
+		close(fd);
+	return err;
 }
 
 int volume_open(struct volume *volume)
 {
-	int fd, err;
+	int err;
 
 	volume->privileged = geteuid() == 0;
 	volume->proc_fd = open("/proc/self/fd", O_PATH | O_CLOEXEC);
@@ -50,23 +156,21 @@ int volume_open(struct volume *volume)
 		       strerror(-err));
 		return err;
 	}
-	fd = open(volume->options.source, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	err = fd < 0 ? -errno : inode_table_create(&volume->inodes, fd);
+	err = volume_open_source(volume);
 	if (err) {
 		report("SOURCE %s: %s", volume->options.source,
 		       strerror(-err));
-		if (fd >= 0)
-			close(fd);
 		close(volume->proc_fd);
-		return err;
 	}
-	volume_raise_descriptors(volume);
-	return 0;
+	return err;
 }
 
 void volume_close(struct volume *volume)
 {
 	inode_table_destroy(&volume->inodes);
+	if (volume->mount_fd >= 0)
+		close(volume->mount_fd);
+	free(volume->root_handle);
 	close(volume->proc_fd);
 }
 
@@ -76,47 +180,253 @@ bool volume_name_ok(const char *name)
 	       !strchr(name, '/');
 }
 
-struct volume_path volume_path(const struct inode *inode)
+struct volume_path volume_path(int fd)
 {
 	struct volume_path path;
 
-	snprintf(path.name, sizeof(path.name), "/proc/self/fd/%d", inode->fd);
+	snprintf(path.name, sizeof(path.name), "/proc/self/fd/%d", fd);
 	return path;
+}
+
+static time_t volume_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec + VOLUME_REPORT_SECONDS;
+}
+
+/* What a client is told of an error of ours. => -errno */
+static int volume_blame(struct volume *volume, int err)
+{
+	long now = volume_now(), last = volume->exhausted;
+
+	if (err != -EMFILE && err != -ENFILE)
+		return err;
+	if (now - last >= VOLUME_REPORT_SECONDS &&
+	    atomic_compare_exchange_strong(&volume->exhausted, &last, now))
+		report_at(REPORT_WARNING, "out of descriptors: clients have %zu "
+			  "open, %zu inodes have one: clients are told "
+			  "ENFILE: allow the daemon more (ulimit -n; systemd: "
+			  "LimitNOFILE=)", volume->opened,
+			  volume->inodes.pinned);
+	return -ENFILE;
+}
+
+int volume_take_fd(struct volume *volume)
+{
+	if (atomic_fetch_add(&volume->opened, 1) < volume->open_room)
+		return 0;
+	volume->opened--;
+	return volume_blame(volume, -ENFILE);
+}
+
+void volume_give_fd(struct volume *volume)
+{
+	volume->opened--;
+}
+
+void volume_close_fd(struct volume *volume, int fd)
+{
+	close(fd);
+	volume->opened--;
+}
+
+/* Open @inode by its handle or through the magic link of its descriptor. */
+static int volume_open_inode(struct volume *volume, const struct inode *inode,
+			     int flags)
+{
+	char number[16];
+	int fd = inode->fd;
+
+	if (fd < 0)
+		return handle_open(volume->mount_fd, inode->handle, flags);
+	snprintf(number, sizeof(number), "%d", fd);
+	fd = openat(volume->proc_fd, number, flags | O_CLOEXEC | O_NOCTTY);
+	return fd < 0 ? -errno : fd;
 }
 
 int volume_reopen(struct volume *volume, const struct inode *inode,
 		  int flags)
 {
-	char number[16];
 	int fd;
 
 	/* Special files are the kernel's: opening one here might block. */
 	if (inode->type != S_IFREG && inode->type != S_IFDIR)
 		return -ENXIO;
-	snprintf(number, sizeof(number), "%d", inode->fd);
-	flags &= ~(O_NOFOLLOW | O_CREAT | O_EXCL);
-	fd = openat(volume->proc_fd, number, flags | O_CLOEXEC | O_NOCTTY);
-	return fd < 0 ? -errno : fd;
+	fd = volume_take_fd(volume);
+	if (fd)
+		return fd;
+	fd = volume_open_inode(volume, inode, flags & ~(O_NOFOLLOW | O_CREAT |
+							O_EXCL));
+	if (fd >= 0)
+		return fd;
+	volume->opened--;
+	return volume_blame(volume, fd);
+}
+
+int volume_fd(struct volume *volume, const struct inode *inode)
+{
+	int fd = inode->fd;
+
+	if (fd >= 0)
+		return fd;
+	assert(volume_nused < VOLUME_USED);
+	fd = handle_open(volume->mount_fd, inode->handle, O_PATH | O_NOFOLLOW);
+	if (fd < 0)
+		return volume_blame(volume, fd);
+	volume_used[volume_nused++] = fd;
+	return fd;
+}
+
+int volume_use(fuse_req_t req, fuse_ino_t ino)
+{
+	int fd = volume_fd(volume_of(req), volume_target(req, ino));
+
+	if (fd >= 0)
+		return fd;
+	fuse_reply_err(req, -fd);
+	return -1;
+}
+
+void volume_let_go(void)
+{
+	while (volume_nused)
+		close(volume_used[--volume_nused]);
 }
 
 /*
  * A mount has one device number, so files of another file system mounted
  * inside SOURCE must not look like hard links of ours with the same inode
- * number.
+ * number. The same goes for what is seen twice because it is bound into
+ * SOURCE at a second place: a directory can have one place only.
  */
-static void volume_show_ino(struct volume *volume, struct stat *st)
+static dev_t volume_identity(const struct volume *volume,
+			     const struct statx *stx)
 {
-	held_show_size(st);
-	if (st->st_dev != volume->inodes.root.dev)
-		st->st_ino ^= (ino_t)st->st_dev * 0x9e3779b97f4a7c15u;
+	dev_t dev = makedev(stx->stx_dev_major, stx->stx_dev_minor);
+
+	if (stx->stx_mnt_id == volume->root_mount)
+		return dev;
+	return dev ^ stx->stx_mnt_id << 32 ^ 1ull << 63;
+}
+
+static ino_t volume_ino(const struct volume *volume, dev_t dev, ino_t ino)
+{
+	if (dev == volume->inodes.root.dev)
+		return ino;
+	return ino ^ (ino_t)dev * 0x9e3779b97f4a7c15u;
+}
+
+static struct timespec volume_time(const struct statx_timestamp *time)
+{
+	return (struct timespec){ time->tv_sec, time->tv_nsec };
+}
+
+static void volume_to_stat(const struct volume *volume,
+			   const struct statx *stx, struct stat *st)
+{
+	*st = (struct stat){
+		.st_dev = volume_identity(volume, stx),
+		.st_ino = stx->stx_ino,
+		.st_mode = stx->stx_mode,
+		.st_nlink = stx->stx_nlink,
+		.st_uid = stx->stx_uid,
+		.st_gid = stx->stx_gid,
+		.st_rdev = makedev(stx->stx_rdev_major, stx->stx_rdev_minor),
+		.st_size = stx->stx_size,
+		.st_blksize = stx->stx_blksize,
+		.st_blocks = stx->stx_blocks,
+		.st_atim = volume_time(&stx->stx_atime),
+		.st_mtim = volume_time(&stx->stx_mtime),
+		.st_ctim = volume_time(&stx->stx_ctime),
+	};
+}
+
+static bool volume_is_own(struct volume *volume, const struct statx *stx)
+{
+	return makedev(stx->stx_dev_major, stx->stx_dev_minor) ==
+	       atomic_load_explicit(&volume->own_dev, memory_order_relaxed);
+}
+
+/*
+ * statx(2) of @name in @dir_fd or, if it is empty, of @dir_fd, that never
+ * waits for ourselves. => 0 or -errno; -ELOOP: it is our own mount.
+ */
+static int volume_ask(struct volume *volume, int dir_fd, const char *name,
+		      unsigned int mask, struct statx *stx)
+{
+	const int flags = AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW |
+			  AT_NO_AUTOMOUNT;
+
+	mask |= STATX_BASIC_STATS | STATX_MNT_ID;
+	if (statx(dir_fd, name, flags | AT_STATX_DONT_SYNC, mask, stx))
+		return -errno;
+	if (volume_is_own(volume, stx))
+		return -ELOOP;
+	if (volume->local && stx->stx_mnt_id == volume->root_mount)
+		return 0;
+	return statx(dir_fd, name, flags, mask, stx) ? -errno : 0;
+}
+
+/* => 0 or -errno; @st->st_dev: volume_identity(). */
+static int volume_stat(struct volume *volume, int dir_fd, const char *name,
+		       struct stat *st)
+{
+	struct statx stx;
+	int err = volume_ask(volume, dir_fd, name, 0, &stx);
+
+	if (err)
+		return err;
+	volume_to_stat(volume, &stx, st);
+	st->st_size = held_shown_size(st->st_dev, st->st_ino, st->st_mode,
+				st->st_size);
+	return 0;
 }
 
 int volume_getattr(struct volume *volume, int fd, struct stat *st)
 {
-	if (fstatat(fd, "", st, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW))
+	int err = volume_stat(volume, fd, "", st);
+
+	if (!err)
+		st->st_ino = volume_ino(volume, st->st_dev, st->st_ino);
+	return err;
+}
+
+int volume_statx(struct volume *volume, int fd, int flags, struct statx *stx)
+{
+	dev_t dev;
+
+	if (statx(fd, "", AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW |
+		  (flags & AT_STATX_SYNC_TYPE),
+		  STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID, stx))
 		return -errno;
-	volume_show_ino(volume, st);
+	dev = volume_identity(volume, stx);
+	stx->stx_size = held_shown_size(dev, stx->stx_ino, stx->stx_mode,
+				  stx->stx_size);
+	stx->stx_ino = volume_ino(volume, dev, stx->stx_ino);
 	return 0;
+}
+
+/* Is it one that can be opened by its handle through SOURCE's mount? */
+static bool volume_reopens(const struct volume *volume,
+			   const struct handle *handle)
+{
+	return handle && volume->mount_fd >= 0 &&
+	       handle_same_mount(handle, volume->root_handle);
+}
+
+static struct inode *volume_add(struct volume *volume, int fd,
+				const struct stat *st, bool by_handle)
+{
+	struct handle *handle = by_handle ? handle_of(fd) : NULL;
+	struct inode *inode;
+
+	inode = inode_add(&volume->inodes, fd, st, handle,
+			  volume_reopens(volume, handle));
+	if (!inode)
+		free(handle);
+	return inode;
 }
 
 /* => The inode of @fd, O_PATH, having taken over @fd; NULL and errno. */
@@ -124,25 +434,59 @@ static struct inode *volume_learn(struct volume *volume, int fd,
 				  struct stat *st)
 {
 	struct inode *inode;
+	int err;
 
-	if (fd < 0)
-		return NULL;
-	if (fstatat(fd, "", st, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW)) {
-		close(fd);
+	if (fd < 0) {
+		errno = -volume_blame(volume, -errno);
 		return NULL;
 	}
-	inode = inode_add(&volume->inodes, fd, st);
-	if (!inode) {
+	err = volume_stat(volume, fd, "", st);
+	if (err) {
 		close(fd);
-		errno = ENOMEM;
+		errno = -err;
+		return NULL;
+	}
+	inode = volume_add(volume, fd, st,
+			   inode_table_wants_handles(&volume->inodes));
+	if (!inode && errno == EAGAIN)
+		inode = volume_add(volume, fd, st, true);
+	if (!inode) {
+		err = volume_blame(volume, -errno);
+		close(fd);
+		errno = -err;
 	}
 	return inode;
+}
+
+bool volume_has_room(struct volume *volume)
+{
+	return volume->mount_fd >= 0 ||
+	       volume->inodes.pinned < volume->inodes.room / 8 * 7;
+}
+
+void volume_pin(struct volume *volume, int dir_fd, const char *name)
+{
+	struct handle *handle;
+	struct stat st;
+	int fd;
+
+	if (!atomic_load(&volume->inodes.unpinned))
+		return;
+	fd = openat(dir_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	handle = handle_of(fd);
+	if (handle && !volume_stat(volume, fd, "", &st))
+		inode_pin(&volume->inodes, fd, &st, handle);
+	else
+		close(fd);
+	free(handle);
 }
 
 static void volume_fill(struct volume *volume, struct inode *inode,
 			struct stat *st, struct fuse_entry_param *entry)
 {
-	volume_show_ino(volume, st);
+	st->st_ino = volume_ino(volume, st->st_dev, st->st_ino);
 	*entry = (struct fuse_entry_param){
 		.ino = inode == &volume->inodes.root ?
 			FUSE_ROOT_ID : (uintptr_t)inode,
@@ -152,21 +496,23 @@ static void volume_fill(struct volume *volume, struct inode *inode,
 	};
 }
 
-int volume_lookup(struct volume *volume, struct inode *parent,
-		  const char *name, struct fuse_entry_param *entry)
+int volume_lookup(struct volume *volume, int dir_fd, const char *name,
+		  struct fuse_entry_param *entry)
 {
 	struct inode *inode;
 	struct stat st;
+	int err;
 
 	if (!volume_name_ok(name))
 		return -EINVAL;
-	if (fstatat(parent->fd, name, &st, AT_SYMLINK_NOFOLLOW))
-		return -errno;
+	err = volume_stat(volume, dir_fd, name, &st);
+	if (err)
+		return err;
 	inode = inode_find(&volume->inodes, &st);
 	if (!inode)
 		inode = volume_learn(volume,
-				     openat(parent->fd, name, O_PATH |
-					    O_NOFOLLOW | O_CLOEXEC), &st);
+				     openat(dir_fd, name, O_PATH | O_NOFOLLOW |
+					    O_CLOEXEC), &st);
 	if (!inode)
 		return -errno;
 	volume_fill(volume, inode, &st, entry);
@@ -179,9 +525,10 @@ int volume_adopt(struct volume *volume, int fd,
 	struct inode *inode;
 	char number[16];
 	struct stat st;
+	int err = volume_stat(volume, fd, "", &st);
 
-	if (fstat(fd, &st))
-		return -errno;
+	if (err)
+		return err;
 	snprintf(number, sizeof(number), "%d", fd);
 	inode = inode_find(&volume->inodes, &st);
 	if (!inode)

@@ -5,8 +5,12 @@
  * component relative to an O_PATH descriptor and is never followed when it
  * is a symbolic link; a known inode is opened through the magic link of its
  * own descriptor. So nothing outside SOURCE can be reached, whatever the
- * names and links in it say, and the daemon can never walk into its own
- * mount.
+ * names and links in it say.
+ *
+ * SOURCE may contain mounts of other file systems, and the daemon's own mount
+ * may come to be bound into it. To ask that one for attributes would be to
+ * wait for oneself, so a file is first asked which device it is on, with
+ * what the kernel knows without asking the file system.
  */
 #ifndef FS_VOLUME_H
 #define FS_VOLUME_H
@@ -20,11 +24,19 @@
 struct volume {
 	struct options options;
 	struct inode_table inodes;
+	struct fuse_session *se;
 	int proc_fd;		/* /proc/self/fd */
 	bool privileged;	/* we are root: new files go to the caller */
 	bool direct_mapped;	/* the kernel maps files open for direct I/O */
 	bool greeted;		/* FUSE_INIT is answered */
-	size_t inode_room;	/* descriptors we may spend on inodes */
+	int mount_fd;		/* SOURCE, to open by handle; -1: we may not */
+	struct handle *root_handle;
+	uint64_t root_mount;	/* the id of the mount that SOURCE lies in */
+	atomic_ulong own_dev;	/* the device of our own mount */
+	bool local;		/* what is known of its files is always true */
+	size_t open_room;	/* descriptors for what clients open */
+	atomic_size_t opened;	/* and how many are in use */
+	atomic_long exhausted;	/* when we last said that they were */
 };
 
 /* Room for "/proc/self/fd/" and a number. */
@@ -56,22 +68,49 @@ static inline struct inode *volume_target(fuse_req_t req, fuse_ino_t ino)
 /* Is @name one plain component? Anything else is refused with EINVAL. */
 bool volume_name_ok(const char *name);
 
-/* A path that leads to exactly @inode, for calls which take no descriptor. */
-struct volume_path volume_path(const struct inode *inode);
+/*
+ * An O_PATH descriptor of the inode @ino, good until volume_let_go() at the
+ * end of the request. => It; or -1, the request having been answered.
+ */
+int volume_use(fuse_req_t req, fuse_ino_t ino);
+/* The same without a request to answer. => -errno. */
+int volume_fd(struct volume *volume, const struct inode *inode);
+/* Close what these two opened in this thread. */
+void volume_let_go(void);
 
-/* Open @inode itself. => A descriptor or -errno. */
+/* A path that leads to exactly @fd, for calls which take no descriptor. */
+struct volume_path volume_path(int fd);
+
+/* Open @inode itself. => A descriptor, for volume_close_fd(), or -errno. */
 int volume_reopen(struct volume *volume, const struct inode *inode,
 		  int flags);
 
-/* Attributes as a client sees them. => 0 or -errno. */
+/*
+ * Room for one more descriptor on behalf of a client. => 0, or -ENFILE after
+ * having reported it: it is not the client who has too many.
+ */
+int volume_take_fd(struct volume *volume);
+void volume_give_fd(struct volume *volume);
+/* Close @fd, which is not -1, and give its room back. */
+void volume_close_fd(struct volume *volume, int fd);
+
+/* Would a lookup that nobody waits for still be welcome? */
+bool volume_has_room(struct volume *volume);
+
+/* @name in @dir_fd is about to go: see inode_pin(). */
+void volume_pin(struct volume *volume, int dir_fd, const char *name);
+
+/* Attributes of @fd as a client sees them. => 0 or -errno. */
 int volume_getattr(struct volume *volume, int fd, struct stat *st);
+/* The same in the longer form. */
+int volume_statx(struct volume *volume, int fd, int flags, struct statx *stx);
 
 /*
- * Look @name up in @parent and fill @entry, counting one lookup for the
+ * Look @name up in @dir_fd and fill @entry, counting one lookup for the
  * kernel. => 0 or -errno; @entry is filled only on 0.
  */
-int volume_lookup(struct volume *volume, struct inode *parent,
-		  const char *name, struct fuse_entry_param *entry);
+int volume_lookup(struct volume *volume, int dir_fd, const char *name,
+		  struct fuse_entry_param *entry);
 
 /* The same for @fd, an open file which was just made below SOURCE. */
 int volume_adopt(struct volume *volume, int fd,

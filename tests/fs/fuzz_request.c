@@ -217,8 +217,8 @@ static void fuzz_understand(uint32_t opcode, uint64_t node, size_t got)
 	const char *body = (const char *)(&fuzz_answer.out + 1);
 
 	memcpy(&entry, body, sizeof(entry));
-	memcpy(&open, opcode == FUSE_CREATE ? body + sizeof(entry) : body,
-	       sizeof(open));
+	memcpy(&open, opcode == FUSE_CREATE || opcode == FUSE_TMPFILE ?
+	       body + sizeof(entry) : body, sizeof(open));
 	switch (opcode) {
 	case FUSE_LOOKUP:
 	case FUSE_MKNOD:
@@ -228,6 +228,7 @@ static void fuzz_understand(uint32_t opcode, uint64_t node, size_t got)
 		fuzz_learn(entry.nodeid);
 		break;
 	case FUSE_CREATE:
+	case FUSE_TMPFILE:
 		/* Open first: learning may forget what is not. */
 		fuzz_opened(entry.nodeid, open.fh, false);
 		fuzz_learn(entry.nodeid);
@@ -348,7 +349,7 @@ static size_t fuzz_fixed(uint32_t opcode)
 		[FUSE_GETLK] = 48, [FUSE_SETLK] = 48, [FUSE_ACCESS] = 8,
 		[FUSE_CREATE] = 16, [FUSE_IOCTL] = 32, [FUSE_FALLOCATE] = 32,
 		[FUSE_READDIRPLUS] = 40, [FUSE_LSEEK] = 24,
-		[FUSE_COPY_FILE_RANGE] = 56,
+		[FUSE_COPY_FILE_RANGE] = 56, [FUSE_TMPFILE] = 16,
 	};
 
 	return opcode < 64 ? sizes[opcode] : 0;

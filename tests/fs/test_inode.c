@@ -7,6 +7,7 @@
 #include "fs/inode.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdlib.h>
@@ -48,7 +49,7 @@ static struct stat some_stat(dev_t dev, ino_t ino)
 
 static void make_table(struct inode_table *table)
 {
-	assert_int_equal(inode_table_create(table, some_descriptor()), 0);
+	assert_int_equal(inode_table_create(table, some_descriptor(), 1000000), 0);
 }
 
 static void test_counts(void **state)
@@ -60,10 +61,11 @@ static void test_counts(void **state)
 	(void)state;
 	make_table(&table);
 	assert_null(inode_find(&table, &st));
-	inode = inode_add(&table, some_descriptor(), &st);
+	inode = inode_add(&table, some_descriptor(), &st, NULL, false);
 	assert_non_null(inode);
 	assert_ptr_equal(inode_find(&table, &st), inode);
-	assert_ptr_equal(inode_add(&table, some_descriptor(), &st), inode);
+	assert_ptr_equal(inode_add(&table, some_descriptor(), &st, NULL,
+				   false), inode);
 	assert_int_equal(inode->nlookup, 3);
 	inode_forget(&table, inode, 2);
 	assert_ptr_equal(inode_find(&table, &st), inode);
@@ -81,8 +83,8 @@ static void test_identity(void **state)
 
 	(void)state;
 	make_table(&table);
-	first = inode_add(&table, some_descriptor(), &a);
-	second = inode_add(&table, some_descriptor(), &b);
+	first = inode_add(&table, some_descriptor(), &a, NULL, false);
+	second = inode_add(&table, some_descriptor(), &b, NULL, false);
 	assert_ptr_not_equal(first, second);
 	inode_forget(&table, first, 1);
 	assert_ptr_equal(inode_find(&table, &b), second);
@@ -112,10 +114,9 @@ static void test_grows(void **state)
 	(void)state;
 	make_table(&table);
 	for (i = 0; i < 3000; i++) {
-		/* One descriptor for all: only the number counts here. */
 		st = some_stat(9, i);
-		inodes[i] = inode_add(&table, i < 500 ? some_descriptor() :
-				      -1, &st);
+		inodes[i] = inode_add(&table, some_descriptor(), &st, NULL,
+				      false);
 	}
 	assert_true(table.nchains >= 2048);
 	for (i = 0; i < 3000; i++) {
@@ -126,6 +127,103 @@ static void test_grows(void **state)
 	assert_int_equal(table.count, 1);
 	inode_table_destroy(&table);
 	assert_int_equal(count_descriptors(), before);
+}
+
+/* A real file @name with its descriptor, attributes and handle. */
+static int real_file(const char *name, struct stat *st, struct handle **handle)
+{
+	int fd = open(name, O_RDONLY | O_CREAT, 0600);
+
+	assert_true(fd >= 0);
+	close(fd);
+	fd = open(name, O_PATH);
+	assert_int_equal(fstat(fd, st), 0);
+	*handle = handle_of(fd);
+	return fd;
+}
+
+static void test_room(void **state)
+{
+	char names[2][32] = { "/tmp/inode-XXXXXX", "/tmp/inode-XXXXXX" };
+	unsigned int before = count_descriptors();
+	struct handle *handles[3];
+	struct inode *first, *second;
+	struct inode_table table;
+	struct stat st[3];
+	int fd;
+
+	(void)state;
+	close(mkstemp(names[0]));
+	close(mkstemp(names[1]));
+	assert_int_equal(inode_table_create(&table, some_descriptor(), 2), 0);
+	assert_false(inode_table_wants_handles(&table));
+	fd = real_file(names[0], &st[0], &handles[0]);
+	if (!handles[0])
+		skip();
+	first = inode_add(&table, fd, &st[0], handles[0], true);
+	assert_true(first->fd >= 0);
+	assert_true(inode_table_wants_handles(&table));
+
+	/* No room: this one goes by its handle, or not at all. */
+	fd = real_file(names[1], &st[1], &handles[1]);
+	assert_null(inode_add(&table, fd, &st[1], handles[1], false));
+	assert_int_equal(errno, ENFILE);
+	second = inode_add(&table, fd, &st[1], handles[1], true);
+	assert_int_equal(second->fd, -1);
+	assert_null(inode_find(&table, &st[1]));
+	assert_int_equal(count_descriptors(), before + 2);
+
+	/* By number alone it is not known again; by its handle it is. */
+	fd = real_file(names[1], &st[1], &handles[2]);
+	assert_null(inode_add(&table, fd, &st[1], NULL, false));
+	assert_int_equal(errno, EAGAIN);
+	assert_ptr_equal(inode_add(&table, fd, &st[1], handles[2], true),
+			 second);
+	assert_int_equal(second->nlookup, 2);
+
+	/* Another file with its number is another inode. */
+	fd = real_file(names[0], &st[2], &handles[2]);
+	assert_ptr_not_equal(inode_add(&table, fd, &st[1], handles[2], true),
+			     second);
+	assert_true(second->stale);
+	inode_forget(&table, second, 2);
+	assert_int_equal(table.count, 3);
+	inode_forget(&table, first, 1);
+	assert_int_equal(table.pinned, 1);
+	assert_int_equal(table.unpinned, 1);
+	inode_table_destroy(&table);
+	unlink(names[0]);
+	unlink(names[1]);
+	assert_int_equal(count_descriptors(), before);
+}
+
+static void test_pin(void **state)
+{
+	char name[32] = "/tmp/inode-XXXXXX";
+	struct handle *handle, *again;
+	struct inode_table table;
+	struct inode *inode;
+	struct stat st;
+	int fd;
+
+	(void)state;
+	close(mkstemp(name));
+	assert_int_equal(inode_table_create(&table, some_descriptor(), 1), 0);
+	fd = real_file(name, &st, &handle);
+	if (!handle)
+		skip();
+	inode = inode_add(&table, fd, &st, handle, true);
+	assert_int_equal(inode->fd, -1);
+	fd = real_file(name, &st, &again);
+	inode_pin(&table, fd, &st, again);
+	free(again);
+	assert_int_equal(inode->fd, fd);
+	unlink(name);
+	assert_int_equal(fstat(inode->fd, &st), 0);
+	assert_int_equal(st.st_nlink, 0);
+	assert_ptr_equal(inode_find(&table, &st), inode);
+	inode_forget(&table, inode, 2);
+	inode_table_destroy(&table);
 }
 
 static void *meet(void *arg)
@@ -139,7 +237,8 @@ static void *meet(void *arg)
 		st = some_stat(3, rand_r(&seed) % SHARED);
 		inode = inode_find(table, &st);
 		if (!inode)
-			inode = inode_add(table, open("/", O_PATH), &st);
+			inode = inode_add(table, open("/", O_PATH), &st, NULL,
+					  false);
 		if (!inode || inode->ino != st.st_ino)
 			return "another inode";
 		inode_forget(table, inode, 1);
@@ -174,6 +273,8 @@ int main(void)
 		cmocka_unit_test(test_identity),
 		cmocka_unit_test(test_root_stays),
 		cmocka_unit_test(test_grows),
+		cmocka_unit_test(test_room),
+		cmocka_unit_test(test_pin),
 		cmocka_unit_test(test_threads),
 	};
 

@@ -23,7 +23,8 @@
 static char top[] = "/tmp/test_recorder.XXXXXX";
 static char source[64], mountpoint[64], path[64];
 static struct volume volume;
-static struct file file = { .fd = -1, .twin = -1 };
+static const struct inode inode = { .fd = -1 };
+static struct file file = { .fd = -1, .twin = -1, .inode = &inode };
 static uint64_t unique = 2;
 
 static struct record_reader reader;

@@ -8,7 +8,7 @@ if [ "$(id -u)" = 0 ] && [ -z "$PAGERFS_TEST_NAMESPACE" ]; then
 	PAGERFS_TEST_NAMESPACE=1 exec unshare -m "$0" "$@"
 fi
 . "$(dirname "$0")/lib.sh"
-time_limit 20
+time_limit 40
 need_root
 need setpriv mount fusermount3
 src=$dir/src mnt=$dir/mnt
@@ -51,6 +51,43 @@ check "a write clears the set-id bit" as 1234 4321 \
 check_equal "mode after it" 777 "$(stat -c %a "$src/suid")"
 check "umount" umount "$mnt"
 
+# by a line of fstab, which only this test sees
+echo "$src $mnt fuse.pagerfs noauto,nofail,x-systemd.device-timeout=1,allow_other,noatime 0 0" \
+	>"$dir/fstab"
+mount --bind "$dir/fstab" /etc/fstab
+check "mount by fstab" mount "$mnt"
+guard_mount "$mnt"
+check "its options" grep -q " $mnt fuse.pagerfs rw,.*noatime.*allow_other" \
+	/proc/mounts
+check "umount by fstab" umount "$mnt"
+umount /etc/fstab
+
+# auto_unmount: when the daemon is killed, the mount goes with it
+mount_store "$src" "$mnt" -o auto_unmount
+kill -KILL "$store_pid"
+{ wait "$store_pid"; } 2>/dev/null
+check "unmounted by itself" wait_for 5 bash -c "! grep -q ' $mnt ' \
+	/proc/self/mounts"
+
+# what may and may not be logged
+mount_store "$src" "$mnt" -o log_level=info
+umount_store "$mnt"
+check "level info" grep -q "is served at $mnt" "$dir/store.log"
+check "memory" grep -q "memory is" "$dir/store.log"
+locked=$(grep -c "memory is locked" "$dir/store.log")
+: >"$dir/store.log"
+mount_store "$src" "$mnt"
+# The sanitizers' mlockall() does nothing.
+case $BUILD in *asan | *tsan) locked=0 ;; esac
+if [ "$locked" = 1 ]; then
+	check "locked" grep -Eq 'VmLck:[[:space:]]*[1-9]' "/proc/$store_pid/status"
+fi
+umount_store "$mnt"
+check_equal "by default" "" "$(cat "$dir/store.log")"
+"$BUILD/pagerfs" -o log_level=loud "$src" "$mnt" 2>"$dir/err" &&
+	fail "log_level=loud accepted"
+check "refused" grep -q "error, warning or info" "$dir/err"
+
 # the daemon run by nobody (fusermount3 wants a user with a name)
 user_src=$dir/user-src user_mnt=$dir/user-mnt
 mkdir "$user_src" "$user_mnt" && chown 65534:65534 "$user_src" "$user_mnt"
@@ -63,6 +100,10 @@ then
 	guard_mount "$user_mnt"
 	check "its own file" as 65534 65534 touch "$user_mnt/f"
 	check "removed" as 65534 65534 rm "$user_mnt/f"
+	mkdir "$dir/user-bare" && chown 65534:65534 "$dir/user-bare"
+	install "$BUILD/tests/fs/tool_same" "$dir/bin/tool_same"
+	check "the same answers" as 65534 65534 "$dir/bin/tool_same" \
+		"$user_mnt" "$dir/user-bare"
 	check "unmounted" as 65534 65534 fusermount3 -u "$user_mnt"
 else
 	fail "unprivileged: $(cat "$dir/err")"

@@ -1,0 +1,62 @@
+/*
+ * afterlife.c - auto_unmount: see afterlife.h.
+ *
+ * The child holds one end of a pipe, of which the daemon has the other; that
+ * one closes when the daemon ends, however it ends. The child lets go of
+ * everything else it inherited, /dev/fuse above all, whose last descriptor
+ * keeps the connection alive.
+ */
+#include "fs/afterlife.h"
+#include "fs/mountpoint.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+static void afterlife_let_go(int fd)
+{
+	signal(SIGTERM, SIG_IGN);
+	signal(SIGINT, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	setsid();
+	prctl(PR_SET_NAME, "pagerfs-unmount");
+	if (chdir("/"))
+		_exit(EXIT_FAILURE);
+	dup2(fd, STDIN_FILENO);
+	close_range(STDIN_FILENO + 1, ~0u, 0);
+	/* Helpers write to these. */
+	open("/dev/null", O_RDWR);
+	open("/dev/null", O_RDWR);
+}
+
+static void afterlife_wait(void)
+{
+	char nothing;
+
+	while (read(STDIN_FILENO, &nothing, 1) < 0 && errno == EINTR)
+		;
+}
+
+int afterlife_start(const char *mountpoint, dev_t dev)
+{
+	int ends[2];
+	pid_t pid;
+
+	if (pipe2(ends, O_CLOEXEC))
+		return -errno;
+	pid = fork();
+	if (pid < 0)
+		return -errno;
+	if (pid > 0) {
+		close(ends[0]);
+		return 0;	/* the other end is left to the end */
+	}
+	afterlife_let_go(ends[0]);
+	afterlife_wait();
+	if (mountpoint_device(mountpoint) == dev)
+		mountpoint_detach(mountpoint);
+	_exit(EXIT_SUCCESS);
+}

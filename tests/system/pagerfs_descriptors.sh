@@ -1,0 +1,113 @@
+#!/usr/bin/env bash
+# Descriptors: however many files the kernel remembers the daemon needs few;
+# when clients have as many open as it may, they are told so; and when the
+# kernel forgets, every lookup has been counted right: nothing is left.
+. "$(dirname "$0")/lib.sh"
+time_limit 60
+need python3
+src=$dir/src mnt=$dir/mnt
+mkdir -p "$src/many"
+(cd "$src/many" && seq -f f%05g 5000 | xargs touch)
+
+count_descriptors() {
+	local all=("/proc/$store_pid/fd/"*)
+	echo ${#all[@]}
+}
+
+has_descriptors() {
+	[ "$(count_descriptors)" = "$1" ]
+}
+
+# The kernel drops what it remembers of this mount, and tells the daemon.
+forget() {
+	mount -i -o remount,rw "$mnt"
+}
+
+if [ "$(id -u)" = 0 ]; then
+	mount_store "$src" "$mnt" -o inode_fds=100
+	before=$(count_descriptors)
+	check_equal "files seen" 5000 \
+		"$(find "$mnt/many" -type f -printf '%s\n' | wc -l)"
+	has=$(count_descriptors)
+	[ "$has" -le $((before + 110)) ] ||
+		fail "5000 files remembered with $has descriptors"
+	check "they still work" chmod 600 "$mnt/many/f04999"
+	check_equal "below as well" 600 "$(stat -c %a "$src/many/f04999")"
+	check "replaced below" bash -c "rm '$src/many/f04998' &&
+		echo new >'$src/many/other' &&
+		mv '$src/many/other' '$src/many/f04998'"
+	sleep 1.1
+	check_equal "the new one is seen" new "$(cat "$mnt/many/f04998")"
+	umount_store "$mnt"
+else
+	say "not root: file handles left out"
+fi
+
+# As many open as there may be. A daemon may raise its limit as far as the
+# hard one, so that has to be low.
+cat >"$dir/open.py" <<'END'
+import errno, os, resource, sys
+hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+held, told = [], set()
+for i in range(3000):
+    try:
+        held.append(os.open("%s/f%05d" % (sys.argv[1], i + 1), os.O_RDONLY))
+    except OSError as e:
+        told.add(errno.errorcode[e.errno])
+for fd in held[:50]:
+    os.close(fd)
+again = os.open(sys.argv[1] + "/f00001", os.O_RDONLY)
+print(len(held) >= 600, told)
+END
+mount_limited() {
+	(
+		ulimit -n 1500
+		exec "$BUILD/pagerfs" -f "$src" "$mnt" 2>>"$dir/store.log"
+	) &
+	store_pid=$!
+	echo "$store_pid" >>"$guard/pids"
+	wait_for 5 is_mounted "$mnt" || fail "did not mount"
+	guard_mount "$mnt"
+}
+mount_limited
+check_equal "1500 descriptors" "True {'ENFILE'}" \
+	"$(python3 "$dir/open.py" "$mnt/many" 2>&1)"
+check "said in the log" grep -q 'out of descriptors.*ulimit -n' \
+	"$dir/store.log"
+umount_store "$mnt"
+
+# Exact counts: with a descriptor for each inode, what is left is seen.
+if [ "$(id -u)" = 0 ]; then
+	mount_store "$src" "$mnt" -o inode_fds=9000
+	forget
+	before=$(count_descriptors)
+	for i in 1 2 3 4; do
+		(
+			cd "$mnt" || exit
+			for j in 1 2 3 4 5 6 7 8 9 10; do
+				ls -l many >/dev/null
+				mkdir d$i
+				echo $j >d$i/f
+				ln d$i/f d$i/link
+				ln -s f d$i/soft
+				mkfifo d$i/fifo
+				mv d$i/f many/f0100$j
+				stat d$i/* many/f0000[0-9] >/dev/null
+				rm -r d$i
+			done
+		) 2>/dev/null &
+	done
+	for job in $(jobs -p); do
+		[ "$job" = "$store_pid" ] || [ "$job" = "$watchdog" ] ||
+			wait "$job"
+	done
+	[ "$(count_descriptors)" -gt $((before + 4000)) ] ||
+		fail "the kernel remembers nothing: this tests nothing"
+	forget
+	wait_for 10 has_descriptors "$before" ||
+		fail "forgotten, but $(count_descriptors) of $before" \
+			"descriptors are held"
+	umount_store "$mnt"
+fi
+finish
