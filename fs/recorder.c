@@ -301,6 +301,23 @@ static int recorder_start(struct recorder *recorder, struct volume *volume)
 	return err;
 }
 
+static void recorder_free(struct recorder *recorder)
+{
+	struct recorder_id *entry, *next;
+	struct recorder_op *op, *next_op;
+
+	HASH_ITER(hh, recorder->ids, entry, next) {
+		HASH_DEL(recorder->ids, entry);
+		free(entry);
+	}
+	HASH_ITER(hh, recorder->ops, op, next_op) {
+		HASH_DEL(recorder->ops, op);
+		free(op);
+	}
+	pthread_mutex_destroy(&recorder->lock);
+	free(recorder);
+}
+
 int recorder_open(struct volume *volume)
 {
 	struct recorder *recorder;
@@ -320,7 +337,7 @@ int recorder_open(struct volume *volume)
 	signal(SIGXFSZ, SIG_IGN);
 	err = recorder_start(recorder, volume);
 	if (err)
-		free(recorder);
+		recorder_free(recorder);
 	else
 		recorder_running = recorder;
 	return err;
@@ -329,8 +346,6 @@ int recorder_open(struct volume *volume)
 void recorder_close(void)
 {
 	struct recorder *recorder = recorder_running;
-	struct recorder_id *entry, *next;
-	struct recorder_op *op, *next_op;
 	int err;
 
 	if (!recorder)
@@ -340,14 +355,5 @@ void recorder_close(void)
 	if (err)
 		report("record %s: %s: its end is not noted in it",
 		       recorder->path, strerror(-err));
-	HASH_ITER(hh, recorder->ids, entry, next) {
-		HASH_DEL(recorder->ids, entry);
-		free(entry);
-	}
-	HASH_ITER(hh, recorder->ops, op, next_op) {
-		HASH_DEL(recorder->ops, op);
-		free(op);
-	}
-	pthread_mutex_destroy(&recorder->lock);
-	free(recorder);
+	recorder_free(recorder);
 }
