@@ -385,7 +385,8 @@ static bool worker_take_one(struct worker *worker)
 		return true;
 	}
 	if (length < 0) {
-		if (length != -ENODEV) {
+		/* Unmounted; the second, when that came while we read. */
+		if (length != -ENODEV && length != -ECONNABORTED) {
 			worker->err = length;
 			report("/dev/fuse: %s: serving ends",
 			       strerror(-length));
