@@ -314,6 +314,8 @@ static void op_copy(void)
 	choose(&from, &length, false, size);
 	if (from + length > size)
 		length = size - from;
+	if (!length)
+		return;		/* nothing: the file does not grow for it */
 	to = below(MOST - length);
 	if (to < from + length && from < to + length)
 		return;		/* overlapping is an error */
