@@ -411,9 +411,9 @@ static unsigned int worker_take(struct worker *worker)
 		taken++;
 	worker->burst = taken;
 	if (taken == 1 && worker->inflight <= 1)
-		place_lone(place_client(worker->client));
+		place_lone(worker->inflight ? -1 : place_client(worker->client));
 	else if (taken > 1 || worker->inflight > 1)
-		place_crowd();
+		place_crowd(place_client(worker->client));
 	return taken;
 }
 

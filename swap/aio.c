@@ -371,7 +371,7 @@ static void choose_place(struct aio *aio)
 	if (n == 1)
 		place_lone(sched_getcpu());
 	else if (n > 1)
-		place_crowd();
+		place_crowd(-1);
 }
 
 /* reaper held. */

@@ -2,9 +2,10 @@
  * place.c - see place.h.
  *
  * A score says how lone the thread has been of late. It rises by one and falls
- * faster, so that a mixture counts as a crowd. Every PLACE_RENEW rounds a kept
- * thread is let go for a moment: if its CPU has become a busy one, the
- * scheduler can find a better, and the next ones are counted from there.
+ * faster, so that a mixture counts as a crowd; below zero it says how crowded.
+ * On the way from one to the other the thread is let go. So is a kept thread
+ * every PLACE_RENEW rounds, for a moment: if its CPU has become a busy one,
+ * the scheduler can find a better, and the next ones are counted from there.
  *
  * Where a client runs is in /proc, which must not be read by who serves it:
  * the kernel makes the reader wait while the client is in execve(), and there
@@ -26,15 +27,16 @@
 #include <string.h>
 #include <unistd.h>
 
-#define PLACE_LONE	16	/* rounds before a thread is kept */
+#define PLACE_SURE	16	/* rounds before a thread is kept */
 #define PLACE_MOST	64
 #define PLACE_FALL	8
 #define PLACE_RENEW	8192
-#define PLACE_LOOK	128	/* rounds between two looks for the client */
+#define PLACE_FIRST	4	/* rounds for the same client before a look */
+#define PLACE_LOOK	128	/* and between two */
 
 static __thread struct {
 	int score;
-	int kept;			/* CPU + 1; 0: free */
+	int kept;			/* CPU + 1: on it; negative: off it */
 	unsigned rounds;
 	bool known;
 	cpu_set_t home;			/* where it may run when free */
@@ -43,20 +45,6 @@ static __thread struct {
 	int client_cpu;
 } me;
 
-static void place_keep(int cpu)
-{
-	cpu_set_t set;
-
-	if (!me.known)
-		me.known = !sched_getaffinity(0, sizeof(me.home), &me.home);
-	if (!me.known || cpu >= CPU_SETSIZE || !CPU_ISSET(cpu, &me.home))
-		return;
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	if (sched_setaffinity(0, sizeof(set), &set) == 0)
-		me.kept = cpu + 1;
-}
-
 static void place_free(void)
 {
 	if (me.kept)
@@ -64,25 +52,59 @@ static void place_free(void)
 	me.kept = 0;
 }
 
-void place_lone(int cpu)
+/* On @cpu, or on any but it. @cpu < 0: no longer. */
+static void place_keep(int cpu, bool on)
 {
-	if (me.score < PLACE_MOST)
-		me.score++;
-	if (++me.rounds % PLACE_RENEW == 0) {
+	int kept = on ? cpu + 1 : -(cpu + 1);
+	cpu_set_t set;
+
+	if (cpu < 0 && (me.kept > 0) == on)
 		place_free();
-		me.score = 0;
-	} else if (me.score >= PLACE_LONE && cpu >= 0 && me.kept != cpu + 1) {
-		place_keep(cpu);
+	if (cpu < 0 || cpu >= CPU_SETSIZE || kept == me.kept)
+		return;
+	if (!me.known)
+		me.known = !sched_getaffinity(0, sizeof(me.home), &me.home);
+	if (!me.known || !CPU_ISSET(cpu, &me.home))
+		return;
+	if (on) {
+		CPU_ZERO(&set);
+		CPU_SET(cpu, &set);
+	} else {
+		set = me.home;
+		CPU_CLR(cpu, &set);
 	}
+	if (CPU_COUNT(&set) && !sched_setaffinity(0, sizeof(set), &set))
+		me.kept = kept;
 }
 
-void place_crowd(void)
+/* One more round, of the kind that @step's sign says. */
+static void place_count(int step)
 {
-	me.score -= PLACE_FALL;
-	if (me.score > 0)
-		return;
-	me.score = 0;
-	place_free();
+	int score = me.score + step;
+
+	if (score > PLACE_MOST)
+		score = PLACE_MOST;
+	else if (score < -PLACE_MOST)
+		score = -PLACE_MOST;
+	if (++me.rounds % PLACE_RENEW == 0)
+		score = 0;
+	if (!score || score * me.kept < 0)
+		place_free();
+	me.score = score;
+}
+
+void place_lone(int cpu)
+{
+	place_count(1);
+	if (me.score >= PLACE_SURE)
+		place_keep(cpu, true);
+}
+
+void place_crowd(int cpu)
+{
+	place_count(-PLACE_FALL);
+	if (me.score <= -PLACE_SURE)
+		place_keep(cpu, false);
 }
 
 /* Field 39 of /proc/TID/stat; the second may hold anything, in brackets. */
@@ -166,14 +188,16 @@ int place_client(pid_t tid)
 {
 	uint64_t found;
 
-	if (me.score + 1 < PLACE_LONE || tid <= 0)
+	if (abs(me.score) + 1 < PLACE_SURE || tid <= 0)
 		return -1;		/* not worth a look yet */
-	if (tid != me.client || ++me.looked >= PLACE_LOOK) {
+	if (tid != me.client) {
+		/* One of many, perhaps: then none is looked for. */
 		me.client = tid;
 		me.looked = 0;
 		me.client_cpu = -1;
-		looker_ask(tid);
 	}
+	if (++me.looked % PLACE_LOOK == PLACE_FIRST)
+		looker_ask(tid);
 	found = atomic_load(&looker.found);
 	if (found >> 32 == (uint64_t)tid)
 		me.client_cpu = (int)(uint32_t)found - 1;
