@@ -47,6 +47,7 @@
 #define LOOP_SLOTS	128	/* requests in flight per thread */
 #define LOOP_BLOCKS	32	/* times that, when requests are kept back */
 #define LOOP_BATCH	16	/* requests taken between two submissions */
+#define LOOP_REAP	8	/* completions between two looks for requests */
 #define LOOP_EXTRA	32	/* threads more when all are stuck */
 #define LOOP_WHOLE	2	/* slots whose memory is there from the start */
 #define LOOP_READY	(LOOP_PAGE + 16384) /* and so much of each other */
@@ -79,6 +80,7 @@ struct worker {
 	atomic_uint inflight;	/* loop_drain() looks on from outside */
 	unsigned int unsubmitted;
 	bool polling;		/* a poll of /dev/fuse is in the ring */
+	bool crowded;		/* several completed at once */
 	unsigned int burst;	/* requests that were there last time */
 	pid_t client;		/* thread that made the last request */
 	unsigned int singles;
@@ -403,7 +405,8 @@ static bool worker_take_one(struct worker *worker)
  */
 static unsigned int worker_take(struct worker *worker)
 {
-	bool single = worker->burst <= 1 && ++worker->singles % LOOP_BATCH;
+	bool single = worker->burst <= 1 && worker->inflight <= 1 &&
+		++worker->singles % LOOP_BATCH;
 	unsigned int taken = 0, most = single ? 1 : LOOP_BATCH;
 
 	while (taken < most && worker_leads(worker) &&
@@ -419,19 +422,21 @@ static unsigned int worker_take(struct worker *worker)
 
 /* ---- the ring ---- */
 
-static void worker_complete(struct worker *worker, struct io_uring_cqe *cqe)
+/* => Was it a request's? */
+static bool worker_complete(struct worker *worker, struct io_uring_cqe *cqe)
 {
 	struct slot *slot = io_uring_cqe_get_data(cqe);
 	int result = cqe->res;
 
 	io_uring_cqe_seen(&worker->ring, cqe);
-	if ((void *)slot == &worker->polling) {
+	if ((void *)slot == &worker->polling)
 		worker->polling = false;
-	} else if (slot) {
-		worker->answering = slot;
-		slot->completed(slot, result);
-		worker->answering = NULL;
-	}
+	if (!slot || (void *)slot == &worker->polling)
+		return false;
+	worker->answering = slot;
+	slot->completed(slot, result);
+	worker->answering = NULL;
+	return true;
 }
 
 static unsigned int worker_reap(struct worker *worker)
@@ -439,10 +444,8 @@ static unsigned int worker_reap(struct worker *worker)
 	struct io_uring_cqe *cqe;
 	unsigned int reaped = 0;
 
-	while (!io_uring_peek_cqe(&worker->ring, &cqe)) {
-		worker_complete(worker, cqe);
-		reaped++;
-	}
+	while (reaped < LOOP_REAP && !io_uring_peek_cqe(&worker->ring, &cqe))
+		reaped += worker_complete(worker, cqe);
 	return reaped;
 }
 
@@ -469,23 +472,26 @@ static void worker_wait(struct worker *worker, bool requests)
 
 /*
  * One round. While the poll of /dev/fuse is pending there is nothing to
- * take; it completes in the ring like everything else.
+ * take; it completes in the ring like everything else. But a disk completes
+ * many requests at once, and the clients that have their answers ask for more
+ * while we answer the others: then look in between, so that the disk has work
+ * again before the last answer is out.
  */
 static void worker_lead(struct worker *worker)
 {
 	unsigned int taken = 0;
 
-	if (!worker->polling && worker->free)
+	if ((!worker->polling || worker->crowded) && worker->free)
 		taken = worker_take(worker);
 	if (atomic_load(&worker->loop->stopped))
 		return;
-	if (taken == LOOP_BATCH) {
+	if (taken == LOOP_BATCH || worker->crowded) {
 		worker->unsubmitted = 0;
 		io_uring_submit_and_get_events(&worker->ring);
 	} else {
 		worker_wait(worker, true);
 	}
-	worker_reap(worker);
+	worker->crowded = worker_reap(worker) > 1;
 }
 
 /* ---- a thread's life ---- */
