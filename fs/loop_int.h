@@ -1,0 +1,99 @@
+/*
+ * loop_int.h - what the serving threads' own files share: loop.c (all of
+ * them), worker.c (one), lead.c (which of them takes requests), slot.c (the
+ * room for a request). Others include loop.h.
+ */
+#ifndef FS_LOOP_INT_H
+#define FS_LOOP_INT_H
+
+#include "fs/loop.h"
+
+#include <linux/fuse.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+
+#define LOOP_SLOTS	128	/* in a block: requests in flight per thread */
+#define LOOP_PAGE	4096
+
+/* What stands before the payload of a write. */
+#define LOOP_HEADER (sizeof(struct fuse_in_header) + \
+		     sizeof(struct fuse_write_in))
+
+/* Slots come by the block; one never goes away while the thread lives. */
+struct block {
+	struct block *next;
+	char *memory;
+	struct slot slots[LOOP_SLOTS];
+};
+
+struct worker {
+	struct loop *loop;
+	unsigned int rank;
+	pthread_t thread;
+	struct io_uring ring;
+	struct block *_Atomic blocks;
+	unsigned int nblocks;
+	struct slot *free;
+	struct slot *current;
+	struct slot *answering;
+	atomic_uint inflight;	/* loop_drain() looks on from outside */
+	unsigned int unsubmitted;
+	bool polling;		/* a poll of /dev/fuse is in the ring */
+	bool crowded;		/* several completed at once */
+	unsigned int burst;	/* requests that were there last time */
+	pid_t client;		/* thread that made the last request */
+	unsigned int singles;
+	atomic_uint slow;	/* odd while in a call that may wait */
+	unsigned int slow_depth;
+	int err;
+};
+
+struct loop {
+	struct fuse_session *se;
+	int fd;			/* /dev/fuse, non-blocking */
+	atomic_uint nworkers;	/* grows: loop_reinforce() */
+	struct worker *workers;	/* with room for LOOP_EXTRA more */
+	unsigned int room;	/* for so many */
+	unsigned int stuck_sum;	/* loop_reinforce() */
+	int wake_fd;		/* readable: look at @draining and @stopped */
+	int ended_fd;
+	sem_t ready;
+	atomic_uint leader;
+	atomic_uint bell;	/* a futex: stand-bys sleep on it */
+	atomic_uint dozing;	/* stand-bys that sleep without a tick */
+	atomic_bool draining;
+	atomic_bool stopped;
+};
+
+/* The serving thread that runs this. */
+extern __thread struct worker *loop_self;
+
+/* loop.c: no more requests are taken, and whoever waits shall look. */
+void loop_stop(struct loop *loop);
+
+/* worker.c: a serving thread's life; arg is its worker. */
+void *worker_main(void *arg);
+/* Hand what is prepared for the ring to the kernel. */
+void worker_submit(struct worker *worker);
+
+/* lead.c */
+static inline bool lead_has(const struct worker *worker)
+{
+	return atomic_load_explicit(&worker->loop->leader,
+				    memory_order_relaxed) == worker->rank;
+}
+
+/* Watch the leader, for a while or for good; take its place if it is stuck. */
+void lead_stand_by(struct worker *worker);
+/* Wake all who stand by. */
+void lead_ring_bell(struct loop *loop);
+
+/* slot.c: LOOP_SLOTS more. => 0 or -ENOMEM. */
+int slot_grow(struct worker *worker);
+/* All of a worker's, when nobody looks at them any more. */
+void slot_free_all(struct worker *worker);
+/* Nobody has it: it is free for the next request. */
+void slot_give_back(struct slot *slot);
+
+#endif

@@ -1,0 +1,305 @@
+/*
+ * worker.c - one serving thread: from /dev/fuse to the handlers and the ring.
+ *
+ * The leader's round: take what is there, submit what that brought to the
+ * ring, reap what is complete, and only when there is nothing left wait, in
+ * one io_uring_enter(2), for the ring and for /dev/fuse together. It never
+ * sleeps in a read or write of data. A thread that does not lead finishes what
+ * it has in flight and stands by (lead.c). No locks.
+ */
+#include "fs/caller.h"
+#include "fs/gate.h"
+#include "fs/loop_int.h"
+#include "fs/memory.h"
+#include "fs/report.h"
+#include "swap/place.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <unistd.h>
+
+#define WORKER_BATCH	16	/* requests taken between two submissions */
+#define WORKER_REAP	8	/* completions between two looks for requests */
+
+__thread struct worker *loop_self;
+
+/* ---- taking requests ---- */
+
+/* Can serving this keep the thread from other requests? */
+static bool request_may_wait(const struct fuse_in_header *header)
+{
+	switch (header->opcode) {
+	case FUSE_READ:
+	case FUSE_WRITE:
+	case FUSE_FSYNC:
+	case FUSE_FALLOCATE:
+	case FUSE_FORGET:
+	case FUSE_BATCH_FORGET:
+	case FUSE_INTERRUPT:
+		return false;
+	default:
+		return true;
+	}
+}
+
+/* Hand it to libfuse, and by it to a handler. */
+static void worker_process(struct worker *worker, struct slot *slot)
+{
+	struct fuse_buf buf = { .mem = loop_message(slot) };
+	struct fuse_in_header *header = buf.mem;
+	bool slow = request_may_wait(header);
+
+	if (slow)
+		loop_slow_enter();
+	buf.size = newer_translate(header, slot->received, &slot->newer);
+	worker->current = slot;
+	fuse_session_process_buf(worker->loop->se, &buf);
+	volume_let_go();
+	worker->current = NULL;
+	if (slow)
+		loop_slow_leave();
+	gate_served(slot);
+}
+
+static void worker_dispatch(struct worker *worker, struct slot *slot,
+			    size_t length)
+{
+	const struct fuse_in_header *header = loop_message(slot);
+	const struct fuse_interrupt_in *interrupt = (const void *)(header + 1);
+
+	/* What has begun is finished, so an interrupt changes nothing there. */
+	if (header->opcode == FUSE_INTERRUPT) {
+		gate_interrupt(worker->loop, interrupt->unique);
+		slot_give_back(slot);
+		return;
+	}
+	worker->client = header->pid;
+	slot->received = length;
+	worker->answering = slot;
+	if (gate_arrive(slot))
+		worker_process(worker, slot);
+	volume_let_go();
+	worker->answering = NULL;
+	if (!slot->claimed)
+		slot_give_back(slot);
+}
+
+void loop_serve(struct slot *slot)
+{
+	assert(slot->claimed && !loop_self->current);
+	slot->claimed = false;
+	loop_self->inflight--;
+	worker_process(loop_self, slot);
+	if (!slot->claimed)
+		slot_give_back(slot);
+}
+
+/* => The request's length, 0 if there is none now, -errno. */
+static ssize_t worker_receive(struct worker *worker, struct slot *slot)
+{
+	ssize_t length;
+
+	slot->payload = slot->page + LOOP_PAGE;
+	length = read(worker->loop->fd, slot->payload - LOOP_HEADER,
+		      LOOP_HEADER + SLOT_PAYLOAD);
+	if (length >= (ssize_t)sizeof(struct fuse_in_header))
+		return length;
+	if (length >= 0)
+		return -EIO;
+	/* ENOENT: the request was taken back while we read it. */
+	return errno == EAGAIN || errno == EINTR || errno == ENOENT ?
+		0 : -errno;
+}
+
+static bool worker_take_one(struct worker *worker)
+{
+	struct slot *slot = worker->free;
+	ssize_t length;
+
+	if (!slot)
+		return false;
+	length = worker_receive(worker, slot);
+	if (length > 0) {
+		worker->free = slot->next;
+		worker_dispatch(worker, slot, length);
+		return true;
+	}
+	if (length < 0) {
+		/* Unmounted; the second, when that came while we read. */
+		if (length != -ENODEV && length != -ECONNABORTED) {
+			worker->err = length;
+			report("/dev/fuse: %s: serving ends",
+			       strerror(-length));
+		}
+		loop_stop(worker->loop);
+	}
+	return false;
+}
+
+/*
+ * Take what is there. That nothing is left is learnt by one read too many;
+ * while requests come one by one it is spared, because the poll that follows
+ * finds out as well. Now and then look whether they still do.
+ */
+static unsigned int worker_take(struct worker *worker)
+{
+	bool single = worker->burst <= 1 && worker->inflight <= 1 &&
+		++worker->singles % WORKER_BATCH;
+	unsigned int taken = 0, most = single ? 1 : WORKER_BATCH;
+
+	while (taken < most && lead_has(worker) &&
+	       worker_take_one(worker))
+		taken++;
+	worker->burst = taken;
+	if (taken == 1 && worker->inflight <= 1)
+		place_lone(worker->inflight ? -1 : place_client(worker->client));
+	else if (taken > 1 || worker->inflight > 1)
+		place_crowd(place_client(worker->client));
+	return taken;
+}
+
+/* ---- the ring ---- */
+
+void worker_submit(struct worker *worker)
+{
+	if (!worker->unsubmitted)
+		return;
+	worker->unsubmitted = 0;
+	io_uring_submit(&worker->ring);
+}
+
+/* => Was it a request's? */
+static bool worker_complete(struct worker *worker, struct io_uring_cqe *cqe)
+{
+	struct slot *slot = io_uring_cqe_get_data(cqe);
+	int result = cqe->res;
+
+	io_uring_cqe_seen(&worker->ring, cqe);
+	if ((void *)slot == &worker->polling)
+		worker->polling = false;
+	if (!slot || (void *)slot == &worker->polling)
+		return false;
+	worker->answering = slot;
+	slot->completed(slot, result);
+	worker->answering = NULL;
+	return true;
+}
+
+static unsigned int worker_reap(struct worker *worker)
+{
+	struct io_uring_cqe *cqe;
+	unsigned int reaped = 0;
+
+	while (reaped < WORKER_REAP && !io_uring_peek_cqe(&worker->ring, &cqe))
+		reaped += worker_complete(worker, cqe);
+	return reaped;
+}
+
+static void worker_poll(struct worker *worker, int fd, void *tag)
+{
+	struct io_uring_sqe *sqe;
+
+	while (!(sqe = io_uring_get_sqe(&worker->ring)))
+		io_uring_submit(&worker->ring);
+	io_uring_prep_poll_add(sqe, fd, POLLIN);
+	io_uring_sqe_set_data(sqe, tag);
+}
+
+/* Sleep until the ring or, for the leader, /dev/fuse has something. */
+static void worker_wait(struct worker *worker, bool requests)
+{
+	if (requests && !worker->polling && worker->free) {
+		worker_poll(worker, worker->loop->fd, &worker->polling);
+		worker->polling = true;
+	}
+	worker->unsubmitted = 0;
+	io_uring_submit_and_wait(&worker->ring, 1);
+}
+
+/*
+ * One round. While the poll of /dev/fuse is pending there is nothing to
+ * take; it completes in the ring like everything else. But a disk completes
+ * many requests at once, and the clients that have their answers ask for more
+ * while we answer the others: then look in between, so that the disk has work
+ * again before the last answer is out.
+ */
+static void worker_lead(struct worker *worker)
+{
+	unsigned int taken = 0;
+
+	if ((!worker->polling || worker->crowded) && worker->free)
+		taken = worker_take(worker);
+	if (atomic_load(&worker->loop->stopped))
+		return;
+	if (taken == WORKER_BATCH || worker->crowded) {
+		worker->unsubmitted = 0;
+		io_uring_submit_and_get_events(&worker->ring);
+	} else {
+		worker_wait(worker, true);
+	}
+	worker->crowded = worker_reap(worker) > 1;
+}
+
+/* ---- a thread's life ---- */
+
+static int worker_open_ring(struct worker *worker)
+{
+	/* The newest kernels' way first; 5.15 knows none of these. */
+	static const unsigned int ways[] = {
+		IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
+		IORING_SETUP_COOP_TASKRUN,
+		0,
+	};
+	unsigned int i;
+	int err = -EINVAL;
+
+	for (i = 0; err == -EINVAL && i < 3; i++)
+		err = io_uring_queue_init(LOOP_SLOTS * 2, &worker->ring,
+					  ways[i]);
+	return err;
+}
+
+static void worker_close(struct worker *worker)
+{
+	if (worker->ring.ring_fd > 0)
+		io_uring_queue_exit(&worker->ring);
+}
+
+static void worker_serve(struct worker *worker)
+{
+	struct loop *loop = worker->loop;
+
+	worker_poll(worker, loop->wake_fd, NULL);
+	while (!atomic_load(&loop->stopped)) {
+		if (lead_has(worker)) {
+			worker_lead(worker);
+		} else if (worker->inflight) {
+			worker_wait(worker, false);
+			worker_reap(worker);
+		} else {
+			lead_stand_by(worker);
+		}
+	}
+	while (worker->inflight) {
+		worker_wait(worker, false);
+		worker_reap(worker);
+	}
+}
+
+void *worker_main(void *arg)
+{
+	struct worker *worker = arg;
+
+	loop_self = worker;
+	memory_prepare_thread();
+	worker->err = caller_start() ?: worker_open_ring(worker);
+	if (!worker->err)
+		worker->err = slot_grow(worker);
+	sem_post(&worker->loop->ready);
+	if (!worker->err)
+		worker_serve(worker);
+	worker_close(worker);
+	return NULL;
+}
