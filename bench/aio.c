@@ -17,9 +17,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "bench/lib/measure.h"
 #include "swap/engine.h"
 #include "swap/swap_store.h"
 
@@ -28,7 +28,6 @@
 #define FILE_PAGES	65536u		/* 256 MiB of file */
 #define CLUSTER		256u
 #define SLICE		0.05		/* seconds per measurement */
-#define REPS_MAX	101
 
 static uint8_t *ram;
 static char path[256], swap_path[264];
@@ -40,29 +39,6 @@ static struct io_uring bare;
 static int bare_fd;
 static uint32_t scattered[4][CLUSTER];
 static unsigned spin_ns;
-static uint64_t seed = 88172645463325252ull;
-
-static void die(const char *what, int err)
-{
-	fprintf(stderr, "bench/aio: %s: %s\n", what, strerror(-err));
-	exit(1);
-}
-
-static double seconds(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec + (double)ts.tv_nsec * 1e-9;
-}
-
-static uint32_t draw(uint32_t n)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return (uint32_t)((seed >> 11) % n);
-}
 
 /* A loop that keeps @depth I/Os under way. */
 struct load {
@@ -117,7 +93,7 @@ static void engine_done(struct store_io *io)
 static double run_engine(const struct load *load)
 {
 	struct slot *slots = calloc(load->depth, sizeof(*slots));
-	double start = seconds(), end;
+	double start = now_s(), end;
 	unsigned long n;
 
 	finished = 0;
@@ -133,8 +109,8 @@ static double run_engine(const struct load *load)
 	do
 		for (n = finished + 64; finished < n;)
 			engine->reap(engine, -1);
-	while (seconds() - start < SLICE);
-	end = seconds();
+	while (now_s() - start < SLICE);
+	end = now_s();
 	n = finished;
 	over = true;
 	while (finished < n + load->depth)
@@ -189,7 +165,7 @@ static double run_bare(const struct load *load)
 {
 	struct slot *slots = calloc(load->depth, sizeof(*slots));
 	struct iovec *iovs = calloc(load->depth * CLUSTER, sizeof(*iovs));
-	double start = seconds(), end;
+	double start = now_s(), end;
 	unsigned long n = 0, stop;
 
 	for (unsigned i = 0; i < load->depth; i++) {
@@ -199,8 +175,8 @@ static double run_bare(const struct load *load)
 	do
 		for (stop = n + 64; n < stop;)
 			n += bare_reap(load, iovs, true);
-	while (seconds() - start < SLICE);
-	end = seconds();
+	while (now_s() - start < SLICE);
+	end = now_s();
 	for (unsigned left = load->depth; left;)
 		left -= bare_reap(load, iovs, false);
 	free(iovs);
@@ -213,7 +189,7 @@ static double run_pwritev(const struct load *load)
 {
 	struct slot s = { .n = 0 };
 	struct iovec iov[CLUSTER];
-	double start = seconds(), now;
+	double start = now_s(), now;
 	unsigned long n = 0;
 
 	do {
@@ -228,22 +204,9 @@ static double run_pwritev(const struct load *load)
 				    (s.io.page % FILE_PAGES * PAGE)) < 0)
 				die("pwritev", -errno);
 		}
-		now = seconds();
+		now = now_s();
 	} while (now - start < SLICE);
 	return (double)n / (now - start);
-}
-
-static int compare(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-static double median(double *v, unsigned n)
-{
-	qsort(v, n, sizeof(*v), compare);
-	return v[n / 2];
 }
 
 static void line(const char *name, unsigned reps, const struct load *load,

@@ -16,19 +16,15 @@
  *
  *	build/bench/tlb [repetitions]
  */
+#include "bench/lib/measure.h"
 #include "emu/cpu.h"
 
 #include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
 
 #define BASE		0ull		/* linear address of the data */
 #define DATA		0x800000ull	/* physical address of it */
 #define REGION		(64ull << 20)	/* bytes mapped */
 #define BATCH		64		/* accesses between polls */
-#define REPS_MAX	101
 #define CONFLICTS	4		/* pages that share one TLB slot */
 
 #define NOINLINE	__attribute__((noinline, noclone))
@@ -44,43 +40,6 @@ static uint64_t sink;		/* keeps the compiler honest */
 struct sample {
 	double plain[REPS_MAX], emu[REPS_MAX], what[REPS_MAX];
 };
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1e9 + t.tv_nsec;
-}
-
-static int compare(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-static double median(double *v)
-{
-	qsort(v, reps, sizeof(*v), compare);
-	return v[reps / 2];
-}
-
-static uint64_t random64(void)
-{
-	static uint64_t x = 88172645463325252ull;
-
-	x ^= x << 13;
-	x ^= x >> 7;
-	x ^= x << 17;
-	return x;
-}
-
-static __attribute__((cold, noreturn)) void die(const char *what)
-{
-	fprintf(stderr, "bench/tlb: %s\n", what);
-	exit(1);
-}
 
 /* The machine: tables grow from frame 1, data begins at DATA. */
 
@@ -103,7 +62,7 @@ static void map(uint64_t va, uint64_t pa)
 	}
 	*entry = pa | 7;
 	if (next_table > DATA)
-		die("page tables run into the data");
+		die("page tables run into the data", 0);
 }
 
 static void machine_make(void)
@@ -112,7 +71,7 @@ static void machine_make(void)
 	unsigned i;
 
 	if (ram_create(&ram, DATA + REGION))
-		die("no memory");
+		die("no memory", 0);
 	for (off = 0; off < REGION; off += 4096)
 		map(BASE + off, DATA + off);
 	memset(ram.base + DATA, 1, REGION);
@@ -122,7 +81,7 @@ static void machine_make(void)
 	for (i = 0; i < 2; i++) {
 		cpu[i] = malloc(sizeof(*cpu[i]));
 		if (!cpu[i])
-			die("no memory");
+			die("no memory", 0);
 		cpu_init(cpu[i], &ram, i);
 		cpu_set_paging(cpu[i], true);
 		cpu_set_cr3(cpu[i], 4096);
@@ -137,7 +96,7 @@ static void offsets_make(uint64_t bytes, unsigned n)
 	free(offsets);
 	offsets = malloc(n * sizeof(*offsets));
 	if (!offsets)
-		die("no memory");
+		die("no memory", 0);
 	noffsets = n;
 	for (i = 0; i < n; i++)
 		offsets[i] = random64() % bytes & ~7u;
@@ -150,7 +109,7 @@ static void chain_make(uint64_t bytes)
 	uint32_t *order = malloc(n * sizeof(*order)), t;
 
 	if (!order)
-		die("no memory");
+		die("no memory", 0);
 	for (i = 0; i < n; i++)
 		order[i] = i;
 	for (i = n - 1; i > 0; i--) {
@@ -194,7 +153,7 @@ static NOINLINE uint64_t emu_computed(struct cpu *c, unsigned passes)
 		for (i = 0; i < BATCH; i++) {
 			x = STEP(x);
 			if (cpu_load64(c, BASE + (x >> 32 & mask), &v))
-				die("fault");
+				die("fault", 0);
 			sum += v;
 		}
 		cpu_poll(c);
@@ -230,7 +189,7 @@ static NOINLINE uint64_t emu_listed(struct cpu *c, unsigned passes)
 		for (i = 0; i < n; i += BATCH) {
 			for (j = i; j < i + BATCH; j++) {
 				if (cpu_load64(c, BASE + at[j], &v))
-					die("fault");
+					die("fault", 0);
 				sum += v;
 			}
 			cpu_poll(c);
@@ -255,7 +214,7 @@ static NOINLINE uint64_t emu_call(struct cpu *c, unsigned passes)
 		for (i = 0; i < n; i += BATCH) {
 			for (j = i; j < i + BATCH; j++) {
 				if (call_load64(c, BASE + at[j], &v))
-					die("fault");
+					die("fault", 0);
 				sum += v;
 			}
 			cpu_poll(c);
@@ -285,7 +244,7 @@ static NOINLINE uint64_t emu_chain(struct cpu *c, unsigned passes)
 	for (i = 0; i < passes; i++) {
 		for (j = 0; j < BATCH; j++)
 			if (cpu_load64(c, BASE + off, &off))
-				die("fault");
+				die("fault", 0);
 		cpu_poll(c);
 	}
 	__atomic_fetch_add(&sink, off, __ATOMIC_RELAXED);
@@ -305,7 +264,7 @@ static NOINLINE uint64_t emu_conflict(struct cpu *c, unsigned passes)
 		for (i = 0; i < CONFLICTS; i++)
 			if (cpu_load64(c, (1ull << 40) +
 				       i * (4096ull * TLB_ENTRIES + 64), &v))
-				die("fault");
+				die("fault", 0);
 		cpu_poll(c);
 	}
 	return (uint64_t)passes * CONFLICTS;
@@ -315,10 +274,10 @@ static NOINLINE uint64_t emu_conflict(struct cpu *c, unsigned passes)
 
 static double time_plain(uint64_t (*loop)(unsigned), unsigned passes)
 {
-	double start = now();
+	double start = now_ns();
 	uint64_t n = loop(passes);
 
-	return (now() - start) / n;
+	return (now_ns() - start) / n;
 }
 
 static double time_emu(uint64_t (*loop)(struct cpu *, unsigned),
@@ -328,9 +287,9 @@ static double time_emu(uint64_t (*loop)(struct cpu *, unsigned),
 	uint64_t n;
 
 	cpu_enter(cpu[0]);
-	start = now();
+	start = now_ns();
 	n = loop(cpu[0], passes);
-	start = now() - start;
+	start = now_ns() - start;
 	cpu_leave(cpu[0]);
 	return start / n;
 }
@@ -340,11 +299,11 @@ enum measure { RATIO, DIFFERENCE };
 static void print_row(const char *name, struct sample *s, enum measure how,
 		      double target)
 {
-	double what = median(s->what);
+	double what = median(s->what, reps);
 
 	printf("%-36s %8.2f %8.2f   %s%.2f%-3s  ", name,
-	       median(s->plain), median(s->emu), how == RATIO ? "" : "+",
-	       what, how == RATIO ? "x" : " ns");
+	       median(s->plain, reps), median(s->emu, reps),
+	       how == RATIO ? "" : "+", what, how == RATIO ? "x" : " ns");
 	if (!target)
 		printf("\n");
 	else
@@ -397,12 +356,12 @@ static double time_threads(unsigned n)
 	pthread_barrier_init(&barrier, NULL, n + 1);
 	for (i = 0; i < n; i++)
 		if (pthread_create(&thread[i], NULL, two_run, cpu[i]))
-			die("no thread");
+			die("no thread", 0);
 	pthread_barrier_wait(&barrier);
-	start = now();
+	start = now_ns();
 	for (i = 0; i < n; i++)
 		pthread_join(thread[i], NULL);
-	start = now() - start;
+	start = now_ns() - start;
 	pthread_barrier_destroy(&barrier);
 	return start;
 }
@@ -418,14 +377,14 @@ static void two_cpus(void)
 		what[i] = 2 * one / both;
 	}
 	printf("%-36s %8s %8s   %.2fx     2.0x\n",
-	       "two CPUs, throughput over one", "", "", median(what));
+	       "two CPUs, throughput over one", "", "", median(what, reps));
 }
 
 /* Costs that have no plain side. */
 
 static void print_cost(const char *name, double *ns)
 {
-	printf("%-36s %8s %8.2f\n", name, "", median(ns));
+	printf("%-36s %8s %8.2f\n", name, "", median(ns, reps));
 }
 
 static void walks(void)
@@ -452,10 +411,10 @@ static double time_switch(unsigned pages)
 	for (round = 0; round < 1000; round++) {
 		for (i = 0; i < pages; i++)
 			if (cpu_load64(cpu[0], BASE + i * 4096ull, &v))
-				die("fault");
-		start = now();
+				die("fault", 0);
+		start = now_ns();
 		cpu_set_cr3(cpu[0], 4096);
-		spent += now() - start;
+		spent += now_ns() - start;
 	}
 	cpu_leave(cpu[0]);
 	return spent / round;
@@ -463,21 +422,21 @@ static double time_switch(unsigned pages)
 
 static double time_enter(void)
 {
-	double start = now();
+	double start = now_ns();
 	unsigned i;
 
 	for (i = 0; i < 1000000; i++) {
 		cpu_enter(cpu[0]);
 		cpu_leave(cpu[0]);
 	}
-	return (now() - start) / i;
+	return (now_ns() - start) / i;
 }
 
 /* One page, to two CPUs that are outside; one of them enters and drains. */
 static double time_shootdown(void)
 {
 	struct shootdown sd = SHOOTDOWN_INIT;
-	double start = now();
+	double start = now_ns();
 	unsigned i;
 
 	for (i = 0; i < 100000; i++) {
@@ -486,7 +445,7 @@ static double time_shootdown(void)
 		cpu_enter(cpu[0]);
 		cpu_leave(cpu[0]);
 	}
-	return (now() - start) / i;
+	return (now_ns() - start) / i;
 }
 
 static void costs(void)
@@ -512,7 +471,7 @@ int main(int argc, char **argv)
 	if (argc > 1)
 		reps = atoi(argv[1]);
 	if (reps < 5 || reps > REPS_MAX)
-		die("5 to 101 repetitions");
+		die("5 to 101 repetitions", 0);
 	machine_make();
 	printf("%-36s %8s %8s   %-9s %s\n", "TLB hit", "plain ns", "emu ns",
 	       "median", "target");

@@ -23,13 +23,9 @@
  *
  *	build/bench/walk [repetitions]
  */
+#include "bench/lib/measure.h"
 #include "bench/lib/tcg.h"
 #include "emu/cpu.h"
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
 
 #define DATA		(16ull << 20)	/* physical address of the data */
 #define REGION		(64ull << 20)
@@ -39,7 +35,6 @@
 #define BATCH		64
 #define STREAM		(1u << 17)
 #define PASSES		4		/* tcg_guest.S makes as many */
-#define REPS_MAX	101
 
 #define NOINLINE	__attribute__((noinline, noclone))
 
@@ -50,43 +45,6 @@ static uint64_t next_table, root;
 static uint32_t *offset;
 static unsigned reps = 11;
 static uint64_t sink;
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1e9 + t.tv_nsec;
-}
-
-static int compare(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-static double median(double *v)
-{
-	qsort(v, reps, sizeof(*v), compare);
-	return v[reps / 2];
-}
-
-static uint64_t random64(void)
-{
-	static uint64_t x = 88172645463325252ull;
-
-	x ^= x << 13;
-	x ^= x >> 7;
-	x ^= x << 17;
-	return x;
-}
-
-static __attribute__((cold, noreturn)) void die(const char *what)
-{
-	fprintf(stderr, "bench/walk: %s\n", what);
-	exit(1);
-}
 
 /* ---- page tables ---- */
 
@@ -128,7 +86,7 @@ static uint64_t leaf(uint64_t va)
 			entry_put(where, next_table | flags);
 			next_table += 4096;
 			if (next_table > DATA)
-				die("page tables run into the data");
+				die("page tables run into the data", 0);
 		}
 		table = entry_get(where) & 0xffffffffff000ull;
 	}
@@ -168,7 +126,7 @@ static void machine_mode(enum mmu_mode m)
 	cpu_init(cpu, &ram, 0);
 	cpu_set_mode(cpu, m);
 	if (cpu_mov_cr3(cpu, root))
-		die("CR3 refused");
+		die("CR3 refused", 0);
 }
 
 /* Clear A and D of all leaves, as pageout would. */
@@ -211,7 +169,7 @@ static NOINLINE void emu_hits(unsigned passes)
 		for (i = 0; i < BATCH; i++) {
 			x = STEP(x);
 			if (cpu_load64(cpu, x >> 32 & 32760, &v))
-				die("fault");
+				die("fault", 0);
 			sum += v;
 		}
 		cpu_poll(cpu);
@@ -229,7 +187,7 @@ static NOINLINE void emu_far(unsigned passes, bool apart)
 	for (pass = 0; pass < passes; pass++) {
 		for (i = 0; i < NFAR; i++)
 			if (cpu_load64(cpu, va[i], &v))
-				die("fault");
+				die("fault", 0);
 		cpu_poll(cpu);
 	}
 }
@@ -256,7 +214,7 @@ static NOINLINE void emu_stream(bool store)
 	for (i = 0; i < STREAM; i++) {
 		if (store ? cpu_store64(cpu, offset[i], i) :
 		    cpu_load64(cpu, offset[i], &v))
-			die("fault");
+			die("fault", 0);
 		sum += v;
 		if (i % BATCH == 0)
 			cpu_poll(cpu);
@@ -270,20 +228,20 @@ static double hits_once(void)
 {
 	double t0, t1, t2;
 
-	t0 = now();
+	t0 = now_ns();
 	plain_hits(20000);
-	t1 = now();
+	t1 = now_ns();
 	emu_hits(20000);
-	t2 = now();
+	t2 = now_ns();
 	return (t2 - t1) / (t1 - t0);
 }
 
 static double far_once(bool apart)
 {
-	double t = now();
+	double t = now_ns();
 
 	emu_far(50000, apart);
-	return (now() - t) / (50000.0 * NFAR);
+	return (now_ns() - t) / (50000.0 * NFAR);
 }
 
 static double stream_once(bool store)
@@ -292,11 +250,11 @@ static double stream_once(bool store)
 
 	if (store)
 		unmark();
-	t0 = now();
+	t0 = now_ns();
 	plain_stream(store);
-	t1 = now();
+	t1 = now_ns();
 	emu_stream(store);
-	t2 = now();
+	t2 = now_ns();
 	return ((t2 - t1) - (t1 - t0)) / STREAM;
 }
 
@@ -316,8 +274,9 @@ static void row(const char *name, enum mmu_mode m)
 		store[i] = stream_once(true);
 	}
 	cpu_leave(cpu);
-	printf("%-12s %6.2fx %9.1f %9.1f %9.1f %9.1f\n", name, median(hit),
-	       median(near), median(far), median(load), median(store));
+	printf("%-12s %6.2fx %9.1f %9.1f %9.1f %9.1f\n", name,
+	       median(hit, reps), median(near, reps), median(far, reps),
+	       median(load, reps), median(store, reps));
 }
 
 /* ---- QEMU ---- */
@@ -363,9 +322,10 @@ static void tcg_row(struct tcg *q, char letter, bool judge, const char *name)
 		ours[i] = ours_once(letter == 'R');
 		ratio[i] = ours[i] / theirs[i];
 	}
-	r = median(ratio);
-	printf("%-36s %9.1f %9.1f %8.2fx %8s\n", name, median(ours),
-	       median(theirs), r, !judge ? "" : r <= 1 ? "ok" : "MISSED");
+	r = median(ratio, reps);
+	printf("%-36s %9.1f %9.1f %8.2fx %8s\n", name, median(ours, reps),
+	       median(theirs, reps), r,
+	       !judge ? "" : r <= 1 ? "ok" : "MISSED");
 }
 
 static void beside_tcg(const char *self)
@@ -404,11 +364,11 @@ int main(int argc, char **argv)
 	if (argc > 1)
 		reps = atoi(argv[1]);
 	if (reps < 5 || reps > REPS_MAX)
-		die("5 to 101 repetitions");
+		die("5 to 101 repetitions", 0);
 	cpu = malloc(sizeof(*cpu));
 	offset = malloc(STREAM * sizeof(*offset));
 	if (!cpu || !offset || ram_create(&ram, DATA + REGION))
-		die("no memory");
+		die("no memory", 0);
 	memset(ram.base + DATA, 1, REGION);
 	for (i = 0; i < STREAM; i++)
 		offset[i] = random64() % REGION & ~7u;

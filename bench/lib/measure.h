@@ -8,6 +8,7 @@
 #ifndef BENCH_MEASURE_H
 #define BENCH_MEASURE_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -34,8 +35,8 @@ __attribute__((cold, noreturn, unused))
 static void die(const char *what, int err)
 {
 	fflush(stdout);
-	fprintf(stderr, "bench: %s%s%s\n", what, err ? ": " : "",
-		err ? strerror(err < 0 ? -err : err) : "");
+	fprintf(stderr, "%s: %s%s%s\n", program_invocation_name, what,
+		err ? ": " : "", err ? strerror(err < 0 ? -err : err) : "");
 	exit(1);
 }
 
@@ -47,14 +48,28 @@ UNUSED static double now_s(void)
 	return (double)ts.tv_sec + (double)ts.tv_nsec * 1e-9;
 }
 
-static uint64_t draw_state = 88172645463325252ull;
+UNUSED static double now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (double)ts.tv_sec * 1e9 + (double)ts.tv_nsec;
+}
+
+/* The same numbers each time a bench is run. */
+UNUSED static uint64_t random64(void)
+{
+	static uint64_t x = 88172645463325252ull;
+
+	x ^= x << 13;
+	x ^= x >> 7;
+	x ^= x << 17;
+	return x;
+}
 
 UNUSED static uint32_t draw(uint32_t n)
 {
-	draw_state ^= draw_state << 13;
-	draw_state ^= draw_state >> 7;
-	draw_state ^= draw_state << 17;
-	return (uint32_t)((draw_state >> 11) % n);
+	return (uint32_t)((random64() >> 11) % n);
 }
 
 /* The numbers below @n in random order. */
@@ -81,21 +96,25 @@ UNUSED static void series_add(struct series *s, double v)
 		s->v[s->n++] = v;
 }
 
-static int series_compare(const void *a, const void *b)
+static int median_compare(const void *a, const void *b)
 {
 	double x = *(const double *)a, y = *(const double *)b;
 
 	return (x > y) - (x < y);
 }
 
+/* Of @n values, which it sorts. */
+UNUSED static double median(double *v, unsigned n)
+{
+	qsort(v, n, sizeof(*v), median_compare);
+	return v[n / 2];
+}
+
 UNUSED static double series_median(const struct series *s)
 {
 	struct series t = *s;
 
-	if (!t.n)
-		return 0;
-	qsort(t.v, t.n, sizeof(*t.v), series_compare);
-	return t.v[t.n / 2];
+	return t.n ? median(t.v, t.n) : 0;
 }
 
 /* The median of a[i] / b[i]. */
