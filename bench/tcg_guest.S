@@ -39,6 +39,17 @@
 	.balign	4
 	.long	0x1badb002, 0, -0x1badb002	/* multiboot */
 
+/* A table's entries, each so much above the one before */
+	.macro	fill table, entry, step, n
+	movl	$\table, %edi
+	movl	$(\entry), %eax
+	movl	$(\n), %ecx
+1:	movl	%eax, (%edi)
+	addl	$\step, %eax
+	addl	$8, %edi
+	loop	1b
+	.endm
+
 	.globl	_start
 _start:
 	cli
@@ -51,28 +62,10 @@ _start:
 	movl	$(PD_LOW | 3), PDPT
 	movl	$(PD_DATA | 3), PDPT + 8
 	/* 16 MiB as they are, by 2 MiB pages */
-	movl	$PD_LOW, %edi
-	movl	$0x83, %eax
-	movl	$8, %ecx
-1:	movl	%eax, (%edi)
-	addl	$0x200000, %eax
-	addl	$8, %edi
-	loop	1b
+	fill	PD_LOW, 0x83, 0x200000, 8
 	/* 32 tables, and their 16384 pages */
-	movl	$PD_DATA, %edi
-	movl	$(PT_DATA | 3), %eax
-	movl	$(REGION >> 21), %ecx
-2:	movl	%eax, (%edi)
-	addl	$0x1000, %eax
-	addl	$8, %edi
-	loop	2b
-	movl	$PT_DATA, %edi
-	movl	$(DATA | 3), %eax
-	movl	$(REGION >> 12), %ecx
-3:	movl	%eax, (%edi)
-	addl	$0x1000, %eax
-	addl	$8, %edi
-	loop	3b
+	fill	PD_DATA, PT_DATA | 3, 0x1000, REGION >> 21
+	fill	PT_DATA, DATA | 3, 0x1000, REGION >> 12
 
 	movl	$0x20, %eax		/* CR4.PAE */
 	movl	%eax, %cr4
