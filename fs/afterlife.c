@@ -7,6 +7,7 @@
  * keeps the connection alive.
  */
 #include "fs/afterlife.h"
+#include "fs/daemon.h"
 #include "fs/mountpoint.h"
 
 #include <errno.h>
@@ -43,13 +44,10 @@ static void afterlife_wait(void)
 int afterlife_start(const char *mountpoint, dev_t dev)
 {
 	int ends[2];
-	pid_t pid;
+	pid_t pid = daemon_fork(ends);
 
-	if (pipe2(ends, O_CLOEXEC))
-		return -errno;
-	pid = fork();
 	if (pid < 0)
-		return -errno;
+		return pid;
 	if (pid > 0) {
 		close(ends[0]);
 		return 0;	/* the other end is left to the end */

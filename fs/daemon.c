@@ -25,16 +25,23 @@ static void daemon_wait(int fd)
 	_exit(length == 1 ? EXIT_SUCCESS : EXIT_FAILURE);
 }
 
-int daemon_start(void)
+pid_t daemon_fork(int ends[2])
 {
-	int ends[2];
 	pid_t pid;
 
 	if (pipe2(ends, O_CLOEXEC))
 		return -errno;
 	pid = fork();
+	return pid < 0 ? -errno : pid;
+}
+
+int daemon_start(void)
+{
+	int ends[2];
+	pid_t pid = daemon_fork(ends);
+
 	if (pid < 0)
-		return -errno;
+		return pid;
 	if (pid > 0) {
 		close(ends[1]);
 		daemon_wait(ends[0]);

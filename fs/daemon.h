@@ -9,6 +9,13 @@
 #ifndef FS_DAEMON_H
 #define FS_DAEMON_H
 
+#include <sys/types.h>
+
+/*
+ * fork() with a pipe, @ends, between the two; neither has closed an end.
+ * => the child's pid, 0 in the child, or -errno.
+ */
+pid_t daemon_fork(int ends[2]);
 /* Returns in the child only. => 0 or -errno. */
 int daemon_start(void);
 /* Tell the parent, and let go of the terminal. */
