@@ -6,17 +6,13 @@ time_limit 60
 need_root
 need fio
 src=$dir/src mnt=$dir/mnt
+. "$here/tests/lib/inject.sh"
 mkdir -p "$src"
-io=$BUILD/tests/fs/tool_io
 need "$io"
-rules=$mnt/.pagerfs/rules
 head -c 1048576 /dev/zero | tr '\0' A >"$src/f"
 cp "$src/f" "$src/g"
 mount_store "$src" "$mnt" -o seed=3
 
-rules() {
-	cat <<<"$1" >"$rules" || fail "refused: $1: $(cat "$mnt/.pagerfs/ctl")"
-}
 ctl() { cat <<<"$1" >"$mnt/.pagerfs/ctl"; }
 now_ms() { echo $((${EPOCHREALTIME/[.,]/} / 1000)); }
 waiting() { awk '$2 == "waiting"' "$mnt/.pagerfs/inflight" | wc -l; }

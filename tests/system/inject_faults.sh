@@ -6,33 +6,16 @@
 time_limit 60
 need cmp
 src=$dir/src mnt=$dir/mnt
+. "$here/tests/lib/inject.sh"
 mkdir -p "$src/sub"
-io=$BUILD/tests/fs/tool_io
 need "$io"
 mount_store "$src" "$mnt" -o seed=7,attr_timeout=0,entry_timeout=0
-rules=$mnt/.pagerfs/rules
 
-# rules TEXT: in force instead of those there are
-rules() {
-	cat <<<"$1" >"$rules" || fail "refused: $1: $(cat "$mnt/.pagerfs/ctl")"
-}
 # acted NUMBER MATCHED ACTED
 acted() {
 	check_equal "rule $1: $(sed -n "$(($1 + 1))p" "$rules")" \
 		"matched $2, acted $3" \
 		"$(grep -o "# $1: .*" "$rules" | sed "s/.*: //; s/, used.*//")"
-}
-# io WHAT 'ARGUMENTS' 'LINES, joined by ;'
-io() {
-	# shellcheck disable=SC2086
-	check_equal "$1: $2" "$3" \
-		"$("$io" $2 2>&1 | sed 's/ *$//' | paste -sd';')"
-}
-# real FILE OFFSET LENGTH: as hexadecimal bytes, each once with its count
-real() {
-	dd if="$src/$1" bs=1 skip="$2" count="$3" 2>/dev/null |
-		od -An -v -tx1 -w1 | uniq -c | awk '{ printf "%s%sx%s",
-			n++ ? " " : "", $1, $2 }'
 }
 
 # ---- errors: any operation, any number; nothing is done ----

@@ -6,27 +6,14 @@
 time_limit 100
 need cmp dd
 src=$dir/src mnt=$dir/mnt
+. "$here/tests/lib/inject.sh"
 mkdir -p "$src"
-io=$BUILD/tests/fs/tool_io random=$BUILD/tests/fs/tool_random
+random=$BUILD/tests/fs/tool_random
 need "$io" "$random"
-rules=$mnt/.pagerfs/rules
 
-rules() {
-	cat <<<"$1" >"$rules" || fail "refused: $1: $(cat "$mnt/.pagerfs/ctl")"
-}
 ctl() {
 	cat <<<"$1" >"$mnt/.pagerfs/ctl" ||
 		fail "refused: $1: $(cat "$mnt/.pagerfs/ctl")"
-}
-io() {
-	# shellcheck disable=SC2086
-	check_equal "$1: $2" "$3" \
-		"$("$io" $2 2>&1 | sed 's/ *$//' | paste -sd';')"
-}
-real() {
-	dd if="$src/$1" bs=1 skip="$2" count="$3" 2>/dev/null |
-		od -An -v -tx1 -w1 | uniq -c | awk '{ printf "%s%sx%s",
-			n++ ? " " : "", $1, $2 }'
 }
 held() { awk '$1 == "pagerfs_held_bytes" { print $2 }' \
 	"$mnt/.pagerfs/stats"; }

@@ -4,43 +4,38 @@
 . "$(dirname "$0")/lib.sh"
 time_limit 30
 src=$dir/src mnt=$dir/mnt
+. "$here/tests/lib/inject.sh"
 mkdir -p "$src"
-io=$BUILD/tests/fs/tool_io
 need "$io"
-rules=$mnt/.pagerfs/rules
 mount_store "$src" "$mnt" -o seed=3
 
-rules() {
-	cat <<<"$1" >"$rules" || fail "refused: $1: $(cat "$mnt/.pagerfs/ctl")"
-}
 used() { sed -n '2s/.*used //p' "$rules"; }
-io() {
-	# shellcheck disable=SC2086
-	check_equal "$1: $2" "$3" \
-		"$("$io" $2 2>&1 | sed 's/ *$//' | paste -sd';')"
+# io_used: as io, and then how much the quota counts
+io_used() {
+	io "$1" "$2" "$3"
 	check_equal "$1: used" "$4" "$(used)"
 }
 head -c 65536 /dev/zero >"$src/old"
 rules 'write+fallocate+create+mkdir * quota=64K'
-io "over what is there" "open $mnt/old write 0 65536 65 fsync" \
+io_used "over what is there" "open $mnt/old write 0 65536 65 fsync" \
 	"open 0;write 65536;fsync 0" 0
-io "new" "-c open $mnt/a write 0 40960 65 fsync" \
+io_used "new" "-c open $mnt/a write 0 40960 65 fsync" \
 	"open 0;write 40960;fsync 0" 40960
-io "again" "open $mnt/a write 0 40960 66" "open 0;write 40960" 40960
-io "too much" "open $mnt/a write 40960 28672 66 size" \
+io_used "again" "open $mnt/a write 0 40960 66" "open 0;write 40960" 40960
+io_used "too much" "open $mnt/a write 40960 28672 66 size" \
 	"open 0;write ENOSPC;size 40960" 40960
-io "some of it is there" "open $mnt/a write 36864 28672 66 fsync" \
+io_used "some of it is there" "open $mnt/a write 36864 28672 66 fsync" \
 	"open 0;write 28672;fsync 0" 65536
-io "full" "open $mnt/a write 65536 1 66 write 0 65536 67 fsync" \
+io_used "full" "open $mnt/a write 65536 1 66 write 0 65536 67 fsync" \
 	"open 0;write ENOSPC;write 65536;fsync 0" 65536
 check "no names either" bash -c "! touch '$mnt/b' 2>/dev/null &&
 	! mkdir '$mnt/d' 2>/dev/null"
 check "reads go on" cmp "$src/a" "$mnt/a"
-io "truncated" "open $mnt/a truncate 32768" "open 0;truncate 0" 32768
+io_used "truncated" "open $mnt/a truncate 32768" "open 0;truncate 0" 32768
 check "names again" bash -c "touch '$mnt/b' && mkdir '$mnt/d'"
-io "a hole" "open $mnt/a punch 0 16384" "open 0;punch 0" 16384
-io "into the hole" "open $mnt/a write 0 16384 68" "open 0;write 16384" 32768
-io "far out" "open $mnt/b write 1048576 4096 69 write 0 4096 69 fsync" \
+io_used "a hole" "open $mnt/a punch 0 16384" "open 0;punch 0" 16384
+io_used "into the hole" "open $mnt/a write 0 16384 68" "open 0;write 16384" 32768
+io_used "far out" "open $mnt/b write 1048576 4096 69 write 0 4096 69 fsync" \
 	"open 0;write 4096;write 4096;fsync 0" 40960
 ln "$mnt/b" "$mnt/link"
 rm "$mnt/b"
@@ -57,18 +52,18 @@ check_equal "opened with O_TRUNC" 0 "$(used)"
 if fallocate -l 4096 "$dir/probe" && [ "$(stat -f -c %T "$src")" != tmpfs ]; then
 	check "room ahead" fallocate -l 32768 "$mnt/a"
 	check_equal "taken" 32768 "$(used)"
-	io "into it" "open $mnt/a write 0 32768 70 fsync" \
+	io_used "into it" "open $mnt/a write 0 32768 70 fsync" \
 		"open 0;write 32768;fsync 0" 32768
 	check "not more than there is" bash -c \
 		"! fallocate -l 131072 '$mnt/a' 2>/dev/null"
 fi
 rules 'write a quota=8K'
-io "by name" "-c open $mnt/other write 0 65536 65" "open 0;write 65536" 0
+io_used "by name" "-c open $mnt/other write 0 65536 65" "open 0;write 65536" 0
 # what the real file refuses is not charged
 rules 'write a at=0..4096 error=EIO
 write * quota=1M'
 : >"$mnt/a"
-io "an error takes nothing" "open $mnt/a write 0 4096 65" "open 0;write EIO" ""
+io_used "an error takes nothing" "open $mnt/a write 0 4096 65" "open 0;write EIO" ""
 check_equal "used" 0 "$(sed -n '3s/.*used //p' "$rules")"
 umount_store "$mnt"
 finish

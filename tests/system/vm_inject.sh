@@ -8,13 +8,10 @@
 time_limit 100
 need cmp
 src=$dir/src mnt=$dir/mnt
+. "$here/tests/lib/inject.sh"
 mount_store "$src" "$mnt" -o seed=11
 mkdir "$src/files"
 truncate -s 1M "$src/files/f"
-rules=$mnt/.pagerfs/rules
-rules() {
-	cat <<<"$1" >"$rules" || fail "refused: $1: $(cat "$mnt/.pagerfs/ctl")"
-}
 acted() {
 	grep -o "# $1: .*" "$rules" | sed 's/.*acted //; s/,.*//'
 }
