@@ -172,63 +172,78 @@ int vm_mmap(struct vm *vm, int pid, const struct vm_mmap *m, uint64_t *at)
 	return err;
 }
 
-/* A range of whole pages inside what a process may map. */
-static int mmap_range(struct proc *p, uint64_t addr, uint64_t len,
-		      uint64_t *vpn, uint64_t *n)
+/* Whole pages [start, end) of a process, inside what it may map. */
+struct range {
+	struct proc *p;
+	uint64_t start, end;
+};
+
+/* => 0: with the map lock, until range_end(); or -errno */
+static int range_begin(struct vm *vm, int pid, uint64_t addr, uint64_t len,
+		       struct range *r)
 {
-	if (addr % PAGE_SIZE || len == 0 || len > UINT64_MAX - PAGE_SIZE)
+	r->p = proc_get(vm, pid);
+	if (!r->p)
+		return -ESRCH;
+	r->start = addr >> PAGE_SHIFT;
+	if (addr % PAGE_SIZE || len == 0 || len > UINT64_MAX - PAGE_SIZE ||
+	    !map_valid(&r->p->map, r->start, PAGES(len))) {
+		proc_put(vm, r->p);
 		return -EINVAL;
-	*vpn = addr >> PAGE_SHIFT;
-	*n = PAGES(len);
-	return map_valid(&p->map, *vpn, *n) ? 0 : -EINVAL;
+	}
+	r->end = r->start + PAGES(len);
+	pthread_mutex_lock(&r->p->map.lock);
+	return 0;
+}
+
+static void range_end(struct vm *vm, struct range *r)
+{
+	pthread_mutex_unlock(&r->p->map.lock);
+	proc_put(vm, r->p);
 }
 
 int vm_munmap(struct vm *vm, int pid, uint64_t addr, uint64_t len)
 {
-	struct proc *p = proc_get(vm, pid);
-	uint64_t vpn, n;
-	int err;
+	struct range r;
+	int err = range_begin(vm, pid, addr, len, &r);
 
-	if (!p)
-		return -ESRCH;
-	err = mmap_range(p, addr, len, &vpn, &n);
-	if (err == 0) {
-		pthread_mutex_lock(&p->map.lock);
-		err = map_clip(vm, &p->map, vpn, vpn + n);
-		if (err == 0)
-			proc_unmap(vm, p, vpn, vpn + n);
-		pthread_mutex_unlock(&p->map.lock);
-	}
-	proc_put(vm, p);
+	if (err < 0)
+		return err;
+	err = map_clip(vm, &r.p->map, r.start, r.end);
+	if (err == 0)
+		proc_unmap(vm, r.p, r.start, r.end);
+	range_end(vm, &r);
 	return err;
 }
 
 /* May every area of the range have @prot? */
-static int mprotect_check(struct map *m, uint64_t vpn, uint64_t end,
-			  unsigned prot)
+static int mprotect_check(const struct range *r, unsigned prot)
 {
+	struct map *m = &r->p->map;
 	struct area *a;
 
-	if (!map_covers(m, vpn, end))
+	if (!map_covers(m, r->start, r->end))
 		return -ENOMEM;
-	for (a = map_after(m, vpn); a && a->start < end; a = map_next(a))
+	for (a = map_after(m, r->start); a && a->start < r->end;
+	     a = map_next(a))
 		if (prot & ~a->max_prot)
 			return -EACCES;
 	return 0;
 }
 
-static void mprotect_areas(struct vm *vm, struct proc *p, uint64_t vpn,
-			   uint64_t end, unsigned prot)
+static void mprotect_areas(struct vm *vm, struct range *r, unsigned prot)
 {
+	struct proc *p = r->p;
 	struct gather g;
 	struct area *a;
 
 	gather_init(&g);
 	vm_lock(vm);
-	for (a = map_after(&p->map, vpn); a && a->start < end; a = map_next(a))
+	for (a = map_after(&p->map, r->start); a && a->start < r->end;
+	     a = map_next(a))
 		a->prot = prot;
 	/* Rights that were taken go now; rights given come by faults. */
-	pmap_protect(vm, &p->pmap, vpn, end - vpn, prot, &g);
+	pmap_protect(vm, &p->pmap, r->start, r->end - r->start, prot, &g);
 	gather_flush(vm, &g);
 	vm_unlock(vm);
 }
@@ -236,52 +251,40 @@ static void mprotect_areas(struct vm *vm, struct proc *p, uint64_t vpn,
 int vm_mprotect(struct vm *vm, int pid, uint64_t addr, uint64_t len,
 		unsigned prot)
 {
-	struct proc *p;
-	uint64_t vpn, n;
+	struct range r;
 	int err;
 
 	if (prot & ~(VM_PROT_READ | VM_PROT_WRITE | VM_PROT_EXEC))
 		return -EINVAL;
-	p = proc_get(vm, pid);
-	if (!p)
-		return -ESRCH;
-	err = mmap_range(p, addr, len, &vpn, &n);
-	if (err == 0) {
-		pthread_mutex_lock(&p->map.lock);
-		err = mprotect_check(&p->map, vpn, vpn + n, prot);
-		if (err == 0)
-			err = map_clip(vm, &p->map, vpn, vpn + n);
-		if (err == 0)
-			mprotect_areas(vm, p, vpn, vpn + n, prot);
-		pthread_mutex_unlock(&p->map.lock);
-	}
-	proc_put(vm, p);
+	err = range_begin(vm, pid, addr, len, &r);
+	if (err < 0)
+		return err;
+	err = mprotect_check(&r, prot);
+	if (err == 0)
+		err = map_clip(vm, &r.p->map, r.start, r.end);
+	if (err == 0)
+		mprotect_areas(vm, &r, prot);
+	range_end(vm, &r);
 	return err;
 }
 
 int vm_madvise(struct vm *vm, int pid, uint64_t addr, uint64_t len,
 	       int advice)
 {
-	struct proc *p;
-	uint64_t vpn, n;
+	struct range r;
 	int err;
 
 	if (advice != VM_MADV_HUGEPAGE && advice != VM_MADV_NOHUGEPAGE)
 		return -EINVAL;
-	p = proc_get(vm, pid);
-	if (!p)
-		return -ESRCH;
-	err = mmap_range(p, addr, len, &vpn, &n);
-	if (err == 0) {
-		pthread_mutex_lock(&p->map.lock);
-		err = map_covers(&p->map, vpn, vpn + n) ?
-			map_clip(vm, &p->map, vpn, vpn + n) : -ENOMEM;
-		for (struct area *a = map_after(&p->map, vpn);
-		     !err && a && a->start < vpn + n; a = map_next(a))
-			a->huge = advice == VM_MADV_HUGEPAGE;
-		pthread_mutex_unlock(&p->map.lock);
-	}
-	proc_put(vm, p);
+	err = range_begin(vm, pid, addr, len, &r);
+	if (err < 0)
+		return err;
+	err = map_covers(&r.p->map, r.start, r.end) ?
+		map_clip(vm, &r.p->map, r.start, r.end) : -ENOMEM;
+	for (struct area *a = map_after(&r.p->map, r.start);
+	     !err && a && a->start < r.end; a = map_next(a))
+		a->huge = advice == VM_MADV_HUGEPAGE;
+	range_end(vm, &r);
 	return err;
 }
 
