@@ -221,25 +221,30 @@ static uint8_t content_byte(const struct branch *b, uint64_t va)
 	return runner_pattern_byte(b->cur.value, va - b->cur.base);
 }
 
+/* => bytes to do at once, of the @left at @at: a word, where it may be one */
+static unsigned word_step(uint64_t at, unsigned left)
+{
+	return at % 8 || left < 8 ? 1 : 8;
+}
+
 static void content_put(const struct branch *b, uint64_t va, uint8_t *to,
 			unsigned n)
 {
-	uint64_t word;
-	unsigned i = 0;
+	uint64_t pos = va - b->cur.base, word;
+	unsigned i, step;
 
 	if (!b->stmt->pattern) {
 		memset(to, (int)b->cur.value, n);
 		return;
 	}
-	while (i < n) {
-		if ((va + i - b->cur.base) % 8 || n - i < 8) {
+	for (i = 0; i < n; i += step) {
+		step = word_step(pos + i, n - i);
+		if (step == 1) {
 			to[i] = content_byte(b, va + i);
-			i++;
 			continue;
 		}
-		word = pattern_word(b->cur.value, (va + i - b->cur.base) / 8);
+		word = pattern_word(b->cur.value, (pos + i) / 8);
 		memcpy(to + i, &word, 8);
-		i += 8;
 	}
 }
 
@@ -249,37 +254,35 @@ static void content_put(const struct branch *b, uint64_t va, uint8_t *to,
  */
 static void guest_get(uint8_t *to, const uint8_t *from, unsigned n)
 {
+	unsigned i, step;
 	uint64_t word;
-	unsigned i = 0;
 
-	while (i < n) {
-		if ((uintptr_t)(from + i) % 8 || n - i < 8) {
+	for (i = 0; i < n; i += step) {
+		step = word_step((uintptr_t)(from + i), n - i);
+		if (step == 1) {
 			to[i] = __atomic_load_n(from + i, __ATOMIC_RELAXED);
-			i++;
 			continue;
 		}
 		word = __atomic_load_n((const uint64_t *)(from + i),
 				       __ATOMIC_RELAXED);
 		memcpy(to + i, &word, 8);
-		i += 8;
 	}
 }
 
 static void guest_put(uint8_t *to, const uint8_t *from, unsigned n)
 {
+	unsigned i, step;
 	uint64_t word;
-	unsigned i = 0;
 
-	while (i < n) {
-		if ((uintptr_t)(to + i) % 8 || n - i < 8) {
+	for (i = 0; i < n; i += step) {
+		step = word_step((uintptr_t)(to + i), n - i);
+		if (step == 1) {
 			__atomic_store_n(to + i, from[i], __ATOMIC_RELAXED);
-			i++;
 			continue;
 		}
 		memcpy(&word, from + i, 8);
 		__atomic_store_n((uint64_t *)(to + i), word,
 				 __ATOMIC_RELAXED);
-		i += 8;
 	}
 }
 
