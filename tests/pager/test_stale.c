@@ -146,15 +146,20 @@ static void check_report(struct stale_vm *s, uint64_t was, const char *who)
 	assert_non_null(strstr(text, who ? who : "did not say"));
 }
 
+/* A page that was stored to, and what is done to it will be found. => entry */
+static uint64_t stale_stored(struct stale_vm *s, enum vm_mode mode, bool huge)
+{
+	stale_make(s, mode, huge);
+	s->t.stale_expected = true;
+	use(s, true);
+	return entry(s);
+}
+
 static void test_forgotten(void **state)
 {
 	struct stale_vm s;
-	uint64_t was;
+	uint64_t was = stale_stored(&s, mode_of(state), false);
 
-	stale_make(&s, mode_of(state), false);
-	s.t.stale_expected = true;
-	use(&s, true);
-	was = entry(&s);
 	clean(&s, false);
 	use(&s, false);			/* a load may go on */
 	assert_int_equal(found(&s), 0);
@@ -168,12 +173,8 @@ static void test_forgotten(void **state)
 static void test_unannounced(void **state)
 {
 	struct stale_vm s;
-	uint64_t was;
+	uint64_t was = stale_stored(&s, mode_of(state), false);
 
-	stale_make(&s, mode_of(state), false);
-	s.t.stale_expected = true;
-	use(&s, true);
-	was = entry(&s);
 	tamper(&s);
 	use(&s, true);
 	assert_int_equal(found(&s), 1);
@@ -185,13 +186,9 @@ static void test_unannounced(void **state)
 static void test_large(void **state)
 {
 	struct stale_vm s;
-	uint64_t was;
+	uint64_t was = stale_stored(&s, mode_of(state), true);
 
-	stale_make(&s, mode_of(state), true);
-	s.t.stale_expected = true;
-	use(&s, true);
 	assert_int_equal(testvm_stat(&s.t, "thp_fault_alloc"), 1);
-	was = entry(&s);
 	clean(&s, false);
 	assert_int_equal(testvm_stat(&s.t, "thp_split_pmd"), 1);
 	use(&s, true);
