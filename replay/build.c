@@ -241,6 +241,18 @@ static int build_owner(int dir, const char *name,
 	return -errno;
 }
 
+/* Owner and mode come last, and @fd is done with. => @err, or what failed */
+static int build_close(int fd, int dir, const char *name,
+		       const struct record_attr *attr, int err)
+{
+	if (!err)
+		err = build_owner(dir, name, attr);
+	if (!err && fchmod(fd, attr->mode & 07777))
+		err = -errno;
+	close(fd);
+	return err;
+}
+
 static int build_regular(struct build *build, struct state *state,
 			 struct file *file, int dir, const char *name)
 {
@@ -254,12 +266,7 @@ static int build_regular(struct build *build, struct state *state,
 	err = build_floor(build, state, file, fd);
 	if (!err)
 		err = build_changes(state, file, fd, &attr);
-	if (!err)
-		err = build_owner(dir, name, &attr);
-	if (!err && fchmod(fd, attr.mode & 07777))
-		err = -errno;
-	close(fd);
-	return err;
+	return build_close(fd, dir, name, &attr, err);
 }
 
 /* A link, FIFO, socket or device. */
@@ -303,12 +310,7 @@ static int build_dir(struct build *build, struct state *state,
 		return -errno;
 	err = build_names(build, state, file->id, fd, path, depth + 1);
 	build_changes(state, file, -1, &attr);
-	if (!err)
-		err = build_owner(dir, name, &attr);
-	if (!err && fchmod(fd, attr.mode & 07777))
-		err = -errno;
-	close(fd);
-	return err;
+	return build_close(fd, dir, name, &attr, err);
 }
 
 static int build_name(struct build *build, struct state *state,
