@@ -229,7 +229,7 @@ int cow_fork(struct vm *vm, struct map *parent, struct pmap *pmap,
 		/* The child's table fills by faults; the parent's loses W. */
 		if (a->needs_copy)
 			pmap_protect(vm, pmap, a->start, a->end - a->start,
-				     a->prot & ~VM_PROT_WRITE, &g);
+				     area_rights(a) & ~VM_PROT_WRITE, &g);
 	}
 	gather_flush(vm, &g);
 	vm_unlock(vm);

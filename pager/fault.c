@@ -401,7 +401,7 @@ static bool fault_permitted(const struct area *a, const struct page_fault *pf)
 		return a->prot & VM_PROT_EXEC;
 	if (pf->error & X86_PF_W)
 		return a->prot & VM_PROT_WRITE;
-	return a->prot & VM_PROT_READ;
+	return area_rights(a) & VM_PROT_READ;
 }
 
 /* => map lock held. */

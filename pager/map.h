@@ -19,7 +19,7 @@
 struct area {
 	RB_ENTRY(area) node;
 	uint64_t start, end;		/* page numbers, end not included */
-	unsigned prot;			/* VM_PROT_* */
+	unsigned prot;			/* VM_PROT_*, as asked for */
 	unsigned max_prot;		/* what mprotect may give */
 	bool shared;
 	bool needs_copy;		/* writes go to a shadow, yet to be made */
@@ -32,6 +32,12 @@ struct area {
 };
 
 RB_HEAD(area_tree, area);
+
+/* What @a allows: on x86 a page that can be used at all can be read. */
+static inline unsigned area_rights(const struct area *a)
+{
+	return a->prot ? a->prot | VM_PROT_READ : 0;
+}
 
 struct map {
 	pthread_mutex_t lock;

@@ -356,7 +356,7 @@ static void explain_pager(const struct table *t, const struct area *a,
 		a->prot & VM_PROT_READ ? 'r' : '-',
 		a->prot & VM_PROT_WRITE ? 'w' : '-',
 		a->prot & VM_PROT_EXEC ? 'x' : '-', a->shared ? 's' : 'p',
-		a->prot & need[access] ? "" : " does not allow it: SIGSEGV");
+		area_rights(a) & need[access] ? "" : " does not allow it: SIGSEGV");
 	while (o && !explain_object(t, o, page, o != a->object)) {
 		page += o->backing_page;
 		o = o->backing;

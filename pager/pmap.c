@@ -507,9 +507,9 @@ void pmap_protect(struct vm *vm, struct pmap *p, uint64_t vpn, uint64_t n,
 
 	while ((e = pmap_next(vm, p, &vpn, end, &large))) {
 		size = large ? pmap_large_size(p) : 1;
-		/* x86 cannot say "no reads", and rights to execute are taken
-		 * by taking the page: let it fault. */
-		gone = !(prot & VM_PROT_READ) ||
+		/* Rights to execute are taken by taking the page: let it
+		 * fault. */
+		gone = !prot ||
 		       (p->fmt->size == 8 && !(prot & VM_PROT_EXEC) &&
 			!(pte_read(p, e) & X86_PTE_NX));
 		if (gone && large)

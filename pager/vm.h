@@ -35,6 +35,7 @@ struct stale;
 /* Paging modes: 32-bit two-level, PAE, four-level, five-level. */
 enum vm_mode { VM_MODE_32, VM_MODE_64, VM_MODE_PAE, VM_MODE_LA57 };
 
+/* What allows anything allows reads, as on any x86. */
 #define VM_PROT_READ	1u
 #define VM_PROT_WRITE	2u
 #define VM_PROT_EXEC	4u

@@ -123,7 +123,8 @@ enum ref_access ref_access(const struct ref_proc *p, unsigned i, bool write)
 {
 	const struct ref_page *pg = &p->page[i];
 
-	if (!pg->mapped || !(pg->prot & (write ? VM_PROT_WRITE : VM_PROT_READ)))
+	/* Any right is one to read. */
+	if (!pg->mapped || !(write ? pg->prot & VM_PROT_WRITE : pg->prot))
 		return REF_SEGV;
 	if (pg->own || !pg->o || !pg->o->file)
 		return REF_GOOD;

@@ -229,6 +229,37 @@ static void test_mprotect(void **state)
 			 -EACCES);
 }
 
+/* x86 has no right to write or to execute that is not one to read, too. */
+static void test_rights_to_read(void **state)
+{
+	static const unsigned prot[] = { VM_PROT_WRITE, VM_PROT_EXEC };
+	uint64_t at;
+	uint8_t b;
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		at = TV_BASE + 4 * i * TV_PAGE;
+		testvm_map(&t, pid, at, 4, prot[i], VM_MAP_PRIVATE, NULL, 0);
+		/* Never touched; there already; its rights changed. */
+		assert_int_equal(testvm_load(&t, pid, at, &b, 1, NULL), 0);
+		assert_int_equal(b, 0);
+		assert_int_equal(testvm_load(&t, pid, at, &b, 1, NULL), 0);
+		assert_int_equal(vm_mprotect(t.vm, pid, at, 2 * TV_PAGE, RW),
+				 0);
+		testvm_fill(&t, pid, at, 2, 7);
+		assert_int_equal(vm_mprotect(t.vm, pid, at, 2 * TV_PAGE,
+					     prot[i]), 0);
+		assert_int_equal(testvm_byte(&t, pid, at), 7);
+		assert_true(vm_evict(t.vm, 64) > 0);
+		assert_int_equal(testvm_byte(&t, pid, at + TV_PAGE), 7);
+		assert_int_equal(testvm_store(&t, pid, at, &b, 1, NULL),
+				 prot[i] == VM_PROT_EXEC ? SIGSEGV : 0);
+	}
+	/* None is none, whatever is there. */
+	assert_int_equal(vm_mprotect(t.vm, pid, TV_BASE, 8 * TV_PAGE, 0), 0);
+	assert_int_equal(testvm_load(&t, pid, TV_BASE, &b, 1, NULL), SIGSEGV);
+}
+
 /* ---- a child is ended before its fork is over ---- */
 
 static atomic_int forked;
@@ -301,7 +332,8 @@ int main(void)
 		T(test_mmap_refuses),
 		T(test_joins), T(test_ranges_refused),
 		T(test_peek_absurd), T(test_munmap_middle),
-		T(test_brk_zeros), T(test_mprotect), T(test_exit_in_fork),
+		T(test_brk_zeros), T(test_mprotect),
+		T(test_rights_to_read), T(test_exit_in_fork),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

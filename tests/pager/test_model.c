@@ -335,12 +335,12 @@ static void look(struct run *r, unsigned k)
 
 static unsigned random_prot(struct run *r)
 {
-	static const unsigned prot[4] = {
+	static const unsigned prot[] = {
 		VM_PROT_READ | VM_PROT_WRITE, VM_PROT_READ | VM_PROT_WRITE,
-		VM_PROT_READ, 0,
+		VM_PROT_READ, VM_PROT_WRITE, VM_PROT_EXEC, 0,
 	};
 
-	return prot[rnd(r, 4)];
+	return prot[rnd(r, sizeof(prot) / sizeof(*prot))];
 }
 
 static void op_mmap(struct run *r, unsigned k)

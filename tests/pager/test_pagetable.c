@@ -384,6 +384,13 @@ static void test_rights(void **state)
 		says(&s, AT, MMU_WRITE, "error code 0x6 ");
 	}
 	way_restore(&s);
+	/* To write is to read. */
+	assert_int_equal(vm_mprotect(s.t.vm, s.pid, AT & ~4095ull, TV_PAGE,
+				     VM_PROT_WRITE), 0);
+	says(&s, AT, MMU_READ, " -w-p; object ");
+	assert_int_equal(vm_mprotect(s.t.vm, s.pid, AT & ~4095ull, TV_PAGE,
+				     0), 0);
+	says(&s, AT, MMU_READ, " ---p does not allow it: SIGSEGV; ");
 	tables_end(&s);
 }
 
