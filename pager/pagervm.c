@@ -131,6 +131,9 @@ static const char *swap_reason(int err)
 	case -EMEDIUMTYPE:
 		return "holds something that is not a swap area; remove it or "
 		       "name another file";
+	case -EALREADY:
+		return "is named twice: it is a swap area of this machine "
+		       "already";
 	case -EBUSY:
 		return "is in use as a swap area by another machine";
 	case -ENODEV:

@@ -161,6 +161,19 @@ static int open_area(struct candidate *c, bool create)
 	return S_ISREG(st.st_mode) ? 0 : -ENODEV;
 }
 
+/* Is the file that @c has open an area of @swap? */
+static bool is_ours(const struct real_swap *swap, const struct candidate *c)
+{
+	struct stat st, area;
+
+	for (unsigned a = 0; a < SWAP_AREAS_MAX; a++)
+		if (swap->file[a].fd >= 0 && !fstat(c->fd, &st) &&
+		    !fstat(swap->file[a].fd, &area) &&
+		    st.st_dev == area.st_dev && st.st_ino == area.st_ino)
+			return true;
+	return false;
+}
+
 /* Whether the first page allows us to take the file: ours, or nothing. */
 static int check_header(const struct candidate *c, uint8_t *page)
 {
@@ -293,6 +306,8 @@ int swap_store_add(struct swap_store *s, const char *path, uint64_t bytes,
 	struct candidate c = { .path = path, .fd = -1 };
 	int ret = open_area(&c, bytes > 0);
 
+	if (ret == -EBUSY && is_ours(real_of(s), &c))
+		ret = -EALREADY;
 	if (!ret)
 		ret = format(&c, bytes);
 	if (!ret)

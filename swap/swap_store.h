@@ -33,7 +33,7 @@ int swap_store_create(struct aio *aio, struct swap_store **swap);
  *    -ENODEV: not a regular file; -EISDIR;
  *    -EMEDIUMTYPE: holds something that is not a swap area; left untouched;
  *    -EINVAL: less than two pages; -EFBIG: over 2^28 pages;
- *    -EBUSY: in use as an area, by us or by another;
+ *    -EALREADY: in use as an area of @swap; -EBUSY: of another;
  *    -EMFILE: SWAP_AREAS_MAX areas already; -ENOMEM.
  */
 int swap_store_add(struct swap_store *swap, const char *path, uint64_t bytes,

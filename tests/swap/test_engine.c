@@ -771,12 +771,13 @@ static void test_swap(void **state)
 
 static void test_swap_remove(void **state)
 {
-	struct swap_store *swap;
+	struct swap_store *swap, *other;
 	uint32_t slot, slot2;
 
 	(void)state;
 	need_uring();
 	swap = make_swap();
+	other = make_swap();
 	assert_int_equal(swap_store_add(swap, path_of("r0"), 9 * PAGE, 0), 0);
 	assert_int_equal(swap_store_add(swap, path_of("r1"), 9 * PAGE, -1), 1);
 	assert_int_equal(swap->alloc(swap, 1, &slot), 1);
@@ -790,10 +791,13 @@ static void test_swap_remove(void **state)
 	assert_int_equal(swap_store_remove(swap, 0), -ENOENT);
 	/* The file is still an area, and free to be added again. */
 	assert_int_equal(swap_store_add(swap, path_of("r0"), 0, 3), 0);
-	assert_int_equal(swap_store_add(swap, path_of("r0"), 0, 3), -EBUSY);
+	assert_int_equal(swap_store_add(swap, path_of("r0"), 0, 3), -EALREADY);
 	assert_int_equal(swap_store_add(swap, path_of("r0"), 99 * PAGE, 3),
+			 -EALREADY);
+	assert_int_equal(swap_store_add(other, path_of("r0"), 99 * PAGE, 3),
 			 -EBUSY);
 	assert_int_equal(size_of("r0"), 9 * PAGE);
+	other->store.ops->close(&other->store);
 	swap_store_check(swap);
 	swap->store.ops->close(&swap->store);
 }

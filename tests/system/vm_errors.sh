@@ -88,8 +88,12 @@ check "nothing of it stays" [ ! -e "$src/swap/tiny" ]
 refused 1 "8T of swap" "at most 1T" \
 	run -d "$mnt" --swap swap/tiny,8T "$dir/ok.pvm"
 check "nothing of it stays" [ ! -e "$src/swap/tiny" ]
-refused 1 "one area twice" "in use|already" run -d "$mnt" --swap swap/t,8M \
-	--swap swap/t,8M "$dir/ok.pvm"
+refused 1 "one area twice" "swap/t: is named twice" \
+	run -d "$mnt" --swap swap/t,8M --swap swap/t,8M "$dir/ok.pvm"
+ln -s s1 "$src/swap/l1"
+refused 1 "one area by two names" "swap/l1: is named twice" \
+	run -d "$mnt" --swap swap/s1,8M --swap swap/s2,8M --swap swap/l1 \
+	"$dir/ok.pvm"
 
 # ---- programs ----
 refused 1 "no such program" "none: No such file" "${run[@]}" "$dir/none"
