@@ -7,8 +7,8 @@
  * first failure of any branch is the result.
  *
  * Invariants: a run lives until its first branch has ended, which is after
- * all others; a run that stands still is left to the machine, never freed
- * under its threads. Locks: see runner_int.h.
+ * all others; a run that stands still is left to the machine, with whose
+ * threads it goes. Locks: see runner_int.h.
  */
 #include "runner.h"
 
@@ -94,13 +94,20 @@ static struct run *run_new(struct runner_session *s, const struct program *prog)
 	return run;
 }
 
-static void run_free(struct run *run)
+void run_free(struct run *run)
 {
+	struct runner_session *s = run->session;
+
 	assert(!atomic_load(&run->sleeping));
+	if (run->out)
+		fclose(run->out);
+	free(run->output);
 	pthread_mutex_destroy(&run->lock);
 	pthread_cond_destroy(&run->ended);
 	program_free(run->owned);
 	free(run);
+	if (s->once)
+		runner_session_destroy(s);
 }
 
 static bool run_done(struct run *run)
@@ -158,16 +165,22 @@ static int result_set(struct runner_result *res, const struct program *prog,
 	return err;
 }
 
+static int run_abandon(struct run *run, struct runner_result *res)
+{
+	result_set(res, run->prog, -EDEADLK,
+		   "the machine stands still: every branch waits for another");
+	pthread_mutex_lock(&run->lock);
+	run->abandoned = true;
+	pthread_mutex_unlock(&run->lock);
+	return res->err;
+}
+
 static int run_finish(struct run *run, struct runner_result *res)
 {
-	if (run->session->opts.drive) {
-		if (!run_drive(run))
-			return result_set(res, run->prog, -EDEADLK,
-					  "the machine stands still: every "
-					  "branch waits for another");
-	} else {
+	if (!run->session->opts.drive)
 		run_wait(run);
-	}
+	else if (!run_drive(run))
+		return run_abandon(run, res);
 	/* whoever ended the run may still hold the lock */
 	pthread_mutex_lock(&run->lock);
 	*res = run->res;
@@ -175,10 +188,10 @@ static int run_finish(struct run *run, struct runner_result *res)
 	if (run->out) {
 		fclose(run->out);
 		run->out = NULL;
-		if (run->output_len > 0)
+		if (run->output_len > 0) {
 			res->output = run->output;
-		else
-			free(run->output);
+			run->output = NULL;
+		}
 	}
 	run_free(run);
 	return res->err;
@@ -196,6 +209,8 @@ static int session_run(struct runner_session *s, const struct program *prog,
 	memset(res, 0, sizeof(*res));
 	if (!run) {
 		program_free(owned);
+		if (s->once)
+			runner_session_destroy(s);
 		return res->err = -ENOMEM;
 	}
 	run->owned = owned;
@@ -209,9 +224,6 @@ static int session_run(struct runner_session *s, const struct program *prog,
 	if (!err)
 		return run_finish(run, res);
 	result_set(res, prog, err, strerrordesc_np(-err));
-	if (run->out)
-		fclose(run->out);
-	free(run->output);
 	run_free(run);
 	return err;
 }
@@ -248,9 +260,6 @@ int runner_run(struct vm *vm, const struct program *prog,
 		memset(res, 0, sizeof(*res));
 		return res->err = err;
 	}
-	err = runner_session_run(s, prog, res);
-	/* threads that stand still know the session */
-	if (err != -EDEADLK)
-		runner_session_destroy(s);
-	return err;
+	s->once = true;
+	return runner_session_run(s, prog, res);
 }

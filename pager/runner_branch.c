@@ -369,9 +369,12 @@ void branch_end(struct vm_thread *t, void *arg)
 {
 	struct branch *b = arg;
 	struct run *run = b->run;
+	bool abandoned;
 
 	(void)t;
 	assert(!b->finished || (!b->together && !b->background));
+	if (b->asleep)
+		atomic_fetch_sub(&run->sleeping, 1);
 	if (!b->finished && b->stmt)
 		run_fail(b, -ESRCH, "its process ended while it ran");
 	pthread_mutex_lock(&run->lock);
@@ -379,8 +382,11 @@ void branch_end(struct vm_thread *t, void *arg)
 		parent_release(b);
 	else
 		run_end(run);
+	abandoned = run->abandoned && !b->parent;
 	/* a driver that sees run->done may free the run at once */
 	pthread_mutex_unlock(&run->lock);
+	if (abandoned)
+		run_free(run);
 	free(b);
 }
 

@@ -55,6 +55,7 @@ struct runner_session {
 	pthread_mutex_t mark_lock;
 	struct mark *marks;
 	unsigned nmarks;
+	bool once;			/* for one run: goes with it */
 	atomic_bool stop;
 	atomic_uint_fast64_t nruns;	/* each draws its own seed */
 	atomic_uint_fast64_t statements, total, accesses, planned;
@@ -68,6 +69,7 @@ struct run {
 	pthread_mutex_t lock;
 	pthread_cond_t ended;
 	bool done;			/* lock */
+	bool abandoned;			/* lock: the machine's, until its end */
 	atomic_bool failed;
 	atomic_uint sleeping;		/* branches that wait for the clock */
 	struct runner_result res;	/* lock; the first failure */
@@ -176,6 +178,10 @@ enum op_result branch_eval(struct branch *b, const struct wl_expr *e,
 /* @name with its $vars replaced. */
 enum op_result branch_name(struct branch *b, const char *name,
 			   char out[NAME_BUF]);
+
+/* ---- runner.c ---- */
+
+void run_free(struct run *run);
 
 /* ---- runner_branch.c ---- */
 

@@ -21,6 +21,7 @@
 #include "pager/thread.h"
 
 RB_HEAD(timers, vm_thread);
+LIST_HEAD(threads, vm_thread);
 
 struct cpu_slot {
 	struct vm *vm;
@@ -35,12 +36,13 @@ struct sched {
 	pthread_cond_t idle;		/* CPUs with nothing to do */
 	pthread_cond_t host;		/* host_wait() */
 	struct vm_thread *head, **tail;	/* run queue */
-	unsigned nready, nthreads, nsleepers;
+	unsigned nready, nsleepers;
 	unsigned awake;			/* CPUs neither asleep nor in reap */
 	bool reaping;			/* one CPU waits in the engine */
 	bool called;			/* and was told to come out */
 	bool running, stopping;
 	struct timers timers;
+	struct threads threads;		/* but the daemon, newest first */
 	uint64_t seq, virtual_ns;
 	atomic_uint inflight;
 	struct cpu_slot *slot;		/* ncpus + 1 */
@@ -245,7 +247,7 @@ static void sched_end(struct vm *vm, struct vm_thread *t)
 		t->info.end(t, t->info.arg);
 	thread_leave(t);
 	sched_lock(s);
-	s->nthreads--;
+	LIST_REMOVE(t, all);
 	pthread_cond_broadcast(&s->host);
 	sched_unlock(s);
 	free(t);
@@ -481,6 +483,43 @@ void sched_settle(struct vm *vm)
 		sched_drive(vm);
 }
 
+/* Nothing runs, waits or is due any more, but the daemon. */
+static void sched_halt(struct vm *vm)
+{
+	struct sched *s = vm->sched;
+	struct vm_thread *daemon = vm->pageout.thread, *t;
+	bool ready = daemon->state == THREAD_READY;
+
+	while (sched_pop(s))
+		;
+	LIST_FOREACH(t, &s->threads, all) {
+		if (t->timed)
+			RB_REMOVE(timers, &s->timers, t);
+		t->timed = false;
+		t->state = THREAD_RUNNING;	/* a wake-up is but noted */
+	}
+	if (ready)
+		sched_push(vm, daemon);
+}
+
+void sched_end_threads(struct vm *vm)
+{
+	struct sched *s = vm->sched;
+	struct vm_thread *t;
+
+	assert(!s->running);
+	while (atomic_load(&s->inflight))
+		vm->cfg.engine->reap(vm->cfg.engine, -1);
+	while ((t = LIST_FIRST(&s->threads))) {
+		sched_lock(s);
+		if (t->state != THREAD_RUNNING)
+			sched_halt(vm);
+		sched_unlock(s);
+		thread_give_up(t);
+		sched_end(vm, t);
+	}
+}
+
 static void host_woken(struct waiter *w)
 {
 	struct host_waiter *h = (struct host_waiter *)w;
@@ -548,6 +587,7 @@ int sched_create(struct vm *vm)
 	pthread_cond_init(&s->host, NULL);
 	s->tail = &s->head;
 	RB_INIT(&s->timers);
+	LIST_INIT(&s->threads);
 	s->slot = aligned_alloc(64, (vm->ncpus + 1) * sizeof(*s->slot));
 	if (!s->slot)
 		return -ENOMEM;
@@ -656,7 +696,7 @@ int vm_thread_start(struct vm *vm, int pid, const struct vm_thread_info *info)
 	}
 	t->w.wake = thread_woken;
 	sched_lock(vm->sched);
-	vm->sched->nthreads++;
+	LIST_INSERT_HEAD(&vm->sched->threads, t, all);
 	sched_push(vm, t);
 	sched_unlock(vm->sched);
 	return 0;

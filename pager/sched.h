@@ -35,6 +35,10 @@ void sched_kick(struct vm *vm);
  * is left alone. */
 void sched_settle(struct vm *vm);
 
+/* All threads but the daemon end where they are, the newest first. => the CPUs
+ * are not running. */
+void sched_end_threads(struct vm *vm);
+
 /* A host thread that is no CPU waits for something. */
 struct host_waiter {
 	struct waiter w;

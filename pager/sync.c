@@ -331,3 +331,15 @@ enum sync_result sync_step(struct vm *vm, struct sync *s, struct waiter *w)
 	}
 	return r;
 }
+
+void sync_drop(struct vm *vm, struct sync *s, struct waiter *w)
+{
+	vm_lock(vm);
+	wait_cancel(vm, w);
+	if (s->o)
+		sync_unpin(vm, s);
+	vm_unlock(vm);
+	if (s->p)
+		proc_put(vm, s->p);
+	s->p = NULL;
+}

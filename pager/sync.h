@@ -50,5 +50,7 @@ void sync_init_memory(struct vm *vm, struct sync *s);
 /* => SYNC_DONE: s->result, all given back; SYNC_WAIT: @w is queued; step
  * again when it was woken. No lock held. */
 enum sync_result sync_step(struct vm *vm, struct sync *s, struct waiter *w);
+/* Leave off where it waits, and give all back. => no I/O is under way. */
+void sync_drop(struct vm *vm, struct sync *s, struct waiter *w);
 
 #endif

@@ -59,6 +59,21 @@ bool thread_resume(struct vm_thread *t)
 	return true;
 }
 
+void thread_give_up(struct vm_thread *t)
+{
+	struct vm *vm = t->vm;
+
+	if (t->faulting) {
+		atomic_fetch_sub(&t->p->nwaiting, 1);
+		vm_lock(vm);
+		wait_cancel(vm, &t->w);
+		vm_unlock(vm);
+	} else if (t->syncing) {
+		sync_drop(vm, &t->sync, &t->w);
+	}
+	t->faulting = t->syncing = false;
+}
+
 bool thread_fault(struct vm_thread *t, struct percpu *pc,
 		  const struct page_fault *pf)
 {

@@ -8,6 +8,7 @@
 #ifndef PAGER_THREAD_H
 #define PAGER_THREAD_H
 
+#include <bsd/sys/queue.h>
 #include <bsd/sys/tree.h>
 
 #include "pager/fault.h"
@@ -24,6 +25,7 @@ struct vm_thread {
 	struct vm_thread_info info;
 	struct vm_thread *next;		/* run queue */
 	RB_ENTRY(vm_thread) timer;
+	LIST_ENTRY(vm_thread) all;
 	struct sync sync;
 	struct fault_history history;
 	uint64_t wake_at, seq;
@@ -46,6 +48,8 @@ void thread_leave(struct vm_thread *t);
 /* It waited for a fault or a sync and was woken: what came of it? => false: it
  * waits again. */
 bool thread_resume(struct vm_thread *t);
+/* It is to end, whatever it waits for. => no I/O is under way. */
+void thread_give_up(struct vm_thread *t);
 /* Its step ended in the fault @pf, on the CPU of @pc. => false: it waits. */
 bool thread_fault(struct vm_thread *t, struct percpu *pc,
 		  const struct page_fault *pf);

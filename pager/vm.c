@@ -156,6 +156,7 @@ uint64_t vm_destroy(struct vm *vm)
 	uint64_t lost;
 
 	vm_stop(vm);
+	sched_end_threads(vm);
 	HASH_ITER(hh, vm->procs, p, tmp)
 		vm_exit(vm, p->pid);
 	lost = vm_flush(vm);
@@ -172,8 +173,10 @@ static int vm_sync_host(struct vm *vm, struct sync *s)
 
 	host_waiter_init(&h, vm);
 	while (sync_step(vm, s, &h.w) == SYNC_WAIT)
-		if (host_wait(&h) == -EDEADLK)
+		if (host_wait(&h) == -EDEADLK) {
+			sync_drop(vm, s, &h.w);
 			return -EDEADLK;
+		}
 	return s->result;
 }
 

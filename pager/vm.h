@@ -74,7 +74,8 @@ int vm_start(struct vm *vm);
 void vm_stop(struct vm *vm);
 /* Run CPU 0 in the caller until no thread can run and no I/O is in flight. */
 void vm_run(struct vm *vm);
-/* Stopped. Processes exit; dirty file pages are written first.
+/* Stopped. Threads end where they are, and their end() is called, those that
+ * were started last first; processes exit; dirty file pages are written.
  * => number of pages that could not be written and are lost. */
 uint64_t vm_destroy(struct vm *vm);
 
@@ -153,7 +154,8 @@ typedef enum vm_step (*vm_step_fn)(struct vm_thread *t, struct cpu *cpu);
 struct vm_thread_info {
 	vm_step_fn step;
 	void *arg;
-	void (*end)(struct vm_thread *t, void *arg);	/* no lock held; may be NULL */
+	/* No lock held; may be NULL. Also when the machine goes first. */
+	void (*end)(struct vm_thread *t, void *arg);
 };
 
 /* A new thread of process @pid. => 0, -ESRCH, -ENOMEM. */

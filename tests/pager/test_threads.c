@@ -437,6 +437,128 @@ static void test_checked(void **state)
 	run_crowd(&o, 60);
 }
 
+/* ---- threads that are left when the machine goes ---- */
+
+enum left_how { PARKED, ALONE, ASLEEP, FAULTING, SYNCING, EVICTING, READY,
+		LATE, LEFT };
+
+struct left {
+	struct testvm t;
+	struct left_thread {
+		struct left *l;
+		enum left_how how;
+		struct vm_thread *thread;
+	} thread[LEFT];
+	enum left_how ended[LEFT];
+	unsigned n;
+};
+
+static enum vm_step left_step(struct vm_thread *t, struct cpu *cpu)
+{
+	struct left_thread *lt = vm_thread_arg(t);
+	uint64_t v;
+	int err = 0;
+
+	lt->thread = t;
+	switch (lt->how) {
+	case ASLEEP:
+		vm_thread_sleep(t, 3600000000000ull);
+		break;
+	case FAULTING:
+		cpu_enter(cpu);
+		err = cpu_load64(cpu, TV_BASE + TV_PAGE, &v);
+		cpu_leave(cpu);
+		assert_int_not_equal(err, 0);
+		return VM_STEP_FAULT;
+	case SYNCING:
+		err = vm_thread_msync(t, TV_BASE, TV_PAGE, VM_MS_SYNC);
+		break;
+	case EVICTING:
+		err = vm_thread_evict(t, 1000);
+		break;
+	case READY:
+	case LATE:
+		fail_msg("thread %d was run", lt->how);
+		break;
+	default:
+		vm_thread_park(t);
+	}
+	assert_int_equal(err, 0);
+	return VM_STEP_WAIT;
+}
+
+static void left_end(struct vm_thread *t, void *arg);
+
+static void left_start(struct left *l, enum left_how how, int pid)
+{
+	struct left_thread *lt = &l->thread[how];
+	struct vm_thread_info info = { .step = left_step, .end = left_end,
+				       .arg = lt };
+
+	lt->l = l;
+	lt->how = how;
+	assert_int_equal(vm_thread_start(l->t.vm, pid, &info), 0);
+}
+
+/* Another may be woken, and even started. */
+static void left_end(struct vm_thread *t, void *arg)
+{
+	struct left_thread *lt = arg;
+	struct left *l = lt->l;
+
+	assert_int_equal(!!vm_thread_pid(t), lt->how != ALONE);
+	l->ended[l->n++] = lt->how;
+	if (lt->how == EVICTING)
+		vm_thread_wake(l->thread[PARKED].thread);
+	if (lt->how == SYNCING)
+		left_start(l, LATE, vm_thread_pid(t));
+}
+
+/* Whatever they wait for, they end, the newest first, and nothing is lost. */
+static void test_left(void **state)
+{
+	static const enum left_how order[LEFT] = {
+		READY, EVICTING, SYNCING, LATE, FAULTING, ASLEEP, ALONE,
+		PARKED,
+	};
+	struct testvm_opts o = { .frames = 64, .swap_slots = 64 };
+	struct left l = { .n = 0 };
+	uint8_t b = 7;
+	int pid;
+
+	(void)state;
+	alarm(30);
+	testvm_make(&l.t, &o);
+	mem_file_create(l.t.mem, "f", NULL, 4 * TV_PAGE);
+	pid = vm_proc_create(l.t.vm, "p");
+	testvm_map(&l.t, pid, TV_BASE, 4, RW, VM_MAP_SHARED, "f", 0);
+	testvm_map(&l.t, pid, TV_BASE + 8 * TV_PAGE, 1, RW, VM_MAP_PRIVATE,
+		   NULL, 0);
+	testvm_fill(&l.t, pid, TV_BASE, 1, 7);
+	testvm_fill(&l.t, pid, TV_BASE + 8 * TV_PAGE, 1, 8);
+	mem_hold(l.t.mem, MEM_OP_ANY, true);
+	for (enum left_how how = PARKED; how < READY; how++)
+		left_start(&l, how, how == ALONE ? 0 : pid);
+	/* Its turn comes when all of them have had theirs. */
+	assert_int_equal(testvm_load(&l.t, pid, TV_BASE + 8 * TV_PAGE, &b, 1,
+				     NULL), 0);
+	assert_int_equal(b, 8);
+	left_start(&l, READY, pid);
+	mem_hold(l.t.mem, MEM_OP_ANY, false);
+	assert_int_equal(mem_release(l.t.mem, 100), 2);
+	assert_int_equal(vm_destroy(l.t.vm), 0);
+	assert_int_equal(l.n, LEFT);
+	assert_memory_equal(l.ended, order, sizeof(order));
+	mem_file_peek(l.t.mem, "f", 0, &b, 1);
+	assert_int_equal(b, 7);
+	assert_int_equal(mem_file_nopen(l.t.mem, "f"), 0);
+	stale_destroy(l.t.stale);
+	mem_swap_check(l.t.mem);
+	mem_destroy(l.t.mem);
+	ram_destroy(&l.t.ram);
+	alarm(0);
+}
+
 int main(void)
 {
 #define CHECKED(m) { "test_checked " #m, test_checked, NULL, NULL, \
@@ -445,6 +567,7 @@ int main(void)
 		cmocka_unit_test(test_two_cpus),
 		cmocka_unit_test(test_four_cpus),
 		cmocka_unit_test(test_much_ram),
+		cmocka_unit_test(test_left),
 		CHECKED(VM_MODE_32), CHECKED(VM_MODE_PAE),
 		CHECKED(VM_MODE_64), CHECKED(VM_MODE_LA57),
 	};

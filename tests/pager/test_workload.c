@@ -447,6 +447,36 @@ static void test_run_failing_branch(void **state)
 	(void)state;
 }
 
+#define EXEC(text)	runner_session_exec(s, "ctl", text, strlen(text), &res)
+
+/* A run that stands still is the machine's, and goes with it. */
+static void test_run_stands_still(void **state)
+{
+	struct program *prog = parse_ok(
+		"proc p; map p a anon 64K\nspawn 3 { evict 1; store p a 1 }\n"
+		"together { sleep 1ms\ndo { store p a 2; evict 1 } }\n");
+	struct runner_opts opts = { .drive = true };
+	struct runner_result res;
+	struct runner_session *s;
+	struct vm *vm = fake_create(1, 30);
+
+	(void)state;
+	vm->no_evict = true;
+	assert_int_equal(runner_run(vm, prog, &opts, &res), -EDEADLK);
+	assert_non_null(strstr(res.message, "the machine stands still"));
+	assert_int_equal(vm->nthreads, 5);
+	fake_destroy();
+	program_free(prog);
+
+	vm = fake_create(1, 30);
+	vm->no_evict = true;
+	assert_int_equal(runner_session_create(vm, &opts, &s), 0);
+	assert_int_equal(EXEC("print 5; evict 1; print 6"), -EDEADLK);
+	assert_null(res.output);
+	fake_destroy();
+	runner_session_destroy(s);
+}
+
 static void test_session(void **state)
 {
 	struct runner_opts opts = { .drive = true };
@@ -457,7 +487,6 @@ static void test_session(void **state)
 
 	(void)state;
 	assert_int_equal(runner_session_create(vm, &opts, &s), 0);
-#define EXEC(text)	runner_session_exec(s, "ctl", text, strlen(text), &res)
 	assert_int_equal(EXEC("proc p; map p a anon 64K; set $x 5"), 0);
 	assert_int_equal(EXEC("store p a $x; mark"), 0);
 	assert_int_equal(EXEC("expect p a == 5"), 0);
@@ -638,6 +667,7 @@ int main(void)
 		cmocka_unit_test(test_run_thousands),
 		cmocka_unit_test(test_run_errors),
 		cmocka_unit_test(test_run_failing_branch),
+		cmocka_unit_test(test_run_stands_still),
 		cmocka_unit_test(test_session),
 		cmocka_unit_test(test_examples),
 		cmocka_unit_test(test_mutations),

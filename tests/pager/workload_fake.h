@@ -75,6 +75,7 @@ struct vm {
 	uint64_t clock, pgfault, naccess, checks;
 	unsigned step_accesses, unpolled, nthreads, max_threads;
 	bool inside;
+	bool no_evict;			/* it never comes back */
 };
 
 static struct vm *fake;		/* there is one at a time */
@@ -617,6 +618,7 @@ static int fake_vm_thread_evict(struct vm_thread *t, uint64_t nframes)
 {
 	t->result = (int)nframes;
 	thread_wait(t, 3);
+	t->parked = t->vm->no_evict;
 	return 0;
 }
 
@@ -756,9 +758,16 @@ static struct vm *fake_create(uint64_t seed, unsigned fault_percent)
 
 static void fake_destroy(void)
 {
+	struct vm_thread *t;
 	int i, j;
 
-	assert(!fake->threads);
+	assert(!fake->threads || fake->no_evict);
+	/* As vm_destroy(): the newest first. */
+	while ((t = fake->threads)) {
+		fake->threads = t->next;
+		t->info.end(t, t->info.arg);
+		free(t);
+	}
 	for (i = 0; i < FAKE_PROCS; i++)
 		proc_free(fake->proc[i]);
 	for (i = 0; i < FAKE_FILES; i++)
