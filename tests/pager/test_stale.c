@@ -182,6 +182,57 @@ static void test_unannounced(void **state)
 	stale_end(&s);
 }
 
+/*
+ * The same page entered again without W, as for a read that comes when stores
+ * may not: the store that follows must fault. @send: and tell the CPUs.
+ */
+static void enter_less(struct stale_vm *s, bool send)
+{
+	struct vm *vm = s->t.vm;
+	struct gather g;
+
+	gather_init(&g);
+	vm_lock(vm);
+	assert_int_equal(pmap_enter(vm, &s->p->pmap, AT / TV_PAGE,
+				    (uint32_t)(entry(s) / TV_PAGE),
+				    VM_PROT_READ, false, &g), 0);
+	assert_false(entry(s) & X86_PTE_W);
+	assert_true(entry(s) & X86_PTE_D);	/* that store is not lost */
+	if (send)
+		gather_flush(vm, &g);
+	vm_unlock(vm);
+}
+
+static void test_entered_less(void **state)
+{
+	struct stale_vm s;
+	uint64_t faults;
+
+	stale_make(&s, mode_of(state), false);
+	use(&s, true);
+	faults = testvm_stat(&s.t, "pgfault");
+	enter_less(&s, true);
+	use(&s, false);
+	assert_int_equal(testvm_stat(&s.t, "pgfault"), faults);
+	use(&s, true);			/* faults, and gets W back */
+	assert_int_equal(testvm_stat(&s.t, "pgfault"), faults + 1);
+	assert_true(entry(&s) & X86_PTE_W);
+	assert_int_equal(found(&s), 0);
+	stale_end(&s);
+}
+
+static void test_entered_less_forgotten(void **state)
+{
+	struct stale_vm s;
+	uint64_t was = stale_stored(&s, mode_of(state), false);
+
+	enter_less(&s, false);
+	use(&s, true);
+	assert_int_equal(found(&s), 1);
+	check_report(&s, was, "pmap_enter");
+	stale_end(&s);
+}
+
 /* The large page's translation outlives the split and what came after. */
 static void test_large(void **state)
 {
@@ -248,6 +299,7 @@ int main(void)
 	       IN(f, VM_MODE_LA57)
 	const struct CMUnitTest tests[] = {
 		ALL(test_sent), ALL(test_forgotten), ALL(test_unannounced),
+		ALL(test_entered_less), ALL(test_entered_less_forgotten),
 		ALL(test_large), ALL(test_large_sent), ALL(test_counters),
 	};
 
