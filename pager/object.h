@@ -50,8 +50,10 @@ struct object {
 
 	/* OBJECT_FILE */
 	struct store *store;
-	struct store *retired;		/* read-only, until @store came: I/O
-					 * may still be under way on it */
+	/* Read-only, until @store came; closed with it. What I/O was under way
+	 * keeps the object until then: of a read the frame is here, an fsync
+	 * has it pinned. It loses nothing: no page was dirty before. */
+	struct store *retired;
 	struct object_key key;
 	UT_hash_handle hh;		/* vm->objects.files */
 	uint32_t wb_errors;		/* failed writes so far */
