@@ -4,7 +4,6 @@
 #include "pager/sync.h"
 
 #include <errno.h>
-#include <string.h>
 
 #include "pager/frame.h"
 #include "pager/map.h"
@@ -13,44 +12,34 @@
 #include "pager/pageout.h"
 #include "pager/process.h"
 
-int sync_init(struct vm *vm, struct sync *s, struct proc *p, uint64_t addr,
-	      uint64_t len, unsigned flags)
+int sync_init(struct sync *s, struct proc *p, uint64_t addr, uint64_t len,
+	      unsigned flags)
 {
-	(void)vm;
-	memset(s, 0, sizeof(*s));
 	if (addr % PAGE_SIZE || addr + len < addr ||
 	    addr + len > UINT64_MAX - PAGE_SIZE ||
 	    (flags != VM_MS_ASYNC && flags != VM_MS_SYNC))
 		return -EINVAL;
-	s->p = p;
 	proc_hold(p);
-	s->vpn = addr >> PAGE_SHIFT;
-	s->end = (addr + len + PAGE_SIZE - 1) >> PAGE_SHIFT;
-	s->flags = flags;
+	*s = (struct sync){
+		.p = p, .flags = flags, .vpn = addr >> PAGE_SHIFT,
+		.end = (addr + len + PAGE_SIZE - 1) >> PAGE_SHIFT,
+	};
 	return 0;
 }
 
-void sync_init_all(struct vm *vm, struct sync *s)
+void sync_init_all(struct sync *s)
 {
-	(void)vm;
-	memset(s, 0, sizeof(*s));
-	s->flags = VM_MS_SYNC;
-	s->next_object = 1;
+	*s = (struct sync){ .flags = VM_MS_SYNC, .next_object = 1 };
 }
 
-void sync_init_evict(struct vm *vm, struct sync *s, uint64_t nframes)
+void sync_init_evict(struct sync *s, uint64_t nframes)
 {
-	(void)vm;
-	memset(s, 0, sizeof(*s));
-	s->stage = SYNC_EVICT;
-	s->evict = nframes;
+	*s = (struct sync){ .stage = SYNC_EVICT, .evict = nframes };
 }
 
-void sync_init_memory(struct vm *vm, struct sync *s)
+void sync_init_memory(struct sync *s)
 {
-	(void)vm;
-	memset(s, 0, sizeof(*s));
-	s->stage = SYNC_MEMORY;
+	*s = (struct sync){ .stage = SYNC_MEMORY };
 }
 
 /* ---- what to work on next; core lock held ---- */

@@ -41,12 +41,12 @@ struct sync {
 };
 
 /* => 0; -EINVAL: address or flags. Takes a reference to @p. */
-int sync_init(struct vm *vm, struct sync *s, struct proc *p, uint64_t addr,
-	      uint64_t len, unsigned flags);
-void sync_init_all(struct vm *vm, struct sync *s);
-void sync_init_evict(struct vm *vm, struct sync *s, uint64_t nframes);
+int sync_init(struct sync *s, struct proc *p, uint64_t addr, uint64_t len,
+	      unsigned flags);
+void sync_init_all(struct sync *s);
+void sync_init_evict(struct sync *s, uint64_t nframes);
 /* Wait for free frames. => result -ENOMEM: none can be freed. */
-void sync_init_memory(struct vm *vm, struct sync *s);
+void sync_init_memory(struct sync *s);
 /* => SYNC_DONE: s->result, all given back; SYNC_WAIT: @w is queued; step
  * again when it was woken. No lock held. */
 enum sync_result sync_step(struct vm *vm, struct sync *s, struct waiter *w);

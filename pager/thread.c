@@ -176,8 +176,7 @@ int vm_thread_result(const struct vm_thread *t)
 int vm_thread_msync(struct vm_thread *t, uint64_t addr, uint64_t len,
 		    unsigned flags)
 {
-	int err = t->p ? sync_init(t->vm, &t->sync, t->p, addr, len, flags) :
-			 -ESRCH;
+	int err = t->p ? sync_init(&t->sync, t->p, addr, len, flags) : -ESRCH;
 
 	t->syncing = err == 0;
 	return err;
@@ -185,20 +184,20 @@ int vm_thread_msync(struct vm_thread *t, uint64_t addr, uint64_t len,
 
 int vm_thread_sync(struct vm_thread *t)
 {
-	sync_init_all(t->vm, &t->sync);
+	sync_init_all(&t->sync);
 	t->syncing = true;
 	return 0;
 }
 
 void vm_thread_memory(struct vm_thread *t)
 {
-	sync_init_memory(t->vm, &t->sync);
+	sync_init_memory(&t->sync);
 	t->syncing = true;
 }
 
 int vm_thread_evict(struct vm_thread *t, uint64_t nframes)
 {
-	sync_init_evict(t->vm, &t->sync, nframes);
+	sync_init_evict(&t->sync, nframes);
 	t->syncing = true;
 	return 0;
 }

@@ -184,7 +184,7 @@ int vm_sync(struct vm *vm)
 {
 	struct sync s;
 
-	sync_init_all(vm, &s);
+	sync_init_all(&s);
 	return vm_sync_host(vm, &s);
 }
 
@@ -197,7 +197,7 @@ int vm_msync(struct vm *vm, int pid, uint64_t addr, uint64_t len,
 
 	if (!p)
 		return -ESRCH;
-	err = sync_init(vm, &s, p, addr, len, flags);
+	err = sync_init(&s, p, addr, len, flags);
 	if (err == 0)
 		err = vm_sync_host(vm, &s);
 	proc_put(vm, p);
@@ -210,7 +210,7 @@ uint64_t vm_evict(struct vm *vm, uint64_t nframes)
 	uint64_t before, after;
 
 	vm_stat_get(vm, "pgsteal", &before);
-	sync_init_evict(vm, &s, nframes);
+	sync_init_evict(&s, nframes);
 	vm_sync_host(vm, &s);
 	vm_stat_get(vm, "pgsteal", &after);
 	return after - before;
