@@ -215,15 +215,21 @@ static int pmap_new_id(struct vm *vm, struct pmap *p, struct proc *proc)
 	return 0;
 }
 
+/* The root's entry for pinned table @i. */
+static void *pmap_pinned(const struct vm *vm, const struct pmap *p, unsigned i)
+{
+	unsigned top = p->fmt->levels - 1;
+
+	return pte_slot(vm, p, p->root, (uint64_t)i << (p->fmt->bits * top),
+			top);
+}
+
 /* The tables that stay for the life of the page table: each counts one entry
  * that is not there, so that it is never empty. */
 static int pmap_pin(struct vm *vm, struct pmap *p)
 {
 	for (unsigned i = 0; i < p->fmt->pinned; i++) {
-		void *e = pte_slot(vm, p, p->root,
-				   (uint64_t)i << (p->fmt->bits *
-						   (p->fmt->levels - 1)),
-				   p->fmt->levels - 1);
+		void *e = pmap_pinned(vm, p, i);
 		uint32_t sub = table_new(vm, e);
 
 		if (sub == PFN_NONE)
@@ -240,10 +246,7 @@ static int pmap_pin(struct vm *vm, struct pmap *p)
 static void pmap_free_root(struct vm *vm, struct pmap *p)
 {
 	for (unsigned i = 0; i < p->fmt->pinned; i++) {
-		uint64_t v = pte_read(p, pte_slot(vm, p, p->root,
-				(uint64_t)i << (p->fmt->bits *
-						(p->fmt->levels - 1)),
-				p->fmt->levels - 1));
+		uint64_t v = pte_read(p, pmap_pinned(vm, p, i));
 
 		if (!(v & X86_PTE_P))
 			continue;
