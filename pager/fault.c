@@ -106,18 +106,12 @@ static enum fault_result fault_wait(struct fault *f, uint64_t key)
 	return FAULT_WAIT;
 }
 
-static enum fault_result fault_no_memory(struct fault *f)
+/* There is no frame: WAIT_ROOM, for a page that is new, or WAIT_MEMORY. */
+static enum fault_result fault_no_frame(struct fault *f, uint64_t key)
 {
 	vm_count(f->vm, MEMWAIT);
 	pageout_wake(f->vm);
-	return fault_wait(f, WAIT_MEMORY);
-}
-
-static enum fault_result fault_no_room(struct fault *f)
-{
-	vm_count(f->vm, MEMWAIT);
-	pageout_wake(f->vm);
-	return fault_wait(f, WAIT_ROOM);
+	return fault_wait(f, key);
 }
 
 /* What the area allows here and now; never W while a copy is due. */
@@ -149,7 +143,7 @@ static enum fault_result fault_enter(struct fault *f, uint32_t pfn, bool own)
 			 &g);
 	gather_flush(vm, &g);
 	if (err < 0)
-		return fault_no_memory(f);
+		return fault_no_frame(f, WAIT_MEMORY);
 	fr->flags &= ~FRAME_FRESH;
 	return FAULT_DONE;
 }
@@ -258,7 +252,7 @@ static enum fault_result fault_zero(struct fault *f)
 	}
 	pfn = fault_new_page(f);
 	if (pfn == PFN_NONE)
-		return fault_no_room(f);
+		return fault_no_frame(f, WAIT_ROOM);
 	memset(ram_frame(&f->vm->ram, pfn), 0, PAGE_SIZE);
 	vm_count(f->vm, ZERO);
 	f->p->minflt++;
@@ -303,7 +297,7 @@ static enum fault_result fault_copy(struct fault *f, uint32_t from)
 		frame_at(vm, from)->flags &= ~FRAME_FRESH;
 	} else {
 		if (!fault_take_over(f, from))
-			return fault_no_room(f);
+			return fault_no_frame(f, WAIT_ROOM);
 		pfn = from;
 	}
 	frame_at(vm, pfn)->flags |= FRAME_DIRTY;
@@ -347,7 +341,7 @@ static enum fault_result fault_read(struct fault *f, struct store *store,
 	pfn = frame_alloc(vm, FRAME_FOR_PAGE);
 	if (pfn == PFN_NONE) {
 		pageio_put(vm, io);
-		return fault_no_memory(f);
+		return fault_no_frame(f, WAIT_MEMORY);
 	}
 	frame_enter(vm, pfn, f->o, f->page);
 	vm_count(vm, MAJFAULT);
@@ -433,7 +427,7 @@ static enum fault_result fault_locked(struct fault *f,
 	if (f->vm->cfg.evict_always)
 		pageout_evict(f->vm, 1);
 	if (fault_object(f) < 0) {
-		r = fault_no_memory(f);
+		r = fault_no_frame(f, WAIT_MEMORY);
 	} else {
 		f->top = f->a->object;
 		f->top_page = f->a->page + (f->vpn - f->a->start);
