@@ -334,7 +334,9 @@ static int snap_owners(struct vm *vm, struct snap_owners *own)
 
 	if (err < 0)
 		return err;
+	vm_lock(vm);
 	own->n = vm->objects.n;
+	vm_unlock(vm);
 	own->o = calloc(own->n, sizeof(*own->o));
 	for (size_t i = 0; own->o && i < n; i++) {
 		pthread_mutex_lock(&procs[i]->map.lock);
@@ -423,7 +425,7 @@ static void snap_slot(struct vm *vm, uint32_t slot, unsigned refs,
 	out->pid = s->object ? snap_owner(own, s->object, s->page, &out->va) : 0;
 }
 
-/* Fill @out, or with NULL only count. => core lock held. */
+/* Fill @out, which has room for @max. => how many; core lock held. */
 static size_t snap_slots_locked(struct vm *vm, unsigned area,
 				const struct snap_owners *own, size_t max,
 				struct snap_slot *out)
