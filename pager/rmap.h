@@ -33,9 +33,8 @@ void rmap_remove(struct vm *vm, struct frame *f, uint64_t place);
 unsigned rmap_count(const struct vm *vm, const struct frame *f);
 
 /*
- * Walk: uint32_t it = 0; uint64_t place;
- * while (rmap_next(vm, f, &it, &place)) ... The place just returned may be
- * removed; ids start at 1, so no place is 0.
+ * rmap_walk(f, &w); while (rmap_next(vm, &w, &place)) ... The place just
+ * returned may be removed; ids start at 1, so no place is 0.
  */
 struct rmap_walk {
 	uint64_t single;
