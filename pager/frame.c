@@ -362,16 +362,18 @@ static void frame_check_one(const struct vm *vm, uint32_t pfn)
 void frame_check(const struct vm *vm)
 {
 	const struct frame_table *t = &vm->frames;
-	uint32_t nfree = 0, nbusy = 0, ntables = 0, walked = 0;
+	uint32_t nfree = 0, nbusy = 0, nwriting = 0, ntables = 0, walked = 0;
 
 	for (uint32_t pfn = 0; pfn < t->n; pfn++) {
 		frame_check_one(vm, pfn);
 		nfree += t->f[pfn].state == FRAME_FREE;
 		ntables += t->f[pfn].state == FRAME_TABLE;
 		nbusy += !!(t->f[pfn].flags & FRAME_BUSY);
+		nwriting += !!(t->f[pfn].flags & FRAME_WRITING);
 	}
 	for (uint32_t pfn = t->free; pfn; pfn = t->f[pfn].obj_next)
 		walked++;
 	assert(walked == t->nfree && nfree == frame_nfree(vm));
 	assert(nbusy == t->nbusy && ntables == t->ntables);
+	assert(nwriting == vm->io.writing);
 }

@@ -242,18 +242,14 @@ static const char *const vm_stat_name[] = {
 	[VM_STAT_TLB_STALE] = "tlb_stale",
 };
 
-static uint64_t vm_count_frames(const struct vm *vm, unsigned flag)
+/* A CPU that sets D tells nobody: they are counted when asked for. */
+static uint64_t vm_dirty(const struct vm *vm)
 {
 	uint64_t n = 0;
 
-	for (uint32_t pfn = 1; pfn < vm->frames.n; pfn++) {
-		const struct frame *f = frame_at(vm, pfn);
-
-		if (f->state != FRAME_PAGE)
-			continue;
-		n += flag == FRAME_DIRTY ? pmap_dirty(vm, pfn) :
-					   !!(f->flags & flag);
-	}
+	for (uint32_t pfn = 1; pfn < vm->frames.n; pfn++)
+		n += frame_at(vm, pfn)->state == FRAME_PAGE &&
+		     pmap_dirty(vm, pfn);
 	return n;
 }
 
@@ -275,11 +271,11 @@ static uint64_t vm_stat_value(const struct vm *vm, unsigned i)
 	case VM_STAT_FREE:
 		return frame_nfree(vm);
 	case VM_STAT_DIRTY:
-		return vm_count_frames(vm, FRAME_DIRTY);
+		return vm_dirty(vm);
 	case VM_STAT_WRITEBACK:
-		return vm_count_frames(vm, FRAME_WRITING);
+		return vm->io.writing;
 	case VM_STAT_READING:
-		return vm_count_frames(vm, FRAME_READING);
+		return vm->frames.nbusy - vm->io.writing;
 	case VM_STAT_TABLES:
 		return vm->frames.ntables;
 	case VM_STAT_SWAPUSED:
