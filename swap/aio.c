@@ -301,14 +301,21 @@ static int64_t now_ns(void)
 	return ts.tv_sec * 1000000000ll + ts.tv_nsec;
 }
 
-/* How long to watch before sleeping. *crowd: by yielding. */
-static int64_t watch_ns(struct aio *aio, bool *crowd)
+static unsigned inflight(struct aio *aio)
 {
 	unsigned n;
 
 	pthread_mutex_lock(&aio->lock);
 	n = aio->stats.inflight;
 	pthread_mutex_unlock(&aio->lock);
+	return n;
+}
+
+/* How long to watch before sleeping. *crowd: by yielding. */
+static int64_t watch_ns(struct aio *aio, bool *crowd)
+{
+	unsigned n = inflight(aio);
+
 	*crowd = n >= AIO_CROWD;
 	return n == 1 ? aio->spin_ns : *crowd ? AIO_CROWD_NS : 0;
 }
@@ -363,11 +370,8 @@ static bool submit_and_wait(struct aio *aio, int64_t timeout_ns)
 /* The caller is about to wait: for one I/O, or for several? */
 static void choose_place(struct aio *aio)
 {
-	unsigned n;
+	unsigned n = inflight(aio);
 
-	pthread_mutex_lock(&aio->lock);
-	n = aio->stats.inflight;
-	pthread_mutex_unlock(&aio->lock);
 	if (n == 1)
 		place_lone(sched_getcpu());
 	else if (n > 1)
