@@ -346,7 +346,11 @@ static void explain_pager(const struct table *t, const struct area *a,
 					 VM_PROT_EXEC };
 	const struct object *o = a ? a->object : NULL;
 	uint64_t page = a ? a->page + (vpn - a->start) : 0;
+	unsigned right = need[access];
 
+	/* Without NX a fetch is a load, also by its error code. */
+	if (access == MMU_FETCH && t->p->fmt->size == 4)
+		right = VM_PROT_READ;
 	if (!a) {
 		fprintf(t->out, "pager: no area here: SIGSEGV\n");
 		return;
@@ -356,7 +360,7 @@ static void explain_pager(const struct table *t, const struct area *a,
 		a->prot & VM_PROT_READ ? 'r' : '-',
 		a->prot & VM_PROT_WRITE ? 'w' : '-',
 		a->prot & VM_PROT_EXEC ? 'x' : '-', a->shared ? 's' : 'p',
-		area_rights(a) & need[access] ? "" : " does not allow it: SIGSEGV");
+		area_rights(a) & right ? "" : " does not allow it: SIGSEGV");
 	while (o && !explain_object(t, o, page, o != a->object)) {
 		page += o->backing_page;
 		o = o->backing;

@@ -370,6 +370,7 @@ static void test_rights(void **state)
 	way_restore(&s);
 	if (format_of(&s)->size == 4) {
 		says(&s, AT, MMU_FETCH, "allowed: ");	/* no NX there */
+		says(&s, AT, MMU_FETCH, " rw-p; object ");
 	} else {
 		says_bottom(&s, MMU_FETCH, "NX = 1: no fetches");
 		says(&s, AT, MMU_FETCH, "error code 0x15 ");
