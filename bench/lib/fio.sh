@@ -78,6 +78,7 @@ cell() {
 		$1 == 3 && $5 == 0 && $9 + $50 > 0 {
 			print $3, ($6 + $47) / bytes, $9 + $50
 		}' "$disk/terse" >"$disk/cell"
+	progress
 }
 
 median='function median(v, n,	i, j, t) {

@@ -109,6 +109,14 @@ wanted() {
 	return 1
 }
 
+any_wanted() {
+	local name
+	for name in "$@"; do
+		wanted "$name" && return 0
+	done
+	return 1
+}
+
 heading() {
 	printf '\n## %s\n' "$1"
 }

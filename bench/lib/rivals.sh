@@ -52,8 +52,9 @@ hp_fetch() {
 		-o APT::Sandbox::User= -o Acquire::http::Timeout=20
 		-o Acquire::Retries=1)
 	(
-		cd "$apt" && apt-get "${dirs[@]}" update &&
-			apt-get "${dirs[@]}" source --download-only fuse3 &&
+		cd "$apt" && timeout 120 apt-get "${dirs[@]}" update &&
+			timeout 120 apt-get "${dirs[@]}" source \
+				--download-only fuse3 &&
 			tar xf fuse3_*.orig.tar.?z -C "$rivals" \
 				--no-same-owner --strip-components=2 --wildcards \
 				'*/example/passthrough_hp.cc' \
