@@ -27,7 +27,7 @@ DEPS = gcc make pkg-config libc6-dev fuse3 libfuse3-dev liburing-dev \
 	libxxhash-dev \
 	libbsd-dev uthash-dev
 DEPS_TEST = libcmocka-dev fio stress-ng python3-minimal procps util-linux
-DEPS_BENCH = valgrind qemu-system-x86
+DEPS_BENCH = valgrind qemu-system-x86 g++ xz-utils
 
 LIB_SRC := $(filter-out pager/pagervm.c fs/pagerfs.c replay/replay.c, \
 	$(wildcard emu/*.c pager/*.c swap/*.c fs/*.c record/*.c \
@@ -141,6 +141,7 @@ debug: deps-test
 bench: deps-bench
 	@$(MAKE) --no-print-directory -j2 benches
 	@bench/run $(BUILD)
+	@bench/fs $(BUILD)
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 \
