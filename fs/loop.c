@@ -29,12 +29,33 @@ void loop_stop(struct loop *loop)
 	lead_ring_bell(loop);
 }
 
-static unsigned int loop_default_threads(void)
+static unsigned int loop_cpus(void)
 {
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 
-	/* Stand-bys, for as many calls that wait at a time. */
+	return cpus < 1 ? 1 : cpus;
+}
+
+/* With stand-bys, for as many calls that wait at a time. */
+static unsigned int loop_default_threads(void)
+{
+	unsigned int cpus = loop_cpus();
+
 	return cpus < 4 ? 4 : cpus > 8 ? 8 : cpus;
+}
+
+/* Half of the threads, but no more than there are CPUs. */
+static void loop_seat(struct loop *loop)
+{
+	unsigned int cpus = loop_cpus(), seats = (loop->nworkers + 1) / 2, i;
+
+	if (seats > cpus)
+		seats = cpus;
+	if (seats > LOOP_SEATS)
+		seats = LOOP_SEATS;
+	loop->nseats = loop->wanted = seats;
+	for (i = 0; i < seats; i++)
+		loop->seats[i] = i;
 }
 
 struct loop *loop_create(struct fuse_session *se, unsigned int threads)
@@ -48,6 +69,7 @@ struct loop *loop_create(struct fuse_session *se, unsigned int threads)
 	loop->fd = fuse_session_fd(se);
 	loop->nworkers = threads ? threads : loop_default_threads();
 	loop->room = loop->nworkers + LOOP_EXTRA;
+	loop_seat(loop);
 	loop->wake_fd = eventfd(0, EFD_CLOEXEC);
 	loop->ended_fd = eventfd(0, EFD_CLOEXEC);
 	loop->workers = calloc(loop->room, sizeof(*loop->workers));
@@ -101,18 +123,31 @@ int loop_start(struct loop *loop)
 	return err;
 }
 
+/* Does a request wait that nobody takes? */
+static bool loop_is_asked(const struct loop *loop)
+{
+	struct pollfd requests = { .fd = loop->fd, .events = POLLIN };
+
+	return poll(&requests, 1, 0) > 0;
+}
+
+/*
+ * Nobody has begun or ended a slow call since the last time, and a request
+ * waits: those who could take it are stuck, or have swallowed a wake-up.
+ */
 void loop_reinforce(struct loop *loop)
 {
-	unsigned int n = loop->nworkers, sum = 0, i, slow;
+	unsigned int n = loop->nworkers, sum = 0, i;
 	struct worker *worker = &loop->workers[n];
+	bool stuck = false;
 
 	for (i = 0; i < n; i++) {
-		slow = atomic_load(&loop->workers[i].slow);
+		unsigned int slow = atomic_load(&loop->workers[i].slow);
+
 		sum += slow;
-		if (!(slow & 1))
-			break;
+		stuck |= slow & 1;
 	}
-	if (i < n || sum != loop->stuck_sum) {
+	if (!stuck || sum != loop->stuck_sum || !loop_is_asked(loop)) {
 		loop->stuck_sum = sum;
 		return;
 	}
@@ -129,10 +164,9 @@ int loop_ended_fd(const struct loop *loop)
 
 static bool loop_quiet(struct loop *loop)
 {
-	struct pollfd requests = { .fd = loop->fd, .events = POLLIN };
 	unsigned int i;
 
-	if (poll(&requests, 1, 0) > 0)
+	if (loop_is_asked(loop))
 		return false;
 	for (i = 0; i < loop->nworkers; i++)
 		if (loop->workers[i].inflight ||

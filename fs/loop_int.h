@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 
 #define LOOP_SLOTS	128	/* in a block: requests in flight per thread */
+#define LOOP_SEATS	4	/* threads that take requests at a time, at most */
 #define LOOP_PAGE	4096
 
 /* What stands before the payload of a write. */
@@ -40,10 +41,13 @@ struct worker {
 	atomic_uint inflight;	/* loop_drain() looks on from outside */
 	unsigned int unsubmitted;
 	bool polling;		/* a poll of /dev/fuse is in the ring */
+	bool cancelling;	/* and is being taken out */
+	bool called;		/* a wake-up was for us: look for requests */
 	bool crowded;		/* several completed at once */
 	unsigned int burst;	/* requests that were there last time */
 	pid_t client;		/* thread that made the last request */
 	unsigned int singles;
+	long switches;		/* involuntary ones: worker_alternates() */
 	atomic_uint slow;	/* odd while in a call that may wait */
 	unsigned int slow_depth;
 	int err;
@@ -59,7 +63,10 @@ struct loop {
 	int wake_fd;		/* readable: look at @draining and @stopped */
 	int ended_fd;
 	sem_t ready;
-	atomic_uint leader;
+	unsigned int nseats;
+	atomic_uint seats[LOOP_SEATS]; /* lead.c: ranks of who has them */
+	atomic_uint wanted;	/* so many of them, the first ones */
+	atomic_uint lonely;	/* requests without another, for the disk */
 	atomic_uint bell;	/* a futex: stand-bys sleep on it */
 	atomic_uint dozing;	/* stand-bys that sleep without a tick */
 	atomic_bool draining;
@@ -77,17 +84,16 @@ void *worker_main(void *arg);
 /* Hand what is prepared for the ring to the kernel. */
 void worker_submit(struct worker *worker);
 
-/* lead.c */
-static inline bool lead_has(const struct worker *worker)
-{
-	return atomic_load_explicit(&worker->loop->leader,
-				    memory_order_relaxed) == worker->rank;
-}
-
-/* Watch the leader, for a while or for good; take its place if it is stuck. */
+/* lead.c: is @worker one of those who take requests? */
+bool lead_takes(const struct worker *worker);
+/* Watch them, for a while or for good; take the seat of one that is stuck. */
 void lead_stand_by(struct worker *worker);
 /* Wake all who stand by. */
 void lead_ring_bell(struct loop *loop);
+/* A request for the disk is all that is in hand. */
+void lead_lonely(struct loop *loop);
+/* It is not: all seats are wanted. */
+void lead_busy(struct loop *loop);
 
 /* slot.c: LOOP_SLOTS more. => 0 or -ENOMEM. */
 int slot_grow(struct worker *worker);

@@ -1,11 +1,11 @@
 /*
  * worker.c - one serving thread: from /dev/fuse to the handlers and the ring.
  *
- * The leader's round: take what is there, submit what that brought to the
- * ring, reap what is complete, and only when there is nothing left wait, in
- * one io_uring_enter(2), for the ring and for /dev/fuse together. It never
- * sleeps in a read or write of data. A thread that does not lead finishes what
- * it has in flight and stands by (lead.c). No locks.
+ * A round: take what is there, submit what that brought to the ring, reap
+ * what is complete, and only when there is nothing left wait, in one
+ * io_uring_enter(2), for the ring and for /dev/fuse together. It never sleeps
+ * in a read or write of data. A thread that does not take requests finishes
+ * what it has in flight and stands by (lead.c). No locks.
  */
 #include "fs/caller.h"
 #include "fs/gate.h"
@@ -18,6 +18,8 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define WORKER_BATCH	16	/* requests taken between two submissions */
@@ -139,24 +141,56 @@ static bool worker_take_one(struct worker *worker)
 }
 
 /*
+ * On one CPU with its client, a thread that answers is put aside for the
+ * client at once, and finds the next request when it runs again: then many in
+ * a row are no crowd. Each of them took an involuntary switch.
+ */
+static bool worker_alternates(struct worker *worker, unsigned int taken)
+{
+	struct rusage usage;
+	long before = worker->switches;
+
+	if (getrusage(RUSAGE_THREAD, &usage))
+		return false;
+	worker->switches = usage.ru_nivcsw;
+	return usage.ru_nivcsw - before >= (long)taken - 1;
+}
+
+/* Where should we run, and how many of us, after a round like this? */
+static void worker_place(struct worker *worker, unsigned int taken)
+{
+	if (worker->inflight == 1 && taken == 1) {
+		place_lone(-1);
+		lead_lonely(worker->loop);
+		return;
+	}
+	lead_busy(worker->loop);
+	if (!worker->inflight &&
+	    (taken == 1 || worker_alternates(worker, taken)))
+		place_lone(place_client(worker->client));
+	else
+		place_crowd();
+}
+
+/*
  * Take what is there. That nothing is left is learnt by one read too many;
  * while requests come one by one it is spared, because the poll that follows
- * finds out as well. Now and then look whether they still do.
+ * finds out as well. Now and then look whether they still do. Who is not to
+ * wait for more has to look: until its poll is out of the queue, wake-ups for
+ * several requests may have gone to it.
  */
 static unsigned int worker_take(struct worker *worker)
 {
 	bool single = worker->burst <= 1 && worker->inflight <= 1 &&
-		++worker->singles % WORKER_BATCH;
+		++worker->singles % WORKER_BATCH && lead_takes(worker);
 	unsigned int taken = 0, most = single ? 1 : WORKER_BATCH;
 
-	while (taken < most && lead_has(worker) &&
-	       worker_take_one(worker))
+	while (taken < most && worker_take_one(worker))
 		taken++;
+	worker->called = taken == most;
 	worker->burst = taken;
-	if (taken == 1 && worker->inflight <= 1)
-		place_lone(worker->inflight ? -1 : place_client(worker->client));
-	else if (taken > 1 || worker->inflight > 1)
-		place_crowd(place_client(worker->client));
+	if (taken)
+		worker_place(worker, taken);
 	return taken;
 }
 
@@ -177,9 +211,13 @@ static bool worker_complete(struct worker *worker, struct io_uring_cqe *cqe)
 	int result = cqe->res;
 
 	io_uring_cqe_seen(&worker->ring, cqe);
-	if ((void *)slot == &worker->polling)
-		worker->polling = false;
-	if (!slot || (void *)slot == &worker->polling)
+	if ((void *)slot == &worker->polling) {
+		worker->polling = worker->cancelling = false;
+		/* Even if it was cancelled: it may have been woken then. */
+		worker->called = true;
+		return false;
+	}
+	if (!slot)
 		return false;
 	worker->answering = slot;
 	slot->completed(slot, result);
@@ -197,25 +235,53 @@ static unsigned int worker_reap(struct worker *worker)
 	return reaped;
 }
 
-static void worker_poll(struct worker *worker, int fd, void *tag)
+static struct io_uring_sqe *worker_sqe(struct worker *worker)
 {
 	struct io_uring_sqe *sqe;
 
 	while (!(sqe = io_uring_get_sqe(&worker->ring)))
 		io_uring_submit(&worker->ring);
-	io_uring_prep_poll_add(sqe, fd, POLLIN);
+	return sqe;
+}
+
+static void worker_poll(struct worker *worker, int fd, uint32_t how, void *tag)
+{
+	struct io_uring_sqe *sqe = worker_sqe(worker);
+
+	io_uring_prep_poll_add(sqe, fd, POLLIN | how);
 	io_uring_sqe_set_data(sqe, tag);
 }
 
-/* Sleep until the ring or, for the leader, /dev/fuse has something. */
-static void worker_wait(struct worker *worker, bool requests)
+/* A request would wake us, and somebody else is to have it. */
+static void worker_unpoll(struct worker *worker)
 {
-	if (requests && !worker->polling && worker->free) {
-		worker_poll(worker, worker->loop->fd, &worker->polling);
+	struct io_uring_sqe *sqe = worker_sqe(worker);
+
+	io_uring_prep_cancel(sqe, &worker->polling, 0);
+	io_uring_sqe_set_data(sqe, NULL);
+	worker->cancelling = true;
+}
+
+/* Sleep until the ring or, for who takes them, requests have something. */
+static void worker_wait(struct worker *worker)
+{
+	bool takes = lead_takes(worker);
+
+	if (takes && !worker->polling && worker->free) {
+		worker_poll(worker, worker->loop->fd, EPOLLEXCLUSIVE,
+			    &worker->polling);
 		worker->polling = true;
+	} else if (!takes && worker->polling && !worker->cancelling) {
+		worker_unpoll(worker);
 	}
 	worker->unsubmitted = 0;
 	io_uring_submit_and_wait(&worker->ring, 1);
+}
+
+/* Is there anything to wait for in the ring, other than the end? */
+static bool worker_busy(const struct worker *worker)
+{
+	return lead_takes(worker) || worker->polling || worker->inflight;
 }
 
 /*
@@ -225,19 +291,21 @@ static void worker_wait(struct worker *worker, bool requests)
  * while we answer the others: then look in between, so that the disk has work
  * again before the last answer is out.
  */
-static void worker_lead(struct worker *worker)
+static void worker_round(struct worker *worker)
 {
 	unsigned int taken = 0;
 
-	if ((!worker->polling || worker->crowded) && worker->free)
+	if ((!worker->polling || worker->crowded) && worker->free &&
+	    (worker->called || lead_takes(worker)))
 		taken = worker_take(worker);
-	if (atomic_load(&worker->loop->stopped))
+	if (atomic_load(&worker->loop->stopped) || !worker_busy(worker))
 		return;
-	if (taken == WORKER_BATCH || worker->crowded) {
+	if (taken == WORKER_BATCH || worker->crowded ||
+	    (worker->called && worker->free && !lead_takes(worker))) {
 		worker->unsubmitted = 0;
 		io_uring_submit_and_get_events(&worker->ring);
 	} else {
-		worker_wait(worker, true);
+		worker_wait(worker);
 	}
 	worker->crowded = worker_reap(worker) > 1;
 }
@@ -271,19 +339,15 @@ static void worker_serve(struct worker *worker)
 {
 	struct loop *loop = worker->loop;
 
-	worker_poll(worker, loop->wake_fd, NULL);
+	worker_poll(worker, loop->wake_fd, 0, NULL);
 	while (!atomic_load(&loop->stopped)) {
-		if (lead_has(worker)) {
-			worker_lead(worker);
-		} else if (worker->inflight) {
-			worker_wait(worker, false);
-			worker_reap(worker);
-		} else {
+		if (worker_busy(worker) || worker->called)
+			worker_round(worker);
+		else
 			lead_stand_by(worker);
-		}
 	}
 	while (worker->inflight) {
-		worker_wait(worker, false);
+		worker_wait(worker);
 		worker_reap(worker);
 	}
 }

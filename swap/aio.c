@@ -375,7 +375,7 @@ static void choose_place(struct aio *aio)
 	if (n == 1)
 		place_lone(sched_getcpu());
 	else if (n > 1)
-		place_crowd(-1);
+		place_crowd();
 }
 
 /* reaper held. */

@@ -2,10 +2,13 @@
  * place.c - see place.h.
  *
  * A score says how lone the thread has been of late. It rises by one and falls
- * faster, so that a mixture counts as a crowd; below zero it says how crowded.
- * On the way from one to the other the thread is let go. So is a kept thread
- * every PLACE_RENEW rounds, for a moment: if its CPU has become a busy one,
- * the scheduler can find a better, and the next ones are counted from there.
+ * faster, so that a mixture counts as a crowd. Every PLACE_RENEW rounds a kept
+ * thread is let go for a moment: if its CPU has become a busy one, the
+ * scheduler can find a better, and the next ones are counted from there.
+ *
+ * A client that nothing holds where it is may leave when the thread comes: the
+ * scheduler prefers an idle CPU to that of who wakes. Then following is in
+ * vain; the thread is free again, and tries it twice as late the next time.
  *
  * Where a client runs is in /proc, which must not be read by who serves it:
  * the kernel makes the reader wait while the client is in execve(), and there
@@ -27,23 +30,40 @@
 #include <string.h>
 #include <unistd.h>
 
-#define PLACE_SURE	16	/* rounds before a thread is kept */
+#define PLACE_LONE	16	/* rounds before a thread is kept */
 #define PLACE_MOST	64
 #define PLACE_FALL	8
 #define PLACE_RENEW	8192
+#define PLACE_PATIENCE	65536
 #define PLACE_FIRST	4	/* rounds for the same client before a look */
 #define PLACE_LOOK	128	/* and between two */
 
 static __thread struct {
 	int score;
-	int kept;			/* CPU + 1: on it; negative: off it */
+	int kept;			/* CPU + 1; 0: free */
 	unsigned rounds;
+	unsigned moved;			/* round of the last move */
+	unsigned patience;		/* rounds before the next one */
 	bool known;
 	cpu_set_t home;			/* where it may run when free */
 	pid_t client;
 	unsigned looked;
 	int client_cpu;
 } me;
+
+static void place_keep(int cpu)
+{
+	cpu_set_t set;
+
+	if (!me.known)
+		me.known = !sched_getaffinity(0, sizeof(me.home), &me.home);
+	if (!me.known || cpu >= CPU_SETSIZE || !CPU_ISSET(cpu, &me.home))
+		return;
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	if (sched_setaffinity(0, sizeof(set), &set) == 0)
+		me.kept = cpu + 1;
+}
 
 static void place_free(void)
 {
@@ -52,59 +72,46 @@ static void place_free(void)
 	me.kept = 0;
 }
 
-/* On @cpu, or on any but it. @cpu < 0: no longer. */
-static void place_keep(int cpu, bool on)
+/* Go to the client, on @cpu; or let it go, if it left when we came. */
+static void place_follow(int cpu)
 {
-	int kept = on ? cpu + 1 : -(cpu + 1);
-	cpu_set_t set;
+	unsigned stayed = me.rounds - me.moved;
 
-	if (cpu < 0 && (me.kept > 0) == on)
-		place_free();
-	if (cpu < 0 || cpu >= CPU_SETSIZE || kept == me.kept)
-		return;
-	if (!me.known)
-		me.known = !sched_getaffinity(0, sizeof(me.home), &me.home);
-	if (!me.known || !CPU_ISSET(cpu, &me.home))
-		return;
-	if (on) {
-		CPU_ZERO(&set);
-		CPU_SET(cpu, &set);
+	if (me.kept == cpu + 1) {
+		if (stayed > PLACE_RENEW / 2)
+			me.patience = 0;
+	} else if (stayed >= me.patience) {
+		me.moved = me.rounds;
+		me.patience = me.patience ? me.patience * 2 : PLACE_LOOK;
+		if (me.patience > PLACE_PATIENCE)
+			me.patience = PLACE_PATIENCE;
+		place_keep(cpu);
 	} else {
-		set = me.home;
-		CPU_CLR(cpu, &set);
-	}
-	if (CPU_COUNT(&set) && !sched_setaffinity(0, sizeof(set), &set))
-		me.kept = kept;
-}
-
-/* One more round, of the kind that @step's sign says. */
-static void place_count(int step)
-{
-	int score = me.score + step;
-
-	if (score > PLACE_MOST)
-		score = PLACE_MOST;
-	else if (score < -PLACE_MOST)
-		score = -PLACE_MOST;
-	if (++me.rounds % PLACE_RENEW == 0)
-		score = 0;
-	if (!score || score * me.kept < 0)
 		place_free();
-	me.score = score;
+	}
 }
 
 void place_lone(int cpu)
 {
-	place_count(1);
-	if (me.score >= PLACE_SURE)
-		place_keep(cpu, true);
+	if (me.score < PLACE_MOST)
+		me.score++;
+	if (++me.rounds % PLACE_RENEW == 0) {
+		place_free();
+		me.score = 0;
+	} else if (cpu < 0) {
+		place_free();
+	} else if (me.score >= PLACE_LONE) {
+		place_follow(cpu);
+	}
 }
 
-void place_crowd(int cpu)
+void place_crowd(void)
 {
-	place_count(-PLACE_FALL);
-	if (me.score <= -PLACE_SURE)
-		place_keep(cpu, false);
+	me.score -= PLACE_FALL;
+	if (me.score > 0)
+		return;
+	me.score = 0;
+	place_free();
 }
 
 /* Field 39 of /proc/TID/stat; the second may hold anything, in brackets. */
@@ -188,7 +195,7 @@ int place_client(pid_t tid)
 {
 	uint64_t found;
 
-	if (abs(me.score) + 1 < PLACE_SURE || tid <= 0)
+	if (me.score + 1 < PLACE_LONE || tid <= 0)
 		return -1;		/* not worth a look yet */
 	if (tid != me.client) {
 		/* One of many, perhaps: then none is looked for. */

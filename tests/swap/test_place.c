@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #define ROUNDS	200		/* more than it takes to be sure */
+#define MANY	200000		/* and to forget what was */
 
 static cpu_set_t home;
 static int first, second;	/* CPUs we may run on */
@@ -40,24 +41,16 @@ static void assert_on(int cpu)
 	assert_true(CPU_ISSET(cpu, &set));
 }
 
-static void assert_off(int cpu)
-{
-	cpu_set_t set = allowed();
-
-	assert_int_equal(CPU_COUNT(&set), CPU_COUNT(&home) - 1);
-	assert_false(CPU_ISSET(cpu, &set));
-}
-
 static void lone(int cpu, int rounds)
 {
 	while (rounds--)
 		place_lone(cpu);
 }
 
-static void crowd(int cpu, int rounds)
+static void crowd(int rounds)
 {
 	while (rounds--)
-		place_crowd(cpu);
+		place_crowd();
 }
 
 static int find_cpus(void **state)
@@ -78,13 +71,15 @@ static int find_cpus(void **state)
 	return 0;
 }
 
-/* Each test begins and ends with the thread free. */
-static int let_go(void **state)
+/*
+ * Each test begins with the thread free, and with a client that has stayed
+ * where it was for long.
+ */
+static int forget(void **state)
 {
 	(void)state;
-	crowd(-1, ROUNDS);
-	lone(-1, ROUNDS);
-	crowd(-1, ROUNDS);
+	lone(first, MANY);
+	crowd(ROUNDS);
 	return 0;
 }
 
@@ -102,7 +97,7 @@ static void test_one_request_is_nothing(void **state)
 	need_two();
 	lone(first, 1);
 	assert_free();
-	crowd(first, 1);
+	crowd(1);
 	assert_free();
 }
 
@@ -112,50 +107,31 @@ static void test_lone_goes_to_the_client(void **state)
 	need_two();
 	lone(first, ROUNDS);
 	assert_on(first);
-	lone(second, 1);
+	crowd(ROUNDS);
+	lone(second, ROUNDS);
 	assert_on(second);
 }
 
-static void test_crowd_keeps_off_the_client(void **state)
+static void test_crowd_lets_go(void **state)
 {
-	(void)state;
-	need_two();
-	crowd(first, ROUNDS);
-	assert_off(first);
-	crowd(second, 1);
-	assert_off(second);
-}
-
-static void test_change_of_kind_lets_go(void **state)
-{
-	int i;
-
 	(void)state;
 	need_two();
 	lone(first, ROUNDS);
 	assert_on(first);
-	for (i = 0; i < 8; i++)
-		place_crowd(second);
-	assert_free();
-	crowd(second, ROUNDS);
-	assert_off(second);
-	lone(first, 64);
+	crowd(8);
 	assert_free();
 }
 
-/* A crowd has its quiet moments; they must not send the thread to and fro. */
 static void test_mixture_is_a_crowd(void **state)
 {
 	int i;
 
 	(void)state;
 	need_two();
-	crowd(first, ROUNDS);
 	for (i = 0; i < ROUNDS; i++) {
 		lone(first, 3);
-		assert_off(first);
-		crowd(first, 1);
-		assert_off(first);
+		assert_free();
+		crowd(1);
 	}
 }
 
@@ -164,22 +140,38 @@ static void test_unknown_client_lets_go(void **state)
 	(void)state;
 	need_two();
 	lone(first, ROUNDS);
+	assert_on(first);
 	lone(-1, 1);
 	assert_free();
-	crowd(first, ROUNDS);
-	assert_off(first);
-	lone(-1, 1);			/* says nothing of a crowd's client */
-	assert_off(first);
-	crowd(-1, 1);
-	assert_free();
+}
+
+/* It leaves whenever we come: we follow ever more seldom. */
+static void test_client_that_wanders_is_let_go(void **state)
+{
+	int i, here = first, rounds = 0, moves = 0;
+
+	(void)state;
+	need_two();
+	lone(here, ROUNDS);
+	for (i = 0; i < MANY; i++) {
+		cpu_set_t set = allowed();
+
+		if (CPU_COUNT(&set) == 1 && CPU_ISSET(here, &set)) {
+			here = here == first ? second : first;
+			moves++;
+		} else if (CPU_COUNT(&set) > 1) {
+			rounds++;
+		}
+		lone(here, 1);
+	}
+	assert_in_range(moves, 3, 40);
+	assert_true(rounds > MANY * 9 / 10);
 }
 
 static void test_cpu_that_is_not_ours(void **state)
 {
 	(void)state;
 	lone(CPU_SETSIZE, ROUNDS);
-	assert_free();
-	crowd(CPU_SETSIZE + 7, ROUNDS);
 	assert_free();
 }
 
@@ -191,12 +183,12 @@ static void *run_on_one(void *arg)
 	CPU_ZERO(&one);
 	CPU_SET(first, &one);
 	sched_setaffinity(0, sizeof(one), &one);
-	crowd(first, ROUNDS);
+	lone(second, ROUNDS);
 	set = allowed();
 	return CPU_EQUAL(&set, &one) ? (void *)1 : NULL;
 }
 
-/* Where there is one CPU to run on, there is nothing to keep off. */
+/* A thread that was given one CPU stays there, wherever its client is. */
 static void test_only_one_cpu(void **state)
 {
 	pthread_t thread;
@@ -208,19 +200,19 @@ static void test_only_one_cpu(void **state)
 	assert_non_null(same);
 }
 
+#define TEST(t)	cmocka_unit_test_setup(t, forget)
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_teardown(test_one_request_is_nothing, let_go),
-		cmocka_unit_test_teardown(test_lone_goes_to_the_client,
-					  let_go),
-		cmocka_unit_test_teardown(test_crowd_keeps_off_the_client,
-					  let_go),
-		cmocka_unit_test_teardown(test_change_of_kind_lets_go, let_go),
-		cmocka_unit_test_teardown(test_mixture_is_a_crowd, let_go),
-		cmocka_unit_test_teardown(test_unknown_client_lets_go, let_go),
-		cmocka_unit_test_teardown(test_cpu_that_is_not_ours, let_go),
-		cmocka_unit_test(test_only_one_cpu),
+		TEST(test_one_request_is_nothing),
+		TEST(test_lone_goes_to_the_client),
+		TEST(test_crowd_lets_go),
+		TEST(test_mixture_is_a_crowd),
+		TEST(test_unknown_client_lets_go),
+		TEST(test_client_that_wanders_is_let_go),
+		TEST(test_cpu_that_is_not_ours),
+		TEST(test_only_one_cpu),
 	};
 
 	return cmocka_run_group_tests(tests, find_cpus, NULL);
