@@ -414,22 +414,43 @@ static void file_fallocate(fuse_req_t req, fuse_ino_t ino, int mode,
 	loop_submit(slot, sqe);
 }
 
+/* => Bytes or -errno. */
+static ssize_t file_copy(int in, off_t off_in, int out, off_t off_out,
+			 size_t length, int flags)
+{
+	ssize_t copied;
+
+	/* No twin: @in or @out is the error. */
+	if (in < 0 || out < 0)
+		return in < 0 ? in : out;
+	copied = copy_file_range(in, &off_in, out, &off_out, length, flags);
+	return copied < 0 ? -errno : copied;
+}
+
+static int file_buffered(struct file *file)
+{
+	return file->align > 1 ? file_twin(file) : file->fd;
+}
+
 static void file_copy_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
 			    struct fuse_file_info *fi_in, fuse_ino_t ino_out,
 			    off_t off_out, struct fuse_file_info *fi_out,
 			    size_t length, int flags)
 {
+	struct file *in = file_of(fi_in), *out = file_of(fi_out);
 	ssize_t copied;
 
 	(void)ino_in;
-	file_change(req, ino_out, file_of(fi_out));
+	file_change(req, ino_out, out);
 	if (length > FILE_COPY_MAX)
 		length = FILE_COPY_MAX;
-	copied = copy_file_range(file_of(fi_in)->fd, &off_in,
-				 file_of(fi_out)->fd, &off_out, length,
-				 flags);
+	copied = file_copy(in->fd, off_in, out->fd, off_out, length, flags);
+	/* What does not fit O_DIRECT, be it only the end of the file. */
+	if (copied == -EINVAL && (in->align > 1 || out->align > 1))
+		copied = file_copy(file_buffered(in), off_in,
+				   file_buffered(out), off_out, length, flags);
 	if (copied < 0)
-		fuse_reply_err(req, errno);
+		fuse_reply_err(req, -copied);
 	else
 		fuse_reply_write(req, copied);
 }

@@ -307,6 +307,7 @@ static void op_fallocate(void)
 
 static void op_copy(void)
 {
+	bool direct_in = below(2), direct_out = below(2);
 	unsigned int from, length, to, moved = 0;
 	off_t in, out;
 	ssize_t got;
@@ -319,10 +320,13 @@ static void op_copy(void)
 	to = below(MOST - length);
 	if (to < from + length && from < to + length)
 		return;		/* overlapping is an error */
-	did("copy %u + %u to %u", from, length, to);
+	did("copy %u + %u to %u,%s%s", from, length, to,
+	    direct_in ? " direct in" : "", direct_out ? " direct out" : "");
 	in = from, out = to;
 	for (; moved < length; moved += got) {
-		got = copy_file_range(fd, &in, fd, &out, length - moved, 0);
+		got = copy_file_range(direct_in ? direct_fd : fd, &in,
+				      direct_out ? direct_fd : fd, &out,
+				      length - moved, 0);
 		if (got <= 0)
 			wrong("copy_file_range");
 	}
