@@ -2,6 +2,7 @@
  * tool_cache.c - is what is read after an open what the file then was?
  *
  *	tool_cache race MOUNT SOURCE SECONDS SEED
+ *	tool_cache together MOUNT SOURCE SECONDS SEED
  *	tool_cache each MOUNT SOURCE SECONDS SEED
  *	tool_cache names MOUNT SOURCE SECONDS SEED
  *	tool_cache mapped MOUNT SOURCE SECONDS SEED
@@ -11,6 +12,7 @@
  * must find no older one.
  *
  *  race	one thread writes versions in SOURCE, others open and read
+ *  together	the others open it at the same time, a while after each version
  *  each	changes of every kind, each followed by opens; the longer the
  *		mount's timeouts, the less the kernel finds out by itself
  *  names	the same with changes of names, on a mount without timeouts
@@ -33,13 +35,17 @@
 #include <unistd.h>
 
 #define PAGE	4096
-#define PAGES	8
-#define READERS	3
+#define PAGES	256
+#define READERS	4
+
+/* Longer ago than within which a change might go unseen. */
+#define SETTLED_US	25000
 
 static char served[512], below[512], linked[512], fresh[512];
 static atomic_ulong complete, opens, stale;
 static atomic_bool over;
 static unsigned int seconds;
+static pthread_barrier_t ready, done;
 
 static void must(bool ok, const char *what)
 {
@@ -88,6 +94,15 @@ static void put(int fd, uint64_t version)
 	must(pwrite(fd, data, sizeof(data), 0) == sizeof(data), "pwrite");
 }
 
+static void change(const char *path, uint64_t version, int flags)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | flags, 0600);
+
+	must(fd >= 0, path);
+	put(fd, version);
+	close(fd);
+}
+
 /* Open @path and compare; @exact: nothing newer either. */
 static void look(const char *path, uint64_t least, bool exact, int flags)
 {
@@ -96,7 +111,11 @@ static void look(const char *path, uint64_t least, bool exact, int flags)
 	size_t i;
 
 	must(fd >= 0, path);
-	must(pread(fd, data, sizeof(data), 0) == sizeof(data), "pread");
+	/* The last first: it would be dropped last, too. */
+	must(pread(fd, data + (PAGES - 1) * PAGE / sizeof(*data), PAGE,
+		   (PAGES - 1) * PAGE) == PAGE, "pread");
+	must(pread(fd, data, (PAGES - 1) * PAGE, 0) == (PAGES - 1) * PAGE,
+	     "pread");
 	opens++;
 	for (i = 0; i < PAGES * PAGE / sizeof(*data); i++) {
 		if (data[i] == least || (!exact && data[i] > least))
@@ -124,22 +143,53 @@ static void *race_reader(void *arg)
 	return NULL;
 }
 
+static void *together_reader(void *arg)
+{
+	(void)arg;
+	for (;;) {
+		pthread_barrier_wait(&ready);
+		if (over)
+			return NULL;
+		look(served, complete, true, O_RDONLY);
+		pthread_barrier_wait(&done);
+	}
+}
+
+static void together(void)
+{
+	double end = now() + seconds;
+	pthread_t readers[READERS];
+	unsigned int i;
+
+	pthread_barrier_init(&ready, NULL, READERS + 1);
+	pthread_barrier_init(&done, NULL, READERS + 1);
+	for (i = 0; i < READERS; i++)
+		pthread_create(&readers[i], NULL, together_reader, NULL);
+	while (now() < end) {
+		change(below, complete + 1, 0);
+		complete++;
+		pause_us(SETTLED_US);
+		pthread_barrier_wait(&ready);
+		pthread_barrier_wait(&done);
+	}
+	over = true;
+	pthread_barrier_wait(&ready);
+	for (i = 0; i < READERS; i++)
+		pthread_join(readers[i], NULL);
+}
+
 static void race(unsigned int seed)
 {
 	double end = now() + seconds;
 	pthread_t readers[READERS];
 	uint64_t version = 1;
 	unsigned int i;
-	int fd;
 
 	for (i = 0; i < READERS; i++)
 		pthread_create(&readers[i], NULL, race_reader,
 			       (void *)(uintptr_t)(seed + 1 + i));
 	while (now() < end) {
-		fd = open(below, O_WRONLY);
-		must(fd >= 0, below);
-		put(fd, ++version);
-		close(fd);
+		change(below, ++version, 0);
 		complete = version;
 		pause_us(some_us(&seed) * 2);
 	}
@@ -149,15 +199,6 @@ static void race(unsigned int seed)
 }
 
 /* ---- each ---- */
-
-static void change(const char *path, uint64_t version, int flags)
-{
-	int fd = open(path, O_WRONLY | O_CREAT | flags, 0600);
-
-	must(fd >= 0, path);
-	put(fd, version);
-	close(fd);
-}
 
 static void restore_times(const struct stat *st)
 {
@@ -265,8 +306,8 @@ int main(int argc, char **argv)
 	unsigned int seed;
 
 	if (argc != 6) {
-		fprintf(stderr, "usage: tool_cache race|each|names|mapped "
-			"MOUNT SOURCE SECONDS SEED\n");
+		fprintf(stderr, "usage: tool_cache race|together|each|names|"
+			"mapped MOUNT SOURCE SECONDS SEED\n");
 		return 2;
 	}
 	snprintf(served, sizeof(served), "%s/%s", argv[2], argv[1]);
@@ -278,6 +319,8 @@ int main(int argc, char **argv)
 	replace(complete = 1);
 	if (!strcmp(argv[1], "race"))
 		race(seed);
+	else if (!strcmp(argv[1], "together"))
+		together();
 	else if (!strcmp(argv[1], "each"))
 		each(seed, 7);
 	else if (!strcmp(argv[1], "names"))

@@ -138,25 +138,31 @@ kept_not
 umount_store "$mnt"
 
 # Many rounds, with changes close to the opens. Long timeouts: the kernel
-# finds nothing out by itself. A second round on a file system in memory.
+# finds nothing out by itself.
+tool() {
+	check "$1, $2, $3" "$BUILD/tests/fs/tool_cache" "$2" "$mnt" "$1" "$4" 1
+}
+
+# rounds SOURCE OPTIONS...
 rounds() {
-	local options
-	for options in $long $long,writeback $long,threads=1; do
-		mount_store "$1" "$mnt" -o $options
-		check "$2, race, $options" "$BUILD/tests/fs/tool_cache" race \
-			"$mnt" "$1" 3 1
-		check "$2, mapped, $options" "$BUILD/tests/fs/tool_cache" \
-			mapped "$mnt" "$1" 2 2
-		check "$2, each, $options" "$BUILD/tests/fs/tool_cache" each \
-			"$mnt" "$1" 3 3
+	local from=$1 options
+	shift
+	for options; do
+		mount_store "$from" "$mnt" -o "$options"
+		tool "$from" race "$options" 2
+		tool "$from" together "$options" 1
+		tool "$from" mapped "$options" 1
+		tool "$from" each "$options" 2
 		umount_store "$mnt"
 	done
-	mount_store "$1" "$mnt" -o attr_timeout=0,entry_timeout=0
-	check "$2, names" "$BUILD/tests/fs/tool_cache" names "$mnt" "$1" 2 4
+	mount_store "$from" "$mnt" -o attr_timeout=0,entry_timeout=0
+	tool "$from" names "no timeouts" 1
 	umount_store "$mnt"
 }
-rounds "$src" "disk"
+rounds "$src" $long $long,writeback $long,threads=1
+
+# The same in memory, where a mapping does not change the times.
 memory=$(mktemp -d /dev/shm/pagerfs_cache.XXXXXX 2>/dev/null) || finish
 trap 'rm -rf "$memory"; cleanup' EXIT
-rounds "$memory" "memory"
+rounds "$memory" $long
 finish
