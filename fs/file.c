@@ -225,17 +225,20 @@ static int file_reply_open(fuse_req_t req, const struct fuse_file_info *fi)
 
 	if (fi->direct_io)
 		out.open_flags = FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES;
+	else if (fi->keep_cache)
+		out.open_flags = FOPEN_KEEP_CACHE;
 	return fuse_reply_buf(req, (const char *)&out, sizeof(out));
 }
 
 static void file_open(fuse_req_t req, fuse_ino_t ino,
 		      struct fuse_file_info *fi)
 {
+	struct inode *inode = volume_target(req, ino);
 	struct volume *volume = volume_of(req);
 	struct file *file;
 	int err;
 
-	file = file_make(volume, volume_inode(volume, ino), fi->flags, &err);
+	file = file_make(volume, inode, fi->flags, &err);
 	if (!file) {
 		fuse_reply_err(req, -err);
 		return;
@@ -246,6 +249,7 @@ static void file_open(fuse_req_t req, fuse_ino_t ino,
 	fi->fh = (uintptr_t)file;
 	fi->direct_io = file_goes_direct(volume, fi->flags) ||
 			file->append_only;
+	fi->keep_cache = !fi->direct_io && keep_open(volume, inode, file);
 	if (file_reply_open(req, fi))
 		file_end(file);
 }
@@ -363,7 +367,7 @@ static void file_create(fuse_req_t req, fuse_ino_t ino, const char *name,
 static void file_release(fuse_req_t req, fuse_ino_t ino,
 			 struct fuse_file_info *fi)
 {
-	(void)ino;
+	keep_settle(volume_target(req, ino), file_of(fi)->keep_round);
 	file_end(file_of(fi));
 	fuse_reply_err(req, 0);
 }
@@ -378,7 +382,7 @@ static void file_flush(fuse_req_t req, fuse_ino_t ino,
 	struct file *file = file_of(fi);
 	int err = 0;
 
-	(void)ino;
+	keep_settle(volume_target(req, ino), file->keep_round);
 	if (atomic_exchange(&file->written, false) && close(dup(file->fd)))
 		err = errno;
 	fuse_reply_err(req, err);

@@ -30,6 +30,7 @@ struct file {
 	bool in_memory;		/* tmpfs, ramfs: a read cannot wait */
 	atomic_bool no_grow;	/* swap/nogrow.h */
 	atomic_bool written;	/* since the last flush */
+	unsigned int keep_round;	/* keep_settle() */
 };
 
 static inline struct file *file_of(struct fuse_file_info *fi)

@@ -33,12 +33,13 @@
 
 #define GATE_TICK_NS	10000000	/* how soon a thaw is noticed */
 
-static atomic_uint gate_reasons;
+static atomic_uint gate_reasons, gate_disturbances;
 static struct volume *gate_served_volume;
 
 void gate_watch(enum gate_reason reason)
 {
 	atomic_fetch_or(&gate_reasons, reason);
+	atomic_fetch_add(&gate_disturbances, 1);
 }
 
 void gate_rest(enum gate_reason reason)
@@ -50,6 +51,15 @@ bool gate_watches(enum gate_reason reason)
 {
 	return atomic_load_explicit(&gate_reasons, memory_order_relaxed) &
 		reason;
+}
+
+/* The number first: a reason that comes and goes meanwhile changes it. */
+unsigned int gate_disturbed(bool *quiet)
+{
+	unsigned int disturbances = atomic_load(&gate_disturbances);
+
+	*quiet = !atomic_load(&gate_reasons);
+	return disturbances;
 }
 
 void gate_open(struct volume *volume)
@@ -125,6 +135,9 @@ bool gate_answer(struct slot *slot, struct iovec *iov, int *count)
 		if (request->verdict.quota)
 			gate_settle(slot, out->error);
 	}
+	/* Pages of a mapping keep what could not be written. */
+	if (out->error && opcode == FUSE_WRITE)
+		atomic_fetch_add(&gate_disturbances, 1);
 	bytes = gate_bytes(request, iov, *count);
 	if (!watchdog_answer(request))
 		return false;

@@ -34,6 +34,13 @@ void gate_watch(enum gate_reason reason);
 void gate_rest(enum gate_reason reason);
 bool gate_watches(enum gate_reason reason);
 
+/*
+ * What clients see and what is in the files may differ while there is any
+ * reason, and where a write failed. => A number that changes when one of
+ * these comes up; *@quiet: there is no reason now.
+ */
+unsigned int gate_disturbed(bool *quiet);
+
 /* Serve @volume from now on. */
 void gate_open(struct volume *volume);
 struct volume *gate_volume(void);

@@ -20,6 +20,7 @@
 #define FS_INODE_H
 
 #include "fs/handle.h"
+#include "fs/keep.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -36,6 +37,7 @@ struct inode {
 	bool stale;		/* not on the hash; under the table's lock */
 	atomic_int fd;		/* O_PATH; -1: not pinned. Set once */
 	struct handle *handle;	/* without which @fd stays what it is */
+	struct keep keep;	/* fs/keep.c */
 };
 
 struct inode_table {

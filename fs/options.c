@@ -45,6 +45,8 @@ static const struct fuse_opt options_table[] = {
 	FIELD("auto_unmount", auto_unmount, 1),
 	FIELD("writeback", writeback, 1),
 	FIELD("no_writeback", writeback, 0),
+	FIELD("auto_cache", noauto_cache, 0),
+	FIELD("noauto_cache", noauto_cache, 1),
 	FIELD("record=%s", record, 0),
 	FIELD("record_base=yes", record_base, 1),
 	FIELD("record_base=no", record_base, 0),
@@ -168,6 +170,7 @@ void options_usage(void)
 	       "    -o inode_fds=N       descriptors for remembered files\n"
 	       "    -o log_level=LEVEL   error, warning (default) or info\n"
 	       "    -o writeback         let the kernel cache writes\n"
+	       "    -o noauto_cache      read a file anew each time it is opened\n"
 	       "    -o record=FILE       write what is done to the files to FILE\n"
 	       "    -o record_base=no    ... without the files as they are now\n"
 	       "    -o allow_other       let other users in\n"

@@ -31,6 +31,7 @@ struct options {
 	int auto_unmount;	/* -o auto_unmount: whatever ends the daemon */
 	int remount;		/* -o remount: change a mount that is there */
 	int writeback;		/* -o writeback: the kernel caches writes */
+	int noauto_cache;	/* nothing stays cached when a file is opened */
 	char *record;		/* -o record=FILE, or NULL */
 	int record_base;	/* with the files as they are at the start */
 	double attr_timeout;	/* seconds the kernel trusts attributes */

@@ -211,6 +211,7 @@ static int session_block_signals(void)
 	sigaddset(&signals, SIGHUP);
 	sigprocmask(SIG_BLOCK, &signals, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGIO, SIG_IGN);		/* keep_writers() */
 	return signalfd(-1, &signals, SFD_CLOEXEC);
 }
 
