@@ -17,9 +17,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fuse.h>
-#include <linux/magic.h>
 #include <stdlib.h>
-#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <linux/stat.h>
 #include <unistd.h>
@@ -57,14 +55,6 @@ static uint32_t file_find_align(int fd)
 	return stx.dio_offset_align;
 }
 
-static bool file_is_in_memory(int fd)
-{
-	struct statfs fs;
-
-	return !fstatfs(fd, &fs) && (fs.f_type == TMPFS_MAGIC ||
-				     fs.f_type == (long)RAMFS_MAGIC);
-}
-
 /* The flags for the file below, from those of the client. */
 static int file_flags(const struct volume *volume, int flags)
 {
@@ -92,7 +82,7 @@ static struct file *file_start(struct volume *volume,
 	file->volume = volume;
 	file->flags = flags;
 	file->append_only = flags & O_APPEND;
-	file->in_memory = file_is_in_memory(fd);
+	file->in_memory = volume_in_memory(volume, inode, fd);
 	file->align = flags & O_DIRECT && !file->in_memory ?
 		file_find_align(fd) : 1;
 	return file;

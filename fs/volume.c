@@ -97,33 +97,39 @@ static void volume_open_handles(struct volume *volume, int root_fd)
 	}
 }
 
-/* Is a file system's memory of a file, on @fd, as good as asking it? */
-static bool volume_is_local(int fd)
+/* Is a file system's memory of a file as good as asking it? */
+static bool volume_is_local(long type)
 {
 	static const long types[] = {
 		EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC, BTRFS_SUPER_MAGIC,
 		F2FS_SUPER_MAGIC, TMPFS_MAGIC, RAMFS_MAGIC,
 	};
-	struct statfs fs;
 	size_t i;
 
-	if (fstatfs(fd, &fs))
-		return false;
 	for (i = 0; i < sizeof(types) / sizeof(*types); i++)
-		if (fs.f_type == types[i])
+		if (type == types[i])
 			return true;
 	return false;
 }
 
+static bool volume_is_memory(long type)
+{
+	return type == TMPFS_MAGIC || type == (long)RAMFS_MAGIC;
+}
+
 static int volume_know_root(struct volume *volume, int fd)
 {
+	struct statfs fs;
 	struct statx stx;
 
 	if (statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_MNT_ID,
 		  &stx))
 		return -errno;
 	volume->root_mount = stx.stx_mnt_id;
-	volume->local = volume_is_local(fd);
+	if (fstatfs(fd, &fs))
+		return 0;
+	volume->local = volume_is_local(fs.f_type);
+	volume->in_memory = volume_is_memory(fs.f_type);
 	return 0;
 }
 
@@ -429,21 +435,15 @@ static struct inode *volume_add(struct volume *volume, int fd,
 	return inode;
 }
 
-/* => The inode of @fd, O_PATH, having taken over @fd; NULL and errno. */
-static struct inode *volume_learn(struct volume *volume, int fd,
-				  struct stat *st)
+/* => The inode of @fd, O_PATH and of @st, having taken over @fd; NULL, errno. */
+static struct inode *volume_enter(struct volume *volume, int fd,
+				  const struct stat *st)
 {
 	struct inode *inode;
 	int err;
 
 	if (fd < 0) {
 		errno = -volume_blame(volume, -errno);
-		return NULL;
-	}
-	err = volume_stat(volume, fd, "", st);
-	if (err) {
-		close(fd);
-		errno = -err;
 		return NULL;
 	}
 	inode = volume_add(volume, fd, st,
@@ -456,6 +456,29 @@ static struct inode *volume_learn(struct volume *volume, int fd,
 		errno = -err;
 	}
 	return inode;
+}
+
+/* The same, and *@st is what @fd says it is. */
+static struct inode *volume_learn(struct volume *volume, int fd,
+				  struct stat *st)
+{
+	int err = fd < 0 ? 0 : volume_stat(volume, fd, "", st);
+
+	if (!err)
+		return volume_enter(volume, fd, st);
+	close(fd);
+	errno = -err;
+	return NULL;
+}
+
+bool volume_in_memory(const struct volume *volume, const struct inode *inode,
+		      int fd)
+{
+	struct statfs fs;
+
+	if (inode->dev == volume->inodes.root.dev)
+		return volume->in_memory;
+	return !fstatfs(fd, &fs) && volume_is_memory(fs.f_type);
 }
 
 bool volume_has_room(struct volume *volume)
@@ -529,10 +552,11 @@ int volume_adopt(struct volume *volume, int fd,
 
 	if (err)
 		return err;
+	/* What is open does not turn into another file meanwhile. */
 	snprintf(number, sizeof(number), "%d", fd);
 	inode = inode_find(&volume->inodes, &st);
 	if (!inode)
-		inode = volume_learn(volume,
+		inode = volume_enter(volume,
 				     openat(volume->proc_fd, number,
 					    O_PATH | O_CLOEXEC), &st);
 	if (!inode)
