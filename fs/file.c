@@ -208,6 +208,18 @@ static bool file_goes_direct(const struct volume *volume, int flags)
 	       !volume->options.writeback;
 }
 
+/*
+ * Does the kernel have to tell us when a client closes the file? Only other
+ * machines' file systems keep an error back until then, and only a writeback
+ * cache a write; it is a round trip for each close(2). (Not told, the kernel
+ * leaves pages of a shared mapping where they are until the mapping ends.)
+ */
+static bool file_needs_flush(const struct file *file)
+{
+	return file->volume->options.writeback ||
+	       !volume_is_local(file->volume, file->inode);
+}
+
 /* By hand: libfuse 3.14 does not know the second flag. */
 static int file_reply_open(fuse_req_t req, const struct fuse_file_info *fi)
 {
@@ -215,6 +227,8 @@ static int file_reply_open(fuse_req_t req, const struct fuse_file_info *fi)
 
 	if (fi->direct_io)
 		out.open_flags = FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES;
+	if (fi->noflush)
+		out.open_flags |= FOPEN_NOFLUSH;
 	return fuse_reply_buf(req, (const char *)&out, sizeof(out));
 }
 
@@ -236,6 +250,7 @@ static void file_open(fuse_req_t req, fuse_ino_t ino,
 	fi->fh = (uintptr_t)file;
 	fi->direct_io = file_goes_direct(volume, fi->flags) ||
 			file->append_only;
+	fi->noflush = !file_needs_flush(file);
 	if (file_reply_open(req, fi))
 		file_end(file);
 }
@@ -344,6 +359,7 @@ static void file_create(fuse_req_t req, fuse_ino_t ino, const char *name,
 	}
 	fi->fh = (uintptr_t)file;
 	fi->direct_io = file_goes_direct(volume, fi->flags);
+	fi->noflush = !file_needs_flush(file);
 	if (fuse_reply_create(req, &entry, fi)) {
 		file_end(file);
 		volume_unlookup(volume, &entry);

@@ -98,7 +98,7 @@ static void volume_open_handles(struct volume *volume, int root_fd)
 }
 
 /* Is a file system's memory of a file as good as asking it? */
-static bool volume_is_local(long type)
+static bool volume_type_is_local(long type)
 {
 	static const long types[] = {
 		EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC, BTRFS_SUPER_MAGIC,
@@ -128,7 +128,7 @@ static int volume_know_root(struct volume *volume, int fd)
 	volume->root_mount = stx.stx_mnt_id;
 	if (fstatfs(fd, &fs))
 		return 0;
-	volume->local = volume_is_local(fs.f_type);
+	volume->local = volume_type_is_local(fs.f_type);
 	volume->in_memory = volume_is_memory(fs.f_type);
 	return 0;
 }
@@ -469,6 +469,11 @@ static struct inode *volume_learn(struct volume *volume, int fd,
 	close(fd);
 	errno = -err;
 	return NULL;
+}
+
+bool volume_is_local(const struct volume *volume, const struct inode *inode)
+{
+	return volume->local && inode->dev == volume->inodes.root.dev;
 }
 
 bool volume_in_memory(const struct volume *volume, const struct inode *inode,

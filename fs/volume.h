@@ -95,6 +95,9 @@ void volume_give_fd(struct volume *volume);
 /* Close @fd, which is not -1, and give its room back. */
 void volume_close_fd(struct volume *volume, int fd);
 
+/* Is @inode on a local file system: one that is told by others of nothing? */
+bool volume_is_local(const struct volume *volume, const struct inode *inode);
+
 /* Is the open file @fd of @inode on a tmpfs or ramfs: a read cannot wait? */
 bool volume_in_memory(const struct volume *volume, const struct inode *inode,
 		      int fd);
