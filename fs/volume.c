@@ -3,9 +3,11 @@
  *
  * A lookup first stats the name: the usual case is an inode which the table
  * knows, and then no descriptor is opened. It is safe to go by (dev, ino)
- * because the inode's own descriptor pins it. Only an unknown one is opened
- * and stat'ed again through the descriptor, which is what counts; so is one
- * that is not pinned, and its handle compared.
+ * because the inode's own descriptor pins it. For one that is not pinned the
+ * name is asked for its handle. If that is the inode's, the file was there all
+ * the time since the inode became known, so nothing else had its number when
+ * the name was stat'ed. Only an unknown one is opened and stat'ed again
+ * through the descriptor, which is what counts.
  *
  * No locks of its own; the inode table has one.
  */
@@ -498,13 +500,15 @@ void volume_pin(struct volume *volume, int dir_fd, const char *name)
 	struct stat st;
 	int fd;
 
-	if (!atomic_load(&volume->inodes.unpinned))
+	if (!atomic_load(&volume->inodes.unpinned) ||
+	    volume_stat(volume, dir_fd, name, &st) ||
+	    !inode_is_unsure(&volume->inodes, &st))
 		return;
 	fd = openat(dir_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return;
 	handle = handle_of(fd);
-	if (handle && !volume_stat(volume, fd, "", &st))
+	if (handle)
 		inode_pin(&volume->inodes, fd, &st, handle);
 	else
 		close(fd);
@@ -524,6 +528,26 @@ static void volume_fill(struct volume *volume, struct inode *inode,
 	};
 }
 
+/*
+ * The inode which @name in @dir_fd, or @dir_fd itself, of @st is known as. One
+ * that could have a descriptor by now is left to be opened and get it.
+ */
+static struct inode *volume_know(struct volume *volume, int dir_fd,
+				 const char *name, const struct stat *st)
+{
+	struct inode *inode = inode_find(&volume->inodes, st);
+	struct handle *handle;
+
+	if (inode || !inode_table_is_full(&volume->inodes) ||
+	    !inode_is_unsure(&volume->inodes, st))
+		return inode;
+	handle = handle_at(dir_fd, name);
+	if (volume_reopens(volume, handle))
+		inode = inode_find_by(&volume->inodes, st, handle);
+	free(handle);
+	return inode;
+}
+
 int volume_lookup(struct volume *volume, int dir_fd, const char *name,
 		  struct fuse_entry_param *entry)
 {
@@ -536,7 +560,7 @@ int volume_lookup(struct volume *volume, int dir_fd, const char *name,
 	err = volume_stat(volume, dir_fd, name, &st);
 	if (err)
 		return err;
-	inode = inode_find(&volume->inodes, &st);
+	inode = volume_know(volume, dir_fd, name, &st);
 	if (!inode)
 		inode = volume_learn(volume,
 				     openat(dir_fd, name, O_PATH | O_NOFOLLOW |
@@ -547,23 +571,44 @@ int volume_lookup(struct volume *volume, int dir_fd, const char *name,
 	return 0;
 }
 
+/* The inode of the open file @fd, by handle only. => NULL: that cannot be. */
+static struct inode *volume_add_bare(struct volume *volume, int fd,
+				     const struct stat *st)
+{
+	struct handle *handle = handle_of(fd);
+	struct inode *inode = NULL;
+
+	if (volume_reopens(volume, handle))
+		inode = inode_add(&volume->inodes, -1, st, handle, true);
+	if (!inode)
+		free(handle);
+	return inode;
+}
+
+/* => An O_PATH descriptor of what is open as @fd; -1 and errno. */
+static int volume_path_fd(const struct volume *volume, int fd)
+{
+	char number[16];
+
+	snprintf(number, sizeof(number), "%d", fd);
+	return openat(volume->proc_fd, number, O_PATH | O_CLOEXEC);
+}
+
 int volume_adopt(struct volume *volume, int fd,
 		 struct fuse_entry_param *entry)
 {
 	struct inode *inode;
-	char number[16];
 	struct stat st;
 	int err = volume_stat(volume, fd, "", &st);
 
 	if (err)
 		return err;
 	/* What is open does not turn into another file meanwhile. */
-	snprintf(number, sizeof(number), "%d", fd);
-	inode = inode_find(&volume->inodes, &st);
+	inode = volume_know(volume, fd, "", &st);
+	if (!inode && inode_table_is_full(&volume->inodes))
+		inode = volume_add_bare(volume, fd, &st);
 	if (!inode)
-		inode = volume_enter(volume,
-				     openat(volume->proc_fd, number,
-					    O_PATH | O_CLOEXEC), &st);
+		inode = volume_enter(volume, volume_path_fd(volume, fd), &st);
 	if (!inode)
 		return -errno;
 	volume_fill(volume, inode, &st, entry);
