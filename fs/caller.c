@@ -6,7 +6,9 @@
  * them, so capset(2) brings them back. Returning to 0 restores all.
  *
  * The umask belongs to what threads share as CLONE_FS, so a serving thread
- * first gets that for itself. Between requests it is 0.
+ * first gets that for itself. It counts only where something is made, and all
+ * that is made is made between caller_enter() and caller_leave(): so it stays
+ * until there is a caller who has another.
  */
 #include "fs/caller.h"
 
@@ -17,6 +19,8 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+static __thread mode_t caller_umask;	/* this thread's */
 
 static void caller_keep_capabilities(void)
 {
@@ -37,7 +41,16 @@ int caller_start(void)
 	if (unshare(CLONE_FS))
 		return -errno;
 	umask(0);
+	caller_umask = 0;
 	return 0;
+}
+
+static void caller_take_umask(mode_t mask)
+{
+	if (mask == caller_umask)
+		return;
+	umask(mask);
+	caller_umask = mask;
 }
 
 struct caller caller_enter(fuse_req_t req)
@@ -45,7 +58,7 @@ struct caller caller_enter(fuse_req_t req)
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
 	struct caller caller = { false };
 
-	umask(ctx->umask);
+	caller_take_umask(ctx->umask & 0777);
 	if (!volume_of(req)->privileged || (!ctx->uid && !ctx->gid))
 		return caller;
 	setfsgid(ctx->gid);
@@ -58,7 +71,6 @@ struct caller caller_enter(fuse_req_t req)
 
 void caller_leave(struct caller caller)
 {
-	umask(0);
 	if (!caller.switched)
 		return;
 	setfsuid(0);

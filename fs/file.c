@@ -17,9 +17,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fuse.h>
-#include <linux/magic.h>
 #include <stdlib.h>
-#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <linux/stat.h>
 #include <unistd.h>
@@ -57,14 +55,6 @@ static uint32_t file_find_align(int fd)
 	return stx.dio_offset_align;
 }
 
-static bool file_is_in_memory(int fd)
-{
-	struct statfs fs;
-
-	return !fstatfs(fd, &fs) && (fs.f_type == TMPFS_MAGIC ||
-				     fs.f_type == (long)RAMFS_MAGIC);
-}
-
 /* The flags for the file below, from those of the client. */
 static int file_flags(const struct volume *volume, int flags)
 {
@@ -92,7 +82,7 @@ static struct file *file_start(struct volume *volume,
 	file->volume = volume;
 	file->flags = flags;
 	file->append_only = flags & O_APPEND;
-	file->in_memory = file_is_in_memory(fd);
+	file->in_memory = volume_in_memory(volume, inode, fd);
 	file->align = flags & O_DIRECT && !file->in_memory ?
 		file_find_align(fd) : 1;
 	return file;
@@ -218,6 +208,18 @@ static bool file_goes_direct(const struct volume *volume, int flags)
 	       !volume->options.writeback;
 }
 
+/*
+ * Does the kernel have to tell us when a client closes the file? Only other
+ * machines' file systems keep an error back until then, and only a writeback
+ * cache a write; it is a round trip for each close(2). (Not told, the kernel
+ * leaves pages of a shared mapping where they are until the mapping ends.)
+ */
+static bool file_needs_flush(const struct file *file)
+{
+	return file->volume->options.writeback ||
+	       !volume_is_local(file->volume, file->inode);
+}
+
 /* By hand: libfuse 3.14 does not know the second flag. */
 static int file_reply_open(fuse_req_t req, const struct fuse_file_info *fi)
 {
@@ -227,6 +229,8 @@ static int file_reply_open(fuse_req_t req, const struct fuse_file_info *fi)
 		out.open_flags = FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES;
 	else if (fi->keep_cache)
 		out.open_flags = FOPEN_KEEP_CACHE;
+	if (fi->noflush)
+		out.open_flags |= FOPEN_NOFLUSH;
 	return fuse_reply_buf(req, (const char *)&out, sizeof(out));
 }
 
@@ -250,6 +254,8 @@ static void file_open(fuse_req_t req, fuse_ino_t ino,
 	fi->direct_io = file_goes_direct(volume, fi->flags) ||
 			file->append_only;
 	fi->keep_cache = !fi->direct_io && keep_open(volume, inode, file);
+	/* What the open showed of the cache is settled by the close. */
+	fi->noflush = !file_needs_flush(file) && !file->keep_round;
 	if (file_reply_open(req, fi))
 		file_end(file);
 }
@@ -358,6 +364,7 @@ static void file_create(fuse_req_t req, fuse_ino_t ino, const char *name,
 	}
 	fi->fh = (uintptr_t)file;
 	fi->direct_io = file_goes_direct(volume, fi->flags);
+	fi->noflush = !file_needs_flush(file);
 	if (fuse_reply_create(req, &entry, fi)) {
 		file_end(file);
 		volume_unlookup(volume, &entry);

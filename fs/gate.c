@@ -116,6 +116,24 @@ static void gate_settle(struct slot *slot, bool failed)
 	inject_settle(verdict, failed, freed);
 }
 
+/*
+ * Closing a file that is opened while there are rules is for them to see.
+ * What the kernel is told of an open file ends the answer.
+ */
+static void gate_see_close(unsigned int opcode, const struct iovec *iov,
+			   int count)
+{
+	struct fuse_open_out *out;
+
+	if (opcode != FUSE_OPEN && opcode != FUSE_CREATE &&
+	    opcode != FUSE_TMPFILE)
+		return;
+	if (count != 2 || iov[1].iov_len < sizeof(*out))
+		return;
+	out = iov[1].iov_base + iov[1].iov_len - sizeof(*out);
+	out->open_flags &= ~FOPEN_NOFLUSH;
+}
+
 bool gate_answer(struct slot *slot, struct iovec *iov, int *count)
 {
 	const struct fuse_out_header *out = iov[0].iov_base;
@@ -138,6 +156,8 @@ bool gate_answer(struct slot *slot, struct iovec *iov, int *count)
 	/* Pages of a mapping keep what could not be written. */
 	if (out->error && opcode == FUSE_WRITE)
 		atomic_fetch_add(&gate_disturbances, 1);
+	if (gate_watches(GATE_RULES))
+		gate_see_close(opcode, iov, *count);
 	bytes = gate_bytes(request, iov, *count);
 	if (!watchdog_answer(request))
 		return false;

@@ -13,7 +13,7 @@ struct handle {
 	struct file_handle kernel;	/* ends in its bytes */
 };
 
-struct handle *handle_of(int fd)
+struct handle *handle_at(int dir_fd, const char *name)
 {
 	union {
 		struct file_handle kernel;
@@ -23,7 +23,8 @@ struct handle *handle_of(int fd)
 	int mount_id;
 
 	buf.kernel.handle_bytes = MAX_HANDLE_SZ;
-	if (name_to_handle_at(fd, "", &buf.kernel, &mount_id, AT_EMPTY_PATH))
+	if (name_to_handle_at(dir_fd, name, &buf.kernel, &mount_id,
+			      AT_EMPTY_PATH))
 		return NULL;
 	handle = malloc(sizeof(*handle) + buf.kernel.handle_bytes);
 	if (!handle)
@@ -32,6 +33,11 @@ struct handle *handle_of(int fd)
 	memcpy(&handle->kernel, &buf, sizeof(buf.kernel) +
 	       buf.kernel.handle_bytes);
 	return handle;
+}
+
+struct handle *handle_of(int fd)
+{
+	return handle_at(fd, "");
 }
 
 bool handle_equal(const struct handle *a, const struct handle *b)

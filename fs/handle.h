@@ -14,6 +14,8 @@ struct handle;
 
 /* => The handle of @fd (O_PATH will do), for free(); NULL: it has none. */
 struct handle *handle_of(int fd);
+/* The same of @name in @dir_fd, a symbolic link itself; if empty, of @dir_fd. */
+struct handle *handle_at(int dir_fd, const char *name);
 
 bool handle_equal(const struct handle *a, const struct handle *b);
 

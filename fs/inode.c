@@ -124,10 +124,14 @@ static void inode_grow(struct inode_table *table)
 	free(old);
 }
 
+bool inode_table_is_full(struct inode_table *table)
+{
+	return atomic_load(&table->pinned) >= table->room;
+}
+
 bool inode_table_wants_handles(struct inode_table *table)
 {
-	return atomic_load(&table->unpinned) ||
-	       atomic_load(&table->pinned) >= table->room;
+	return atomic_load(&table->unpinned) || inode_table_is_full(table);
 }
 
 /* => The table's lock is held; @inode is in the table. */
@@ -173,6 +177,26 @@ struct inode *inode_find(struct inode_table *table, const struct stat *st)
 	return inode;
 }
 
+static bool inode_is_by(const struct inode *inode, const struct handle *handle)
+{
+	return inode->fd >= 0 || handle_equal(inode->handle, handle);
+}
+
+struct inode *inode_find_by(struct inode_table *table, const struct stat *st,
+			    const struct handle *handle)
+{
+	struct inode *inode;
+
+	pthread_mutex_lock(&table->lock);
+	inode = inode_seek(table, st->st_dev, st->st_ino);
+	if (inode && !inode_is_by(inode, handle))
+		inode = NULL;
+	if (inode)
+		inode->nlookup++;
+	pthread_mutex_unlock(&table->lock);
+	return inode;
+}
+
 /*
  * The inode which the file with @handle is, with one lookup more. One of the
  * same number which it is not is put aside. => The table's lock is held.
@@ -183,7 +207,7 @@ static struct inode *inode_recognize(struct inode_table *table,
 {
 	struct inode *inode = inode_seek(table, st->st_dev, st->st_ino);
 
-	if (inode && inode->fd < 0 && !handle_equal(inode->handle, handle)) {
+	if (inode && !inode_is_by(inode, handle)) {
 		inode_unhash(table, inode);
 		inode->stale = true;
 		inode = NULL;
@@ -193,12 +217,27 @@ static struct inode *inode_recognize(struct inode_table *table,
 	return inode;
 }
 
-/* Is there one that only a handle can tell from another file? */
-static bool inode_is_unsure(struct inode_table *table, const struct stat *st)
+/*
+ * Is there one that only a handle can tell from another file? => The table's
+ * lock is held.
+ */
+static bool inode_unsure(struct inode_table *table, const struct stat *st)
 {
 	struct inode *inode = inode_seek(table, st->st_dev, st->st_ino);
 
 	return inode && inode->fd < 0;
+}
+
+bool inode_is_unsure(struct inode_table *table, const struct stat *st)
+{
+	bool unsure;
+
+	if (!atomic_load(&table->unpinned))
+		return false;
+	pthread_mutex_lock(&table->lock);
+	unsure = inode_unsure(table, st);
+	pthread_mutex_unlock(&table->lock);
+	return unsure;
 }
 
 /*
@@ -208,7 +247,7 @@ static bool inode_is_unsure(struct inode_table *table, const struct stat *st)
 static struct inode *inode_enter(struct inode_table *table, struct inode *new,
 				 int *fd)
 {
-	if (table->pinned < table->room) {
+	if (*fd >= 0 && table->pinned < table->room) {
 		table->pinned++;
 		*fd = -1;
 	} else if (new->handle) {
@@ -232,14 +271,14 @@ static struct inode *inode_add_locked(struct inode_table *table,
 {
 	struct inode *inode;
 
-	if (!handle && inode_is_unsure(table, st)) {
+	if (!handle && inode_unsure(table, st)) {
 		errno = EAGAIN;
 		return NULL;
 	}
 	inode = inode_recognize(table, st, handle);
 	if (!inode)
 		return inode_enter(table, new, fd);
-	if (inode->fd < 0 && table->pinned < table->room) {
+	if (inode->fd < 0 && *fd >= 0 && table->pinned < table->room) {
 		inode_set_fd(table, inode, *fd);
 		*fd = -1;
 	}

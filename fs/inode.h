@@ -12,7 +12,8 @@
  * is still the same; one that is not is stale, and off the hash.
  *
  *  - Each reply that gives the kernel an entry adds one lookup:
- *    inode_find() for a pinned one, inode_add() for any.
+ *    inode_find() for a pinned one, inode_find_by() for one with its handle,
+ *    inode_add() for any.
  *  - inode_forget() takes lookups back; at zero the inode is gone.
  *  - The root is there from inode_table_create() on and is never forgotten.
  */
@@ -64,17 +65,23 @@ size_t inode_table_count(struct inode_table *table);
  * descriptor nor recognize an inode that has none.
  */
 bool inode_table_wants_handles(struct inode_table *table);
+/* Are there as many descriptors as there may be? */
+bool inode_table_is_full(struct inode_table *table);
 
 /*
  * The file of @st with one lookup more, or NULL when there is no such inode
- * or it is not pinned.
+ * or it is not pinned; then inode_is_unsure() says that a handle would help.
  */
 struct inode *inode_find(struct inode_table *table, const struct stat *st);
+bool inode_is_unsure(struct inode_table *table, const struct stat *st);
+/* The same for one which may not be pinned, if it has this @handle. */
+struct inode *inode_find_by(struct inode_table *table, const struct stat *st,
+			    const struct handle *handle);
 
 /*
  * As inode_find(), and when it is not known make it from @fd, an O_PATH
  * descriptor of it, and @handle, which may be NULL; @reopens: the handle can
- * stand for the descriptor. => The inode, having taken over both (closed and
+ * stand for the descriptor, and @fd may be -1. => The inode, having taken over both (closed and
  * freed if they are not needed). NULL, both being left as they are: errno is
  * ENOMEM, ENFILE (no room, and no way round a descriptor), or EAGAIN: come
  * again with a handle.

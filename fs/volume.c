@@ -3,9 +3,11 @@
  *
  * A lookup first stats the name: the usual case is an inode which the table
  * knows, and then no descriptor is opened. It is safe to go by (dev, ino)
- * because the inode's own descriptor pins it. Only an unknown one is opened
- * and stat'ed again through the descriptor, which is what counts; so is one
- * that is not pinned, and its handle compared.
+ * because the inode's own descriptor pins it. For one that is not pinned the
+ * name is asked for its handle. If that is the inode's, the file was there all
+ * the time since the inode became known, so nothing else had its number when
+ * the name was stat'ed. Only an unknown one is opened and stat'ed again
+ * through the descriptor, which is what counts.
  *
  * No locks of its own; the inode table has one.
  */
@@ -97,33 +99,39 @@ static void volume_open_handles(struct volume *volume, int root_fd)
 	}
 }
 
-/* Is a file system's memory of a file, on @fd, as good as asking it? */
-static bool volume_is_local(int fd)
+/* Is a file system's memory of a file as good as asking it? */
+static bool volume_type_is_local(long type)
 {
 	static const long types[] = {
 		EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC, BTRFS_SUPER_MAGIC,
 		F2FS_SUPER_MAGIC, TMPFS_MAGIC, RAMFS_MAGIC,
 	};
-	struct statfs fs;
 	size_t i;
 
-	if (fstatfs(fd, &fs))
-		return false;
 	for (i = 0; i < sizeof(types) / sizeof(*types); i++)
-		if (fs.f_type == types[i])
+		if (type == types[i])
 			return true;
 	return false;
 }
 
+static bool volume_is_memory(long type)
+{
+	return type == TMPFS_MAGIC || type == (long)RAMFS_MAGIC;
+}
+
 static int volume_know_root(struct volume *volume, int fd)
 {
+	struct statfs fs;
 	struct statx stx;
 
 	if (statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_MNT_ID,
 		  &stx))
 		return -errno;
 	volume->root_mount = stx.stx_mnt_id;
-	volume->local = volume_is_local(fd);
+	if (fstatfs(fd, &fs))
+		return 0;
+	volume->local = volume_type_is_local(fs.f_type);
+	volume->in_memory = volume_is_memory(fs.f_type);
 	return 0;
 }
 
@@ -429,21 +437,15 @@ static struct inode *volume_add(struct volume *volume, int fd,
 	return inode;
 }
 
-/* => The inode of @fd, O_PATH, having taken over @fd; NULL and errno. */
-static struct inode *volume_learn(struct volume *volume, int fd,
-				  struct stat *st)
+/* => The inode of @fd, O_PATH and of @st, having taken over @fd; NULL, errno. */
+static struct inode *volume_enter(struct volume *volume, int fd,
+				  const struct stat *st)
 {
 	struct inode *inode;
 	int err;
 
 	if (fd < 0) {
 		errno = -volume_blame(volume, -errno);
-		return NULL;
-	}
-	err = volume_stat(volume, fd, "", st);
-	if (err) {
-		close(fd);
-		errno = -err;
 		return NULL;
 	}
 	inode = volume_add(volume, fd, st,
@@ -458,6 +460,34 @@ static struct inode *volume_learn(struct volume *volume, int fd,
 	return inode;
 }
 
+/* The same, and *@st is what @fd says it is. */
+static struct inode *volume_learn(struct volume *volume, int fd,
+				  struct stat *st)
+{
+	int err = fd < 0 ? 0 : volume_stat(volume, fd, "", st);
+
+	if (!err)
+		return volume_enter(volume, fd, st);
+	close(fd);
+	errno = -err;
+	return NULL;
+}
+
+bool volume_is_local(const struct volume *volume, const struct inode *inode)
+{
+	return volume->local && inode->dev == volume->inodes.root.dev;
+}
+
+bool volume_in_memory(const struct volume *volume, const struct inode *inode,
+		      int fd)
+{
+	struct statfs fs;
+
+	if (inode->dev == volume->inodes.root.dev)
+		return volume->in_memory;
+	return !fstatfs(fd, &fs) && volume_is_memory(fs.f_type);
+}
+
 bool volume_has_room(struct volume *volume)
 {
 	return volume->mount_fd >= 0 ||
@@ -470,13 +500,15 @@ void volume_pin(struct volume *volume, int dir_fd, const char *name)
 	struct stat st;
 	int fd;
 
-	if (!atomic_load(&volume->inodes.unpinned))
+	if (!atomic_load(&volume->inodes.unpinned) ||
+	    volume_stat(volume, dir_fd, name, &st) ||
+	    !inode_is_unsure(&volume->inodes, &st))
 		return;
 	fd = openat(dir_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return;
 	handle = handle_of(fd);
-	if (handle && !volume_stat(volume, fd, "", &st))
+	if (handle)
 		inode_pin(&volume->inodes, fd, &st, handle);
 	else
 		close(fd);
@@ -496,6 +528,26 @@ static void volume_fill(struct volume *volume, struct inode *inode,
 	};
 }
 
+/*
+ * The inode which @name in @dir_fd, or @dir_fd itself, of @st is known as. One
+ * that could have a descriptor by now is left to be opened and get it.
+ */
+static struct inode *volume_know(struct volume *volume, int dir_fd,
+				 const char *name, const struct stat *st)
+{
+	struct inode *inode = inode_find(&volume->inodes, st);
+	struct handle *handle;
+
+	if (inode || !inode_table_is_full(&volume->inodes) ||
+	    !inode_is_unsure(&volume->inodes, st))
+		return inode;
+	handle = handle_at(dir_fd, name);
+	if (volume_reopens(volume, handle))
+		inode = inode_find_by(&volume->inodes, st, handle);
+	free(handle);
+	return inode;
+}
+
 int volume_lookup(struct volume *volume, int dir_fd, const char *name,
 		  struct fuse_entry_param *entry)
 {
@@ -508,7 +560,7 @@ int volume_lookup(struct volume *volume, int dir_fd, const char *name,
 	err = volume_stat(volume, dir_fd, name, &st);
 	if (err)
 		return err;
-	inode = inode_find(&volume->inodes, &st);
+	inode = volume_know(volume, dir_fd, name, &st);
 	if (!inode)
 		inode = volume_learn(volume,
 				     openat(dir_fd, name, O_PATH | O_NOFOLLOW |
@@ -519,22 +571,44 @@ int volume_lookup(struct volume *volume, int dir_fd, const char *name,
 	return 0;
 }
 
+/* The inode of the open file @fd, by handle only. => NULL: that cannot be. */
+static struct inode *volume_add_bare(struct volume *volume, int fd,
+				     const struct stat *st)
+{
+	struct handle *handle = handle_of(fd);
+	struct inode *inode = NULL;
+
+	if (volume_reopens(volume, handle))
+		inode = inode_add(&volume->inodes, -1, st, handle, true);
+	if (!inode)
+		free(handle);
+	return inode;
+}
+
+/* => An O_PATH descriptor of what is open as @fd; -1 and errno. */
+static int volume_path_fd(const struct volume *volume, int fd)
+{
+	char number[16];
+
+	snprintf(number, sizeof(number), "%d", fd);
+	return openat(volume->proc_fd, number, O_PATH | O_CLOEXEC);
+}
+
 int volume_adopt(struct volume *volume, int fd,
 		 struct fuse_entry_param *entry)
 {
 	struct inode *inode;
-	char number[16];
 	struct stat st;
 	int err = volume_stat(volume, fd, "", &st);
 
 	if (err)
 		return err;
-	snprintf(number, sizeof(number), "%d", fd);
-	inode = inode_find(&volume->inodes, &st);
+	/* What is open does not turn into another file meanwhile. */
+	inode = volume_know(volume, fd, "", &st);
+	if (!inode && inode_table_is_full(&volume->inodes))
+		inode = volume_add_bare(volume, fd, &st);
 	if (!inode)
-		inode = volume_learn(volume,
-				     openat(volume->proc_fd, number,
-					    O_PATH | O_CLOEXEC), &st);
+		inode = volume_enter(volume, volume_path_fd(volume, fd), &st);
 	if (!inode)
 		return -errno;
 	volume_fill(volume, inode, &st, entry);

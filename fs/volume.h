@@ -34,6 +34,7 @@ struct volume {
 	uint64_t root_mount;	/* the id of the mount that SOURCE lies in */
 	atomic_ulong own_dev;	/* the device of our own mount */
 	bool local;		/* what is known of its files is always true */
+	bool in_memory;		/* SOURCE is a tmpfs or ramfs */
 	size_t open_room;	/* descriptors for what clients open */
 	atomic_size_t opened;	/* and how many are in use */
 	atomic_long exhausted;	/* when we last said that they were */
@@ -93,6 +94,13 @@ int volume_take_fd(struct volume *volume);
 void volume_give_fd(struct volume *volume);
 /* Close @fd, which is not -1, and give its room back. */
 void volume_close_fd(struct volume *volume, int fd);
+
+/* Is @inode on a local file system: one that is told by others of nothing? */
+bool volume_is_local(const struct volume *volume, const struct inode *inode);
+
+/* Is the open file @fd of @inode on a tmpfs or ramfs: a read cannot wait? */
+bool volume_in_memory(const struct volume *volume, const struct inode *inode,
+		      int fd);
 
 /* Would a lookup that nobody waits for still be welcome? */
 bool volume_has_room(struct volume *volume);

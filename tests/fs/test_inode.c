@@ -171,6 +171,12 @@ static void test_room(void **state)
 	second = inode_add(&table, fd, &st[1], handles[1], true);
 	assert_int_equal(second->fd, -1);
 	assert_null(inode_find(&table, &st[1]));
+	assert_true(inode_is_unsure(&table, &st[1]));
+	assert_false(inode_is_unsure(&table, &st[0]));
+	assert_null(inode_find_by(&table, &st[1], handles[0]));
+	assert_ptr_equal(inode_find_by(&table, &st[1], second->handle),
+			 second);
+	inode_forget(&table, second, 1);
 	assert_int_equal(count_descriptors(), before + 2);
 
 	/* By number alone it is not known again; by its handle it is. */

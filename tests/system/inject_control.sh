@@ -144,6 +144,20 @@ buckets=$(grep -c 'seconds_bucket{op="write"' "$c/stats")
 check_equal "buckets" 26 "$buckets"
 check "they only rise" awk -F' ' '/seconds_bucket{op="write"/ {
 	if ($2 < last) exit 1; last = $2 }' "$c/stats"
+# ---- a close is told only where it can matter: to rules ----
+closed=$(stat_of 'pagerfs_requests_total{op="flush"}')
+"$io" open "$mnt/x" write 0 4 65 close >/dev/null
+check_equal "closes with rules" $((closed + 1)) \
+	"$(stat_of 'pagerfs_requests_total{op="flush"}')"
+ctl clear
+case $(stat -f -c %T "$src") in
+ext2/ext3|xfs|btrfs|f2fs|tmpfs|ramfs)
+	closed=$(stat_of 'pagerfs_requests_total{op="flush"}')
+	"$io" open "$mnt/x" write 0 4 65 close >/dev/null
+	echo made >"$mnt/made"
+	check_equal "closes without, of files opened and made" "$closed" \
+		"$(stat_of 'pagerfs_requests_total{op="flush"}')" ;;
+esac
 # ---- a snapshot: one open file shows one moment ----
 exec 5<"$c/stats"
 touch "$mnt/more" && rm "$mnt/more"
