@@ -202,6 +202,7 @@ int place_client(pid_t tid)
 		me.client = tid;
 		me.looked = 0;
 		me.client_cpu = -1;
+		me.patience = 0;	/* this one may stay */
 	}
 	if (++me.looked % PLACE_LOOK == PLACE_FIRST)
 		looker_ask(tid);
