@@ -5,7 +5,8 @@
  * two looks at its number, which must be the same. Its inode cannot go while
  * it is in hand, so the name is asked for with the inode table locked and the
  * request seen once more: a forget that follows has to wait for the lock.
- * (The watchdog's ended ones may be forgotten; they get no name.)
+ * (The watchdog's ended ones may be forgotten, and a forget in hand may have
+ * had its effect; they get no name.)
  *
  * Inodes are copied under the lock and named afterwards; one whose descriptor
  * has come to show something else meanwhile is left out.
@@ -16,6 +17,7 @@
 #include "fs/op.h"
 #include "fs/path.h"
 
+#include <linux/fuse.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,15 +34,21 @@ static const char *under_way_state(uint64_t unique, uint64_t served)
 	return served ? "served" : "waiting";
 }
 
+/* Has its inode a lookup that only its answer can take away? */
+static bool under_way_keeps(uint64_t unique, unsigned int opcode)
+{
+	return !(unique & 1) && opcode != op_of(FUSE_FORGET);
+}
+
 /* => false: it is not in hand any more. */
 static bool under_way_name(struct under_way *table, struct slot *slot,
-			   uint64_t unique, char *path)
+			   uint64_t unique, unsigned int opcode, char *path)
 {
 	struct volume *volume = table->volume;
 	uint64_t nodeid;
 	bool same;
 
-	if (unique & 1) {
+	if (!under_way_keeps(unique, opcode)) {
 		strcpy(path, "-");
 		return true;
 	}
@@ -49,6 +57,8 @@ static bool under_way_name(struct under_way *table, struct slot *slot,
 	same = atomic_load(&slot->request.unique) == unique;
 	if (same && nodeid)
 		path_of(volume, nodeid, NULL, path);
+	/* There may be more of them than one request may use. */
+	volume_let_go();
 	pthread_mutex_unlock(&volume->inodes.lock);
 	if (!nodeid || !*path)
 		strcpy(path, nodeid ? "/" : "-");
@@ -67,7 +77,7 @@ static void under_way_print_one(struct slot *slot, void *arg)
 	/* Those for the control directory are the reader's own. */
 	if (!unique || !op_name(opcode) ||
 	    request_get(request->nodeid) >> 63 ||
-	    !under_way_name(table, slot, unique, path))
+	    !under_way_name(table, slot, unique, opcode, path))
 		return;
 	fprintf(table->out, "%10lu %-7s %-10s %7u %14lu %8lu %s\n",
 		table->now > begun ? (table->now - begun) / 1000 : 0,
@@ -89,11 +99,19 @@ void under_way_print_requests(FILE *out, struct volume *volume,
 
 /* ---- inodes ---- */
 
-/* => A copy of at most @max of them, which the caller frees; NULL. */
-static struct inode *under_way_copy(struct inode_table *table, size_t max,
-				    size_t *n)
+struct under_way_inode {
+	uint64_t nlookup;
+	ino_t ino;
+	mode_t type;
+	int fd;
+};
+
+/* => What is said of at most @max of them, which the caller frees; NULL. */
+static struct under_way_inode *under_way_copy(struct inode_table *table,
+					      size_t max, size_t *n)
 {
-	struct inode *copy = calloc(max, sizeof(*copy)), *inode;
+	struct under_way_inode *copy = calloc(max, sizeof(*copy));
+	struct inode *inode;
 	size_t i;
 
 	*n = 0;
@@ -103,12 +121,15 @@ static struct inode *under_way_copy(struct inode_table *table, size_t max,
 	for (i = 0; i < table->nchains; i++)
 		for (inode = table->chains[i]; inode && *n < max;
 		     inode = inode->next)
-			copy[(*n)++] = *inode;
+			copy[(*n)++] = (struct under_way_inode){
+				inode->nlookup, inode->ino, inode->type,
+				inode->fd,
+			};
 	pthread_mutex_unlock(&table->lock);
 	return copy;
 }
 
-static bool under_way_is(const struct inode *inode)
+static bool under_way_is(const struct under_way_inode *inode)
 {
 	struct stat st;
 
@@ -136,7 +157,8 @@ void under_way_print_inodes(FILE *out, struct volume *volume)
 {
 	size_t count = inode_table_count(&volume->inodes), n, i;
 	size_t max = count < UNDER_WAY_INODES ? count : UNDER_WAY_INODES;
-	struct inode *inodes = under_way_copy(&volume->inodes, max, &n);
+	struct under_way_inode *inodes = under_way_copy(&volume->inodes, max,
+							&n);
 	char path[PATH_ROOM];
 
 	fprintf(out, "%12s %4s %10s %s\n", "inode", "type", "lookups", "file");
