@@ -204,6 +204,16 @@ static void control_write(struct slot *slot, const struct op_target *target)
 	gate_reply(slot, -err, &out, sizeof(out));
 }
 
+static void control_flush(struct slot *slot, const struct op_target *target)
+{
+	int err;
+
+	loop_slow_enter();
+	err = control_file_flush(control_file_of(target));
+	loop_slow_leave();
+	gate_reply(slot, -err, NULL, 0);
+}
+
 static void control_release(struct slot *slot, const struct op_target *target)
 {
 	control_file_close(control_file_of(target));
@@ -327,8 +337,7 @@ static void control_serve_node(struct slot *slot,
 		control_write(slot, target);
 		break;
 	case FUSE_FLUSH:
-		gate_reply(slot, -control_file_flush(control_file_of(target)),
-			   NULL, 0);
+		control_flush(slot, target);
 		break;
 	case FUSE_RELEASE:
 		control_release(slot, target);

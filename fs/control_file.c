@@ -6,8 +6,10 @@
  * at all where it is rules; commands are carried out one by one up to the
  * first that fails. What came of it is remembered for readers of ctl.
  *
- * Locks: control_lock guards the last answer, and the files' own state, for
- * two threads may write through one open file.
+ * Locks: control_lock guards the last answer, and what is read from a file;
+ * file->writing what is written to it, for two threads may write through one
+ * open file, or one close it while the other writes. It is taken first, and
+ * held while the lines are carried out, so that they keep their order.
  */
 #include "fs/control_file.h"
 #include "fs/gate.h"
@@ -25,19 +27,21 @@
 #include <unistd.h>
 
 #define CONTROL_TEXT_MAX	(1u << 20)	/* not ended by a newline */
+#define CONTROL_ANSWER		(INJECT_MESSAGE + 1)
 
 struct control_file {
 	enum control_kind kind;
 	char *text;		/* the snapshot */
 	size_t size;
 	uint64_t base;		/* offset at which it begins */
+	pthread_mutex_t writing; /* all below */
 	char *pending;		/* what was written and is no line yet */
 	size_t npending;
 	bool replace;		/* by what comes next */
 };
 
 static pthread_mutex_t control_lock = PTHREAD_MUTEX_INITIALIZER;
-static char control_answer[INJECT_MESSAGE + 1] = "ok\n";
+static char control_answer[CONTROL_ANSWER] = "ok\n";
 
 const char *control_file_name(enum control_kind kind, mode_t *mode)
 {
@@ -107,10 +111,10 @@ struct control_file *control_file_open(enum control_kind kind,
 	if (!file)
 		return NULL;
 	file->kind = kind;
-	file->replace = replace;
+	pthread_mutex_init(&file->writing, NULL);
 	out = open_memstream(&file->text, &file->size);
 	if (!out) {
-		free(file);
+		control_file_close(file);
 		return NULL;
 	}
 	control_print(out, kind, volume, loop);
@@ -118,6 +122,7 @@ struct control_file *control_file_open(enum control_kind kind,
 		control_file_close(file);
 		return NULL;
 	}
+	file->replace = replace;
 	return file;
 }
 
@@ -128,6 +133,7 @@ void control_file_close(struct control_file *file)
 		inject_remove(0);
 	free(file->text);
 	free(file->pending);
+	pthread_mutex_destroy(&file->writing);
 	free(file);
 }
 
@@ -280,9 +286,26 @@ static int control_lines(const char *text, size_t size, char *message)
 
 /* ---- writing ---- */
 
-/* Carry out @size bytes of @text and remember what came of it. */
+/* Readers of this open file find the answer behind what was written. */
+static void control_set_answer(struct control_file *file, const char *answer,
+			       uint64_t base)
+{
+	char *text = strdup(answer);
+
+	if (!text)
+		return;
+	pthread_mutex_lock(&control_lock);
+	free(file->text);
+	file->text = text;
+	file->size = strlen(text);
+	file->base = base;
+	pthread_mutex_unlock(&control_lock);
+}
+
+/* Carry out @size bytes of @text; what came of it is remembered, and put into
+ * @answer. */
 static int control_carry_out(struct control_file *file, const char *text,
-			     size_t size)
+			     size_t size, char answer[CONTROL_ANSWER])
 {
 	char message[INJECT_MESSAGE] = "";
 	int err;
@@ -297,27 +320,11 @@ static int control_carry_out(struct control_file *file, const char *text,
 		snprintf(message, sizeof(message), "%s", strerror(-err));
 	if (err)
 		report("%s", message);
+	snprintf(answer, CONTROL_ANSWER, "%s\n", err ? message : "ok");
 	pthread_mutex_lock(&control_lock);
-	snprintf(control_answer, sizeof(control_answer), "%s\n",
-		 err ? message : "ok");
+	strcpy(control_answer, answer);
 	pthread_mutex_unlock(&control_lock);
 	return err;
-}
-
-/* Readers of this open file find the answer behind what was written. */
-static void control_set_answer(struct control_file *file, uint64_t base)
-{
-	char *text;
-
-	pthread_mutex_lock(&control_lock);
-	text = strdup(control_answer);
-	if (text) {
-		free(file->text);
-		file->text = text;
-		file->size = strlen(text);
-		file->base = base;
-	}
-	pthread_mutex_unlock(&control_lock);
 }
 
 static char *control_append(struct control_file *file, const char *data,
@@ -336,10 +343,12 @@ static char *control_append(struct control_file *file, const char *data,
 	return text;
 }
 
-int control_file_write(struct control_file *file, const char *data,
-		       size_t size, uint64_t offset)
+/* => The lock of what is written is held. */
+static int control_take(struct control_file *file, const char *data,
+			size_t size, uint64_t offset)
 {
 	char *text = control_append(file, data, size), *end;
+	char answer[CONTROL_ANSWER];
 	size_t whole;
 	int err;
 
@@ -349,21 +358,39 @@ int control_file_write(struct control_file *file, const char *data,
 	if (!end)
 		return 0;
 	whole = end + 1 - text;
-	err = control_carry_out(file, text, whole);
+	err = control_carry_out(file, text, whole, answer);
 	file->npending -= whole;
 	if (err)
 		file->npending = 0;
 	memmove(text, text + whole, file->npending);
 	/* Where the writer's position is now: a failed write moves nothing. */
 	if (file->kind == CONTROL_CTL)
-		control_set_answer(file, err ? offset : offset + size);
+		control_set_answer(file, answer, err ? offset : offset + size);
+	return err;
+}
+
+int control_file_write(struct control_file *file, const char *data,
+		       size_t size, uint64_t offset)
+{
+	int err;
+
+	pthread_mutex_lock(&file->writing);
+	err = control_take(file, data, size, offset);
+	pthread_mutex_unlock(&file->writing);
 	return err;
 }
 
 int control_file_flush(struct control_file *file)
 {
-	size_t size = file->npending;
+	char answer[CONTROL_ANSWER];
+	size_t size;
+	int err = 0;
 
+	pthread_mutex_lock(&file->writing);
+	size = file->npending;
 	file->npending = 0;
-	return size ? control_carry_out(file, file->pending, size) : 0;
+	if (size)
+		err = control_carry_out(file, file->pending, size, answer);
+	pthread_mutex_unlock(&file->writing);
+	return err;
 }
