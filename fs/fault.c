@@ -147,7 +147,7 @@ bool fault_act(struct slot *slot)
 	}
 }
 
-static void fault_answer_error(struct iovec *iov, int *count, int err)
+void fault_fail(struct iovec *iov, int *count, int err)
 {
 	struct fuse_out_header *out = iov[0].iov_base;
 
@@ -168,7 +168,7 @@ void fault_answer(struct slot *slot, struct iovec *iov, int *count)
 	if (verdict->fault == RULE_TORN) {
 		if (!verdict->err)
 			fault_kill();
-		fault_answer_error(iov, count, verdict->err);
+		fault_fail(iov, count, verdict->err);
 	} else if (verdict->flips && *count == 2 &&
 		   request_get(slot->request.opcode) == FUSE_READ) {
 		fault_flip(iov[1].iov_base, iov[1].iov_len, verdict);

@@ -13,5 +13,7 @@ struct slot;
 bool fault_act(struct slot *slot);
 /* On the way of its answer, which may be changed. */
 void fault_answer(struct slot *slot, struct iovec *iov, int *count);
+/* Make it an error, @err as in errno. */
+void fault_fail(struct iovec *iov, int *count, int err);
 
 #endif

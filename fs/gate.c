@@ -153,6 +153,9 @@ bool gate_answer(struct slot *slot, struct iovec *iov, int *count)
 		if (request->verdict.quota)
 			gate_settle(slot, out->error);
 	}
+	/* What it was to make durable may be gone by now. */
+	if (opcode == FUSE_FSYNC && gate_watches(GATE_CUT) && !out->error)
+		fault_fail(iov, count, EIO);
 	/* Pages of a mapping keep what could not be written. */
 	if (out->error && opcode == FUSE_WRITE)
 		atomic_fetch_add(&gate_disturbances, 1);

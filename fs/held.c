@@ -13,13 +13,14 @@
  * before and lay the extents over it after they were written and are gone.
  *
  * Locks: held->lock, then held_lock, which guards the table, the references
- * and the sum, for a few dozen instructions. A file that left the table while
+ * and the sum, for a few dozen instructions, or the rules' lock. A file that left the table while
  * somebody waited for its lock is @dead.
  */
 #include "fs/held.h"
 #include "fs/file.h"
 #include "fs/gate.h"
 #include "fs/held_tree.h"
+#include "fs/inject.h"
 #include "fs/loop.h"
 #include "fs/report.h"
 
@@ -400,6 +401,9 @@ static bool held_write(struct held *held, struct slot *slot,
 			      how->hold && !(file->flags & O_DSYNC));
 	if (!err)
 		err = held_spill(held, how->window, how->random);
+	/* The rule may be gone, and then nobody else flushes it. */
+	if (!err && how->hold && !inject_holds())
+		err = held_flush(held);
 	if (err)
 		held_reply(slot, err);
 	else

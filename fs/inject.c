@@ -28,17 +28,24 @@ static unsigned int inject_last_id;
 static uint64_t inject_last_serial;
 static uint64_t inject_seeded;
 static bool inject_cuts;	/* one of the rules cuts the power */
+static bool inject_holding;	/* one of them may hold writes back */
 
 /* ---- the set ---- */
 
-void inject_seed(uint64_t seed)
+/* => The lock is held. */
+static void inject_seed_locked(uint64_t seed)
 {
-	pthread_mutex_lock(&inject_lock);
 	/* 32 bits, to be copied by hand */
 	if (!seed && getrandom(&seed, 4, 0) != 4)
 		seed = gate_now() & UINT32_MAX;
 	inject_seeded = seed ? seed : 1;
 	inject_last_id = 0;
+}
+
+void inject_seed(uint64_t seed)
+{
+	pthread_mutex_lock(&inject_lock);
+	inject_seed_locked(seed);
 	pthread_mutex_unlock(&inject_lock);
 }
 
@@ -46,19 +53,18 @@ void inject_seed(uint64_t seed)
 static bool inject_changed(void)
 {
 	const struct rule *rule;
-	bool holds = false;
 
-	inject_cuts = false;
+	inject_cuts = inject_holding = false;
 	for (rule = inject_rules; rule; rule = rule->next) {
 		inject_cuts |= rule->fault == RULE_CUT;
-		holds |= rule->fault == RULE_CUT ||
-			 rule->fault == RULE_HOLD;
+		inject_holding |= rule->fault == RULE_CUT ||
+				  rule->fault == RULE_HOLD;
 	}
 	if (inject_rules)
 		gate_watch(GATE_RULES);
 	else
 		gate_rest(GATE_RULES);
-	return !holds && gate_watches(GATE_HELD);
+	return !inject_holding && gate_watches(GATE_HELD);
 }
 
 static void inject_start(struct rule *list)
@@ -77,8 +83,6 @@ int inject_set(const char *text, size_t length, const char *where, bool add,
 	struct rule *list, *old = NULL, **end = &inject_rules;
 	bool flush;
 
-	if (!inject_seeded)
-		inject_seed(0);
 	list = rules_parse(text, length, where, message, INJECT_MESSAGE);
 	if (message[0])
 		return -EINVAL;
@@ -88,6 +92,8 @@ int inject_set(const char *text, size_t length, const char *where, bool add,
 		inject_rules = NULL;
 		inject_last_id = 0;
 	}
+	if (!inject_seeded)
+		inject_seed_locked(0);
 	while (*end)
 		end = &(*end)->next;
 	*end = list;
@@ -335,6 +341,16 @@ bool inject_frozen(const struct verdict *verdict)
 				frozen = rule_is_on(rule, gate_now());
 	pthread_mutex_unlock(&inject_lock);
 	return frozen;
+}
+
+bool inject_holds(void)
+{
+	bool holds;
+
+	pthread_mutex_lock(&inject_lock);
+	holds = inject_holding;
+	pthread_mutex_unlock(&inject_lock);
+	return holds;
 }
 
 void inject_settle(const struct verdict *verdict, bool failed, uint64_t freed)

@@ -41,6 +41,11 @@ void inject_judge(struct volume *volume, unsigned int opcode, fuse_ino_t ino,
 		  const struct op_target *target, struct verdict *verdict);
 /* Is one of the rules that froze it still in force? */
 bool inject_frozen(const struct verdict *verdict);
+/*
+ * Is there a rule that holds writes? One who was told to hold asks again when
+ * it has: before, the last such rule may have gone and all have been flushed.
+ */
+bool inject_holds(void);
 /* Quota: the request failed and took nothing, or freed @freed bytes. */
 void inject_settle(const struct verdict *verdict, bool failed,
 		   uint64_t freed);

@@ -92,6 +92,15 @@ check_equal "real file" "0 512x4d" "$(held) $(real f 0 512)"
 io "held" "open $mnt/f write 0 512 78" "open 0;write 512"
 rules ''
 check_equal "without rules nothing is held" "0 512x4e" "$(held) $(real f 0 512)"
+# one that was to be held, and comes when the rule has gone
+rules 'write f delay=500ms
+write f hold'
+"$io" open "$mnt/f" write 0 512 79 >/dev/null &
+late=$!
+sleep 0.2
+ctl clear
+wait $late
+check_equal "nor what comes late" "0 512x4f" "$(held) $(real f 0 512)"
 # ---- reorder: as many are kept, the others are written in another order ----
 rm -f "$src/f"
 truncate -s 4M "$src/f"
@@ -160,6 +169,20 @@ check "a tenth: $kept" [ "$kept" -gt 30000 -a "$kept" -lt 75000 ]
 cut 'inject=mkdir now cut' "(cd '$mnt'; exec 7>>not; mkdir now; echo >&7;
 	echo status \$?) >'$dir/err' 2>/dev/null"
 check_equal "a later write" "status 1" "$(cat "$dir/err")"
+
+# with an fsync on its way: it must not say that it was done
+rm -f "$src"/*
+mount_store "$src" "$dir/slow" -o 'inject=fsync f delay=300ms'
+mount_store "$dir/slow" "$mnt" -o 'inject=write f hold'
+"$io" -c open "$mnt/f" write 0 512 65 fsync >"$dir/synced" &
+client=$!
+sleep 0.1
+echo cut >"$mnt/.pagerfs/ctl"
+wait $client
+check_equal "an fsync across the cut" "open 0;write 512;fsync EIO" \
+	"$(sed 's/ *$//' "$dir/synced" | paste -sd';')"
+wait "$store_pid"
+umount "$dir/slow"
 
 # ---- all of it at random, against an array ----
 mount_store "$src" "$mnt"
