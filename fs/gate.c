@@ -353,15 +353,30 @@ bool gate_arrive(struct slot *slot)
 
 /* ---- interrupts ---- */
 
+struct gate_interruption {
+	uint64_t unique;
+	bool found;
+};
+
 static void gate_interrupt_one(struct slot *slot, void *arg)
 {
-	if (request_get(slot->request.unique) == *(const uint64_t *)arg)
-		request_set(slot->request.interrupted, true);
+	struct gate_interruption *interruption = arg;
+	uint64_t unique = atomic_load_explicit(&slot->request.unique,
+					       memory_order_acquire);
+
+	if ((unique & ~1ull) != interruption->unique)
+		return;
+	request_set(slot->request.interrupted, true);
+	interruption->found = true;
 }
 
-void gate_interrupt(struct loop *loop, uint64_t unique)
+bool gate_interrupt(struct loop *loop, uint64_t unique)
 {
+	struct gate_interruption interruption = { unique, false };
+
 	/* Only what a rule keeps back looks at it. */
-	if (gate_watches(GATE_RULES))
-		loop_visit(loop, gate_interrupt_one, &unique);
+	if (!gate_watches(GATE_RULES))
+		return true;
+	loop_visit(loop, gate_interrupt_one, &interruption);
+	return interruption.found;
 }

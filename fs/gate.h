@@ -57,8 +57,9 @@ void gate_served(struct slot *slot);
 void gate_reply(struct slot *slot, int err, const void *data, size_t length);
 
 /* A client gave up on request @unique of @loop: if it is kept back, it need
- * not be served any more. */
-void gate_interrupt(struct loop *loop, uint64_t unique);
+ * not be served any more. => false: there is none; who has read it may not have
+ * come to gate_arrive() yet, or it has been answered. */
+bool gate_interrupt(struct loop *loop, uint64_t unique);
 
 /* CLOCK_MONOTONIC. */
 uint64_t gate_now(void);

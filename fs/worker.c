@@ -17,6 +17,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
@@ -65,15 +66,35 @@ static void worker_process(struct worker *worker, struct slot *slot)
 	gate_served(slot);
 }
 
+/*
+ * What has begun is finished, so an interrupt changes nothing there. One may
+ * come before its request, which another thread has in hand: the kernel is
+ * told to send it again, and does so unless the answer is out.
+ */
+static void worker_interrupt(struct worker *worker,
+			     const struct fuse_in_header *header)
+{
+	const struct fuse_interrupt_in *in = (const void *)(header + 1);
+	const struct fuse_out_header again = {
+		.len = sizeof(again),
+		.error = -EAGAIN,
+		.unique = header->unique,
+	};
+
+	if (gate_interrupt(worker->loop, in->unique))
+		return;
+	sched_yield();
+	if (write(worker->loop->fd, &again, sizeof(again)) < 0)
+		return;		/* it is */
+}
+
 static void worker_dispatch(struct worker *worker, struct slot *slot,
 			    size_t length)
 {
 	const struct fuse_in_header *header = loop_message(slot);
-	const struct fuse_interrupt_in *interrupt = (const void *)(header + 1);
 
-	/* What has begun is finished, so an interrupt changes nothing there. */
 	if (header->opcode == FUSE_INTERRUPT) {
-		gate_interrupt(worker->loop, interrupt->unique);
+		worker_interrupt(worker, header);
 		slot_give_back(slot);
 		return;
 	}
