@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -40,17 +41,44 @@ static bool memory_capable(unsigned int capability)
 	       data[capability / 32].effective & 1u << capability % 32;
 }
 
+/* All is locked: may it be more than the limit of who lacks the capability? */
+static bool memory_is_unlimited(void)
+{
+	struct rlimit limit;
+	void *more;
+
+	if (getrlimit(RLIMIT_MEMLOCK, &limit) ||
+	    limit.rlim_cur == RLIM_INFINITY)
+		return true;
+	more = mmap(NULL, limit.rlim_cur + 1, PROT_NONE, MAP_PRIVATE |
+		    MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (more == MAP_FAILED)
+		return false;
+	munmap(more, limit.rlim_cur + 1);
+	return true;
+}
+
 /*
  * Without the capability there is a limit, and locking what is still to come
- * would make later mappings fail at it.
+ * would make later mappings fail at it. In a user namespace we seem to have
+ * the capability and the limit holds all the same. => 0 or errno.
  */
+static int memory_lock_all(void)
+{
+	if (!memory_capable(CAP_IPC_LOCK))
+		return EPERM;
+	if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT))
+		return errno;
+	if (memory_is_unlimited())
+		return 0;
+	munlockall();
+	return EPERM;
+}
+
 static void memory_lock(void)
 {
-	int err = EPERM;
+	int err = memory_lock_all();
 
-	if (memory_capable(CAP_IPC_LOCK))
-		err = mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) ?
-			errno : 0;
 	report_at(REPORT_INFO, err ? "memory is not locked: %s" :
 		  "memory is locked", strerror(err));
 }
