@@ -91,10 +91,13 @@ bool lead_takes(const struct worker *worker)
 
 static unsigned int lead_inflight(const struct loop *loop)
 {
-	unsigned int i, sum = 0;
+	unsigned int i, holder, sum = 0;
 
-	for (i = 0; i < loop->nseats; i++)
-		sum += loop->workers[loop->seats[i]].inflight;
+	for (i = 0; i < loop->nseats; i++) {
+		/* Said, because gcc makes an index a plain load. */
+		holder = atomic_load(&loop->seats[i]);
+		sum += loop->workers[holder].inflight;
+	}
 	return sum;
 }
 
