@@ -12,8 +12,9 @@
  * nothing; a write of theirs must not fail for the sake of a record.
  *
  * A request that was begun is kept by the kernel's name for it (@unique) until
- * its answer passes. Lock: @lock guards ids and those requests, for a look-up;
- * the writer has its own, taken after it or alone.
+ * its answer passes. Lock: @lock guards ids and those requests, for a look-up,
+ * and while a stranger is put into the record, so that it stands there before
+ * what others do to it; the writer has its own, taken after it or alone.
  */
 #include "fs/recorder.h"
 #include "fs/recorder_int.h"
@@ -53,18 +54,25 @@ static struct recorder_id *recorder_entry(struct recorder *recorder,
 	return entry;
 }
 
-uint64_t recorder_id_of(struct recorder *recorder, dev_t dev, ino_t ino,
-			bool *known)
+/* => As recorder_id_of(); the lock is held. */
+static uint64_t recorder_identify(struct recorder *recorder, dev_t dev,
+				  ino_t ino, bool *known)
 {
 	struct recorder_id *entry;
-	uint64_t id = 0;
 
-	pthread_mutex_lock(&recorder->lock);
 	entry = recorder_entry(recorder, dev, ino, known);
 	if (entry && !*known)
 		entry->id = ++recorder->last_id;
-	if (entry)
-		id = entry->id;
+	return entry ? entry->id : 0;
+}
+
+uint64_t recorder_id_of(struct recorder *recorder, dev_t dev, ino_t ino,
+			bool *known)
+{
+	uint64_t id;
+
+	pthread_mutex_lock(&recorder->lock);
+	id = recorder_identify(recorder, dev, ino, known);
 	pthread_mutex_unlock(&recorder->lock);
 	return id;
 }
@@ -100,10 +108,12 @@ uint64_t recorder_id_of_node(struct recorder *recorder, uint64_t nodeid)
 	struct record record = { .type = RECORD_STRANGER };
 	bool known;
 
-	record.file = recorder_id_of(recorder, inode->dev, inode->ino,
-				     &known);
+	pthread_mutex_lock(&recorder->lock);
+	record.file = recorder_identify(recorder, inode->dev, inode->ino,
+					&known);
 	if (!known)
 		recorder_put(recorder, &record, NULL, 0);
+	pthread_mutex_unlock(&recorder->lock);
 	return record.file;
 }
 
