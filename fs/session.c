@@ -237,6 +237,8 @@ static int session_run(struct volume *volume, struct loop *loop,
 		loop_drain(loop, gate_watches(GATE_CUT) ? SESSION_CUT_MS :
 			   SESSION_DRAIN_MS);
 	}
+	/* No more threads: it might start one that is not waited for. */
+	watchdog_stop();
 	return loop_join(loop);
 }
 
@@ -261,13 +263,6 @@ static int session_surround(struct volume *volume, struct loop *loop)
 	return watchdog_start(loop, volume->options.timeout);
 }
 
-static void session_clear(void)
-{
-	watchdog_stop();
-	if (!gate_watches(GATE_CUT))
-		held_flush_all();
-}
-
 int session_serve(struct volume *volume, void (*ready)(void))
 {
 	int signal_fd = session_block_signals(), err = -ENOMEM;
@@ -290,6 +285,7 @@ int session_serve(struct volume *volume, void (*ready)(void))
 		err = loop_start(loop);
 	if (err) {
 		fuse_session_unmount(se);
+		watchdog_stop();
 	} else {
 		report_at(REPORT_INFO, "%s is served at %s",
 			  volume->options.source, volume->options.mountpoint);
@@ -298,7 +294,8 @@ int session_serve(struct volume *volume, void (*ready)(void))
 	}
 	if (err == -ETIMEDOUT)
 		session_abandon(se);
-	session_clear();
+	if (!gate_watches(GATE_CUT))
+		held_flush_all();
 	if (loop)
 		loop_destroy(loop);
 	/* Unmounted by now; this closes /dev/fuse and nothing else. */
