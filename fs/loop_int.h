@@ -81,6 +81,8 @@ void loop_stop(struct loop *loop);
 
 /* worker.c: a serving thread's life; arg is its worker. */
 void *worker_main(void *arg);
+/* An empty entry of the ring; if it is full, what is in it goes first. */
+struct io_uring_sqe *worker_sqe(struct worker *worker);
 /* Hand what is prepared for the ring to the kernel. */
 void worker_submit(struct worker *worker);
 

@@ -100,11 +100,7 @@ struct slot *loop_claim(fuse_req_t req,
 
 struct io_uring_sqe *loop_sqe(struct slot *slot)
 {
-	struct io_uring_sqe *sqe;
-
-	while (!(sqe = io_uring_get_sqe(&slot->worker->ring)))
-		io_uring_submit(&slot->worker->ring);
-	return sqe;
+	return worker_sqe(slot->worker);
 }
 
 void loop_submit(struct slot *slot, struct io_uring_sqe *sqe)

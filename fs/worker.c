@@ -217,6 +217,15 @@ static unsigned int worker_take(struct worker *worker)
 
 /* ---- the ring ---- */
 
+struct io_uring_sqe *worker_sqe(struct worker *worker)
+{
+	struct io_uring_sqe *sqe;
+
+	while (!(sqe = io_uring_get_sqe(&worker->ring)))
+		io_uring_submit(&worker->ring);
+	return sqe;
+}
+
 void worker_submit(struct worker *worker)
 {
 	if (!worker->unsubmitted)
@@ -254,15 +263,6 @@ static unsigned int worker_reap(struct worker *worker)
 	while (reaped < WORKER_REAP && !io_uring_peek_cqe(&worker->ring, &cqe))
 		reaped += worker_complete(worker, cqe);
 	return reaped;
-}
-
-static struct io_uring_sqe *worker_sqe(struct worker *worker)
-{
-	struct io_uring_sqe *sqe;
-
-	while (!(sqe = io_uring_get_sqe(&worker->ring)))
-		io_uring_submit(&worker->ring);
-	return sqe;
 }
 
 static void worker_poll(struct worker *worker, int fd, uint32_t how, void *tag)
