@@ -20,9 +20,11 @@
 
 #include <fuse_lowlevel.h>
 #include <liburing.h>
+#include <linux/fuse.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 #define SLOT_PAYLOAD	(1u << 20)
 
@@ -50,6 +52,12 @@ struct slot {
 	int rw_flags;
 	bool write;
 	bool whole;		/* a part of it and an error is an error */
+
+	/* Its answer, on the way out by the ring (loop_send()). */
+	bool sending;
+	struct fuse_out_header header;
+	struct fuse_write_out written;
+	struct iovec answer[2];
 };
 
 struct loop;
@@ -73,6 +81,15 @@ struct slot *loop_claim(fuse_req_t req,
 struct io_uring_sqe *loop_sqe(struct slot *slot);
 void loop_submit(struct slot *slot, struct io_uring_sqe *sqe);
 void loop_finish(struct slot *slot);
+
+/*
+ * Write the answer @iov to /dev/fuse together with those of the requests that
+ * were taken with it, in one system call at the end of the round. Only for
+ * the data of a slot or a struct fuse_write_out, and if nobody wants to know
+ * whether it arrived; loop_finish() may be called at once all the same.
+ * => false: not this one, or it came alone. The caller writes it.
+ */
+bool loop_send(struct slot *slot, const struct iovec *iov, int count);
 
 /*
  * Keep the request in @slot back for @ns, then call @resume, which parks it

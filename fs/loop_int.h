@@ -39,12 +39,14 @@ struct worker {
 	struct slot *current;
 	struct slot *answering;
 	atomic_uint inflight;	/* loop_drain() looks on from outside */
+	unsigned int sending;	/* of these, answers that loop_send() has */
 	unsigned int unsubmitted;
 	bool polling;		/* a poll of /dev/fuse is in the ring */
 	bool cancelling;	/* and is being taken out */
 	bool called;		/* a wake-up was for us: look for requests */
 	bool crowded;		/* several completed at once */
 	unsigned int burst;	/* requests that were there last time */
+	bool batch;		/* of several clients, or one that asks ahead */
 	pid_t client;		/* thread that made the last request */
 	unsigned int singles;
 	long switches;		/* involuntary ones: worker_alternates() */

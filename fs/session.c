@@ -131,6 +131,8 @@ static ssize_t session_send(int fd, struct iovec *iov, int count,
 		if (count == 2)
 			session_patch_init(volume, &iov[1]);
 	}
+	if (loop_send(loop_answering(), iov, count))
+		return ((const struct fuse_out_header *)iov[0].iov_base)->len;
 	return writev(fd, iov, count);
 }
 

@@ -12,12 +12,14 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #define SLOT_BLOCKS	32	/* LOOP_SLOTS each, when some are kept back */
 #define SLOT_WHOLE	2	/* slots whose memory is there from the start */
 #define SLOT_READY	(LOOP_PAGE + 16384) /* and so much of each other */
 #define SLOT_BYTES	(LOOP_PAGE + SLOT_PAYLOAD)
+#define SLOT_SEND	16384	/* more is better copied while in cache */
 
 /* ---- memory ---- */
 
@@ -120,11 +122,56 @@ void slot_give_back(struct slot *slot)
 void loop_finish(struct slot *slot)
 {
 	assert(slot->claimed);
+	if (slot->sending)
+		return;			/* slot_sent() calls again */
 	slot->worker->inflight--;
 	if (slot == slot->worker->current)
 		slot->claimed = false;	/* answered within its handler */
 	else
 		slot_give_back(slot);
+}
+
+/* Its fate is not looked at: taken back, or unmounted, is as well. */
+static void slot_sent(struct slot *slot, int result)
+{
+	(void)result;
+	slot->sending = false;
+	slot->worker->sending--;
+	loop_finish(slot);
+}
+
+/* What libfuse has on its stack is put into the slot. */
+static bool slot_keep_answer(struct slot *slot, const struct iovec *iov)
+{
+	const char *data = iov[1].iov_base;
+
+	slot->header = *(const struct fuse_out_header *)iov[0].iov_base;
+	slot->answer[0] = (struct iovec){ &slot->header, sizeof(slot->header) };
+	slot->answer[1] = iov[1];
+	if (data >= slot->page && data < slot->page + SLOT_BYTES)
+		return iov[1].iov_len <= SLOT_SEND;
+	if (iov[1].iov_len != sizeof(slot->written))
+		return false;
+	memcpy(&slot->written, data, sizeof(slot->written));
+	slot->answer[1].iov_base = &slot->written;
+	return true;
+}
+
+bool loop_send(struct slot *slot, const struct iovec *iov, int count)
+{
+	struct io_uring_sqe *sqe;
+
+	if (!slot || slot != slot->worker->current || !slot->claimed ||
+	    !slot->worker->batch || count != 2 ||
+	    !slot_keep_answer(slot, iov))
+		return false;
+	sqe = loop_sqe(slot);
+	io_uring_prep_writev(sqe, loop_device(slot), slot->answer, 2, 0);
+	loop_submit(slot, sqe);
+	slot->completed = slot_sent;
+	slot->sending = true;
+	slot->worker->sending++;
+	return true;
 }
 
 struct fuse_in_header *loop_message(struct slot *slot)

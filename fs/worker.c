@@ -180,17 +180,22 @@ static bool worker_alternates(struct worker *worker, unsigned int taken)
 /* Where should we run, and how many of us, after a round like this? */
 static void worker_place(struct worker *worker, unsigned int taken)
 {
-	if (worker->inflight == 1 && taken == 1) {
+	unsigned int waiting = worker->inflight - worker->sending;
+	bool alone = taken == 1;
+
+	worker->batch = false;
+	if (waiting == 1 && alone) {
 		place_lone(-1);
 		lead_lonely(worker->loop);
 		return;
 	}
 	lead_busy(worker->loop);
-	if (!worker->inflight &&
-	    (taken == 1 || worker_alternates(worker, taken)))
+	if (!waiting && (alone || worker_alternates(worker, taken))) {
 		place_lone(place_client(worker->client));
-	else
-		place_crowd();
+		return;
+	}
+	worker->batch = !alone;
+	place_crowd();
 }
 
 /*
@@ -234,11 +239,12 @@ void worker_submit(struct worker *worker)
 	io_uring_submit(&worker->ring);
 }
 
-/* => Was it a request's? */
+/* => Was it what a request waited for? */
 static bool worker_complete(struct worker *worker, struct io_uring_cqe *cqe)
 {
 	struct slot *slot = io_uring_cqe_get_data(cqe);
 	int result = cqe->res;
+	bool waited;
 
 	io_uring_cqe_seen(&worker->ring, cqe);
 	if ((void *)slot == &worker->polling) {
@@ -249,10 +255,11 @@ static bool worker_complete(struct worker *worker, struct io_uring_cqe *cqe)
 	}
 	if (!slot)
 		return false;
+	waited = !slot->sending;
 	worker->answering = slot;
 	slot->completed(slot, result);
 	worker->answering = NULL;
-	return true;
+	return waited;
 }
 
 static unsigned int worker_reap(struct worker *worker)

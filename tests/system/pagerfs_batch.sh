@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# Answers that leave together (fs/slot.c: loop_send()): a tmpfs and many
+# requests at once, so that serving threads take them by the batch. The bytes
+# are right, clients killed in the middle leave nothing behind, and an unmount
+# finds every answer out.
+. "$(dirname "$0")/lib.sh"
+time_limit 90
+command -v fio >/dev/null || skip "fio is missing"
+memory=$(mktemp -d /dev/shm/batch.XXXXXX) || exit 1
+mnt=$dir/mnt
+mount_store "$memory" "$mnt"
+
+many() {
+	fio --name=many --directory="$mnt" --size=4M --bs=4k --direct=1 \
+		--ioengine=io_uring --iodepth=64 --numjobs=2 --thread "$@"
+}
+check "64 at once, twice" many --rw=randwrite --verify=crc32c \
+	--verify_fatal=1 --do_verify=1 --verify_state_save=0
+check "and as the real files have it" many --rw=randread --verify=crc32c \
+	--verify_fatal=1 --verify_only
+
+# The control directory is asked through the same threads.
+nothing_waits() { [ "$(grep -c many "$mnt/.pagerfs/inflight")" = 0 ]; }
+for ((i = 0; i < 5; i++)); do
+	many --rw=randrw --time_based --runtime=20 >/dev/null 2>&1 &
+	client=$!
+	sleep 0.4
+	pkill -KILL -P "$client"
+	wait "$client" 2>/dev/null
+done
+check "nothing is left of killed clients: $(cat "$mnt/.pagerfs/inflight")" \
+	wait_for 10 nothing_waits
+
+many --rw=randread --time_based --runtime=20 >/dev/null 2>&1 &
+client=$!
+sleep 0.4
+umount -l "$mnt"
+pkill -KILL -P "$client"
+wait "$client" 2>/dev/null
+ended() { ! kill -0 "$store_pid" 2>/dev/null; }
+check "the daemon ends with its last client" wait_for 10 ended
+wait "$store_pid"
+check_equal "and ends well" 0 $?
+rm -rf "$memory"
+finish
