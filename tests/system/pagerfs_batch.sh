@@ -31,15 +31,24 @@ done
 check "nothing is left of killed clients: $(cat "$mnt/.pagerfs/inflight")" \
 	wait_for 10 nothing_waits
 
-many --rw=randread --time_based --runtime=20 >/dev/null 2>&1 &
-client=$!
-sleep 0.4
-umount -l "$mnt"
-pkill -KILL -P "$client"
-wait "$client" 2>/dev/null
 ended() { ! kill -0 "$store_pid" 2>/dev/null; }
-check "the daemon ends with its last client" wait_for 10 ended
-wait "$store_pid"
-check_equal "and ends well" 0 $?
+# under_load COMMAND...: the daemon must end, and well
+under_load() {
+	many --rw=randread --time_based --runtime=20 >/dev/null 2>&1 &
+	client=$!
+	sleep 0.4
+	"$@"
+	pkill -KILL -P "$client"
+	wait "$client" 2>/dev/null
+	check "$*: the daemon ends" wait_for 10 ended
+	wait "$store_pid"
+	check_equal "$*: and well" 0 $?
+}
+under_load umount -l "$mnt"
+if [ "$(id -u)" = 0 ]; then
+	mount_store "$memory" "$mnt"
+	under_load abort_connection "$(connection_of "$mnt")"
+	umount -l "$mnt" 2>/dev/null
+fi
 rm -rf "$memory"
 finish
