@@ -80,7 +80,7 @@ static bool sync_find_area(struct vm *vm, struct sync *s)
 		uint64_t start, end;
 
 		if (!a || a->start > s->vpn)
-			s->result = -ENOMEM;
+			s->hole = true;
 		if (!a || a->start >= s->end)
 			return false;
 		start = a->start > s->vpn ? a->start : s->vpn;
@@ -218,14 +218,14 @@ static void sync_report(struct sync *s)
 {
 	uint64_t vpn = s->vpn - 1;
 	struct area *a = s->p ? map_find(&s->p->map, vpn) : NULL;
+	uint32_t seen = s->errors;
 
 	if (a && a->object == s->o) {
-		if (a->wb_seen != s->o->wb_errors)
-			s->result = s->o->wb_error;
+		seen = a->wb_seen;
 		a->wb_seen = s->o->wb_errors;
-	} else if (s->o->wb_errors != s->errors) {
-		s->result = s->o->wb_error;
 	}
+	if (seen != s->o->wb_errors && s->result == 0)
+		s->result = s->o->wb_error;
 }
 
 static bool sync_find(struct vm *vm, struct sync *s)
@@ -278,9 +278,11 @@ static enum sync_result sync_locked(struct vm *vm, struct sync *s,
 	while (on) {
 		switch (s->stage) {
 		case SYNC_FIND:
-			if (!sync_find(vm, s))
-				return SYNC_DONE;
-			break;
+			if (sync_find(vm, s))
+				break;
+			if (s->hole && s->result == 0)
+				s->result = -ENOMEM;
+			return SYNC_DONE;
 		case SYNC_WRITE:
 			on = sync_write(vm, s, w);
 			break;

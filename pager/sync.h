@@ -6,7 +6,9 @@
  * between steps and remembers only where it is, so areas may come and go
  * meanwhile. For each file mapping in the range: start the write of every
  * dirty page, wait until none of those is under way, fsync, and look whether
- * any write of the file failed since this mapping was last told.
+ * any write of the file failed since this mapping was last told. The first
+ * such error is the result: said once, it must not give way to that there is
+ * a hole in the range too.
  */
 #ifndef PAGER_SYNC_H
 #define PAGER_SYNC_H
@@ -37,6 +39,7 @@ struct sync {
 	uint32_t errors;		/* o->wb_errors at the start */
 	uint64_t evict;
 	bool fsyncing, waited;
+	bool hole;			/* something of it is not mapped */
 	int result;
 };
 

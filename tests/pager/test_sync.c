@@ -109,6 +109,25 @@ static void test_error_once(void **state)
 	assert_int_equal(in_file("f", 1), 1);
 }
 
+/* A hole in the range does not take the place of an error, which would not be
+ * said again. */
+static void test_error_and_hole(void **state)
+{
+	const uint64_t g = TV_BASE + (N + 1) * TV_PAGE;
+
+	(void)state;
+	testvm_map(&t, pid, g, N, RW, VM_MAP_SHARED, "g", 0);
+	for (int round = 0; round < 2; round++) {
+		testvm_fill(&t, pid, TV_BASE, 1, 1);
+		testvm_fill(&t, pid, g, 1, 1);
+		mem_fail(t.mem, STORE_WRITE, 1, 1, EIO);
+		assert_int_equal(sync_pages(pid, 0, 2 * N + 1, VM_MS_SYNC),
+				 -EIO);
+		assert_int_equal(sync_pages(pid, 0, 2 * N + 1, VM_MS_SYNC),
+				 -ENOMEM);
+	}
+}
+
 /* ---- a thread that touches and is evicted, for ever and ever ---- */
 
 struct loop {
@@ -237,7 +256,8 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, make, unmake)
 	const struct CMUnitTest tests[] = {
-		T(test_range), T(test_error_once), T(test_touch_and_evict),
+		T(test_range), T(test_error_once), T(test_error_and_hole),
+		T(test_touch_and_evict),
 		T(test_exit_in_msync), T(test_writable_in_fsync),
 	};
 
