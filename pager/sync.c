@@ -247,7 +247,8 @@ static void sync_unpin(struct vm *vm, struct sync *s)
 static enum sync_result sync_evict(struct vm *vm, struct sync *s,
 				   struct waiter *w)
 {
-	uint64_t n = s->evict;
+	/* More than there are would add up to who knows what with others'. */
+	uint64_t n = s->evict < vm->frames.n ? s->evict : vm->frames.n;
 
 	if (n == 0)
 		return SYNC_DONE;

@@ -168,6 +168,38 @@ static void test_touch_and_evict(void **state)
 	assert_int_equal(l.left, 0);
 }
 
+/* More frames than any machine has, asked for twice at once. */
+static enum vm_step evict_step(struct vm_thread *th, struct cpu *cpu)
+{
+	struct loop *l = vm_thread_arg(th);
+
+	(void)cpu;
+	if (l->left-- == 0) {
+		l->out = true;
+		return VM_STEP_DONE;
+	}
+	vm_thread_evict(th, 1ull << 63);
+	return VM_STEP_WAIT;
+}
+
+static void test_evict_all_twice(void **state)
+{
+	struct loop l[2] = { { .left = 1 }, { .left = 1 } };
+	struct vm_thread_info info = { .step = evict_step };
+
+	(void)state;
+	testvm_fill(&t, pid, TV_BASE, N, 7);
+	for (unsigned i = 0; i < 2; i++) {
+		info.arg = &l[i];
+		assert_int_equal(vm_thread_start(t.vm, pid, &info), 0);
+	}
+	vm_run(t.vm);
+	assert_true(l[0].out && l[1].out);
+	testvm_fill(&t, pid, TV_BASE, N, 8);
+	assert_int_equal(testvm_byte(&t, pid, TV_BASE), 8);
+	assert_int_equal(vm_evict(t.vm, UINT64_MAX), N);
+}
+
 /* A process that ends while a thread of it waits in msync. */
 static enum vm_step msync_step(struct vm_thread *th, struct cpu *cpu)
 {
@@ -257,7 +289,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, make, unmake)
 	const struct CMUnitTest tests[] = {
 		T(test_range), T(test_error_once), T(test_error_and_hole),
-		T(test_touch_and_evict),
+		T(test_touch_and_evict), T(test_evict_all_twice),
 		T(test_exit_in_msync), T(test_writable_in_fsync),
 	};
 
