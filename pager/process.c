@@ -51,6 +51,7 @@ struct proc *proc_new(struct vm *vm, const char *name, int ppid, int *err)
 	strncpy(p->name, name ? name : "", sizeof(p->name) - 1);
 	p->ppid = ppid;
 	map_init(&p->map, vm->cfg.mode);
+	pthread_mutex_lock(&p->map.lock);
 	vm_lock(vm);
 	*err = vm->last_pid == INT32_MAX ? -EAGAIN :
 					   pmap_create(vm, &p->pmap, p);
@@ -62,6 +63,7 @@ struct proc *proc_new(struct vm *vm, const char *name, int ppid, int *err)
 	vm_unlock(vm);
 	if (*err == 0)
 		return p;
+	pthread_mutex_unlock(&p->map.lock);
 	pthread_mutex_destroy(&p->map.lock);
 	free(p);
 	return NULL;
@@ -129,6 +131,7 @@ int vm_proc_create(struct vm *vm, const char *name)
 	if (!p)
 		return err;
 	pid = p->pid;
+	pthread_mutex_unlock(&p->map.lock);
 	proc_put(vm, p);
 	return pid;
 }
@@ -140,20 +143,17 @@ int vm_fork(struct vm *vm, int pid, const char *name)
 
 	if (!parent)
 		return -ESRCH;
+	pthread_mutex_lock(&parent->map.lock);
 	child = proc_new(vm, name ? name : parent->name, pid, &err);
 	if (!child) {
+		pthread_mutex_unlock(&parent->map.lock);
 		proc_put(vm, parent);
 		return err;
 	}
 	pid = child->pid;
-	pthread_mutex_lock(&parent->map.lock);
-	/* The child is new: nobody waits for its lock with ours in hand. */
-	pthread_mutex_lock(&child->map.lock);
-	/* The child can be found already, and may have been ended. */
-	err = parent->dead ? -ESRCH :
-	      child->dead  ? 0 :
-			     cow_fork(vm, &parent->map, &parent->pmap,
-				      &child->map);
+	/* Who finds the child waits until it has all of its parent. */
+	err = parent->dead ? -ESRCH : cow_fork(vm, &parent->map,
+					       &parent->pmap, &child->map);
 	child->map.brk_start = parent->map.brk_start;
 	child->map.brk = parent->map.brk;
 	child->map.next = parent->map.next;

@@ -2,11 +2,13 @@
  * test_cow.c - fork: who sees what, and how long the chains get.
  */
 #include <errno.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -301,6 +303,47 @@ static void test_slots_after_both_unmap(void **state)
 	assert_int_equal(testvm_byte(&t, p, at(8)), 1);
 }
 
+/* Somebody finds the child before it has what its parent has, and maps
+ * something into it. */
+static void *map_into_child(void *arg)
+{
+	int *pid = arg;
+
+	while ((*pid = vm_proc_find(t.vm, "c")) < 0)
+		usleep(100);
+	testvm_map(&t, *pid, at(2), 4, RW, VM_MAP_PRIVATE, NULL, 0);
+	return NULL;
+}
+
+static void *fork_parent(void *arg)
+{
+	fork_of(*(int *)arg);
+	return NULL;
+}
+
+static void test_found_too_soon(void **state)
+{
+	int p = vm_proc_create(t.vm, "p"), c;
+	struct proc *parent = proc_get(t.vm, p);
+	pthread_t forks, maps;
+
+	(void)state;
+	testvm_map(&t, p, TV_BASE, N, RW, VM_MAP_PRIVATE, NULL, 0);
+	testvm_fill(&t, p, TV_BASE, N, 1);
+	pthread_mutex_lock(&parent->map.lock);
+	assert_int_equal(pthread_create(&forks, NULL, fork_parent, &p), 0);
+	assert_int_equal(pthread_create(&maps, NULL, map_into_child, &c), 0);
+	usleep(50000);
+	pthread_mutex_unlock(&parent->map.lock);
+	assert_int_equal(pthread_join(forks, NULL), 0);
+	assert_int_equal(pthread_join(maps, NULL), 0);
+	proc_put(t.vm, parent);
+	vm_check(t.vm);
+	assert_int_equal(testvm_byte(&t, c, at(1)), 1);
+	assert_int_equal(testvm_byte(&t, c, at(2)), 0);
+	assert_int_equal(testvm_byte(&t, c, at(6)), 1);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, make, unmake)
@@ -309,6 +352,7 @@ int main(void)
 		T(test_child_exits), T(test_parent_exits),
 		T(test_middle_exits), T(test_busy_when_due),
 		T(test_busy_cut_off), T(test_slots_after_both_unmap),
+		T(test_found_too_soon),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
