@@ -81,6 +81,17 @@ static void table_release(struct vm *vm, struct pmap *p, uint32_t pfn,
 	}
 }
 
+/* The same for tables just made on the way to @vpn, which get no entry after
+ * all: a CPU may have gone into them meanwhile. */
+static void table_unmake(struct vm *vm, struct pmap *p, uint32_t pfn,
+			 uint64_t vpn, struct gather *g)
+{
+	if (pfn == p->root || frame_at(vm, pfn)->aux != 0)
+		return;
+	table_release(vm, p, pfn, g);
+	gather_page(g, p, vpn);
+}
+
 static uint64_t pmap_large_size(const struct pmap *p)
 {
 	return 1ull << p->fmt->bits;
@@ -176,7 +187,7 @@ static void *pmap_make(struct vm *vm, struct pmap *p, uint64_t vpn,
 			uint32_t sub = table_new(vm, e);
 
 			if (sub == PFN_NONE) {
-				table_release(vm, p, pfn, g);
+				table_unmake(vm, p, pfn, vpn, g);
 				return NULL;
 			}
 			v = (uint64_t)sub << PAGE_SHIFT | PTE_TABLE;
@@ -343,7 +354,7 @@ int pmap_enter_large(struct vm *vm, struct pmap *p, uint64_t vpn, uint32_t pfn,
 		return -EEXIST;
 	table = table_new(vm, NULL);
 	if (table == PFN_NONE) {
-		table_release(vm, p, pte_table(vm, e), g);
+		table_unmake(vm, p, pte_table(vm, e), vpn, g);
 		return -ENOMEM;
 	}
 	frame_at(vm, pfn)->spare = table;
@@ -382,7 +393,7 @@ int pmap_enter(struct vm *vm, struct pmap *p, uint64_t vpn, uint32_t pfn,
 		return 0;
 	}
 	if (rmap_add(vm, f, RMAP_PLACE(p->id, vpn)) < 0) {
-		table_release(vm, p, pte_table(vm, e), g);
+		table_unmake(vm, p, pte_table(vm, e), vpn, g);
 		return -ENOMEM;
 	}
 	old = pte_write(vm, p, e, 0, set);

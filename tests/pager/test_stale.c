@@ -7,6 +7,7 @@
  * changed it; with the shootdown sent it must not. That nothing else is ever
  * reported is what the random tests are for: they run with a detector too.
  */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,6 +17,7 @@
 #include <cmocka.h>
 
 #include "emu/model.h"
+#include "pager/frame.h"
 #include "pager/pmap.h"
 #include "pager/process.h"
 #include "tests/lib/testvm.h"
@@ -266,6 +268,54 @@ static void test_large_sent(void **state)
 	stale_end(&s);
 }
 
+/* RAM runs out half way down to an entry: the tables made for it are given up
+ * by a shootdown like any other, for they could be walked. */
+static void out_of_tables(enum vm_mode mode, unsigned levels)
+{
+	const uint64_t far = levels == 5 ? 1ull << 38 : 1ull << 28;
+	struct stale_vm s;
+	struct vm *vm;
+	uint32_t taken = PFN_NONE, pfn, page, before, sub;
+	struct gather g;
+
+	stale_make(&s, mode, false);
+	use(&s, true);
+	page = entry(&s) >> PAGE_SHIFT & 0xffffff;
+	vm = s.t.vm;
+	vm_lock(vm);
+	for (unsigned left = 1; left < levels - 1; left++) {
+		gather_init(&g);
+		while (vm->frames.nfree > vm->frames.wm_min / 2 + left) {
+			pfn = frame_alloc(vm, FRAME_FOR_TABLE);
+			gather_frame(vm, &g, pfn);
+		}
+		taken = g.frames;
+		before = vm->frames.ntables;
+		gather_init(&g);
+		assert_int_equal(pmap_enter(vm, &s.p->pmap, far, page, RW,
+					    false, &g), -ENOMEM);
+		assert_int_equal(vm->frames.ntables, before);
+		for (sub = g.frames; sub; sub = frame_at(vm, sub)->hash_next)
+			assert_true(g.pending);
+		gather_flush(vm, &g);
+		assert_int_equal(vm->frames.nfree,
+				 vm->frames.wm_min / 2 + left);
+		gather_init(&g);
+		g.frames = taken;
+		gather_flush(vm, &g);
+	}
+	vm_unlock(vm);
+	use(&s, true);
+	stale_end(&s);
+}
+
+static void test_out_of_tables(void **state)
+{
+	(void)state;
+	out_of_tables(VM_MODE_64, 4);
+	out_of_tables(VM_MODE_LA57, 5);
+}
+
 /* A modelled part's counters are the machine's; without one there are none. */
 static void test_counters(void **state)
 {
@@ -301,6 +351,7 @@ int main(void)
 		ALL(test_sent), ALL(test_forgotten), ALL(test_unannounced),
 		ALL(test_entered_less), ALL(test_entered_less_forgotten),
 		ALL(test_large), ALL(test_large_sent), ALL(test_counters),
+		cmocka_unit_test(test_out_of_tables),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
