@@ -193,7 +193,8 @@ static void pageio_read_done(struct store_io *sio)
 	gather_init(&g);
 	vm_lock(vm);
 	o = object_at(vm, f->object);
-	frame_unbusy(vm, pfn, err);
+	/* Who waited for what has gone meanwhile looks at what is there. */
+	frame_unbusy(vm, pfn, f->flags & FRAME_ORPHAN ? 0 : err);
 	if (!io->object)
 		vm->cfg.swap->unref(vm->cfg.swap, (uint32_t)sio->page);
 	if (sio->error)

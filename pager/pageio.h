@@ -11,7 +11,7 @@
  *		ok		WRITING -> clean page
  *		error		WRITING -> dirty page again, counted
  *		past EOF	WRITING -> freed: the file has no such page now
- *	any:	ORPHAN		busy -> freed
+ *	any:	ORPHAN		busy -> freed; no waiter is told of an error
  *
  * Lock: the core lock, except where noted; never held while the store works.
  */

@@ -279,6 +279,38 @@ static void test_lost(void **state)
 	alarm(0);
 }
 
+/* A page's object goes while it is read, and then the read fails: who waited
+ * for it finds what is there now. */
+static void test_read_for_nobody(void **state)
+{
+	struct testvm_access a = { .addr = ANON + 5, .len = 1, .buf = { 9 } };
+	struct scene s;
+	uint8_t b;
+
+	(void)state;
+	scene_open(&s, 256);
+	store(&s, s.a, ANON, &s.anon[0][0], 0x77);
+	store(&s, s.a, ANON + TV_PAGE, &s.anon[0][1], 0x78);
+	vm_evict(s.t.vm, 32);
+	vm_run(s.t.vm);
+	mem_hold(s.t.mem, STORE_READ, true);
+	mem_fail(s.t.mem, STORE_READ, 1, 1, EIO);
+	testvm_begin(&s.t, &a, s.a);
+	/* Another access lets it get as far as it can. */
+	assert_int_equal(testvm_load(&s.t, s.a, ANON + 20 * TV_PAGE, &b, 1,
+				     NULL), 0);
+	assert_non_null(mem_held(s.t.mem, 0));
+	testvm_map(&s.t, s.a, ANON, 2, RW, VM_MAP_PRIVATE, NULL, 0);
+	mem_hold(s.t.mem, STORE_READ, false);
+	mem_release(s.t.mem, 1);
+	vm_run(s.t.vm);
+	assert_true(a.done);
+	assert_int_equal(testvm_stat(&s.t, "pgreaderr"), 1);
+	assert_int_equal(a.sig, 0);
+	assert_int_equal(a.buf[0], 0);
+	assert_int_equal(testvm_free(&s.t), 0);
+}
+
 /* An unmapped file whose write fails is written again later. */
 static void test_dying_retried(void **state)
 {
@@ -309,6 +341,7 @@ int main(void)
 		cmocka_unit_test(test_every_sync),
 		cmocka_unit_test(test_store_comes_back),
 		cmocka_unit_test(test_lost),
+		cmocka_unit_test(test_read_for_nobody),
 		cmocka_unit_test(test_dying_retried),
 	};
 
