@@ -28,12 +28,14 @@
 #define NPROCS		6u
 #define CHECK_EVERY	256u	/* operations */
 #define LOOK_EVERY	4096u	/* at all of memory */
+#define NLOADS		8u	/* at once, behind */
 
 struct config {
 	const char *name;
 	struct testvm_opts vm;
 	uint64_t ops;
 	bool tight;		/* memory may run out: SIGBUS at any time */
+	bool fails;		/* so may the store; threads load meanwhile */
 };
 
 struct run {
@@ -46,7 +48,9 @@ struct run {
 		struct ref_proc *ref;
 	} proc[NPROCS];
 	unsigned nprocs;
-	uint64_t oom;
+	uint64_t oom, told;
+	struct testvm_access load[NLOADS];
+	bool loading[NLOADS];
 };
 
 static const char *const file_name[REF_FILES] = { "a", "b", "c" };
@@ -194,7 +198,8 @@ static void check_stop(struct run *r, unsigned k, unsigned i, bool write,
 		return;
 	if (acc == REF_PAST && sig == SIGBUS)
 		return;
-	if (r->c->tight && acc != REF_SEGV && sig == SIGBUS) {
+	if ((r->c->tight || r->c->fails) && acc != REF_SEGV &&
+	    sig == SIGBUS) {
 		r->oom++;
 		if (write)
 			ref_doubt(r->proc[k].ref, i);
@@ -483,6 +488,16 @@ static void op_fork(struct run *r, unsigned k)
 
 /* ---- out to the store ---- */
 
+/* Is @err that of a store that fails? Then it may be said, and what it is
+ * about is written another time. */
+static bool was_told(struct run *r, int err)
+{
+	bool told = r->c->fails && (err == -EIO || err == -ENOSPC);
+
+	r->told += told;
+	return told;
+}
+
 static void op_msync(struct run *r, unsigned k)
 {
 	struct ref_proc *p = r->proc[k].ref;
@@ -497,6 +512,8 @@ static void op_msync(struct run *r, unsigned k)
 	      flags);
 	err = vm_msync(r->t.vm, r->proc[k].pid, ref_addr(p, i), n * TV_PAGE,
 		       flags);
+	if (was_told(r, err))
+		return;
 	if (err != (whole ? 0 : -ENOMEM))
 		bad(r, "msync: %d", err);
 	for (unsigned j = i; flags == VM_MS_SYNC && j < i + n; j++) {
@@ -518,9 +535,13 @@ static void op_evict(struct run *r, unsigned k)
 
 static void op_sync(struct run *r, unsigned k)
 {
+	int err = vm_sync(r->t.vm);
+
 	(void)k;
-	trace(r, "sync");
-	if (vm_sync(r->t.vm))
+	trace(r, "sync: %d", err);
+	if (was_told(r, err))
+		return;
+	if (err)
 		bad(r, "sync failed");
 	check_files(r);
 }
@@ -562,6 +583,41 @@ static void op_behind(struct run *r, unsigned k)
 		bad(r, "thread");
 }
 
+/* Some I/O, soon, will fail. */
+static void op_fail(struct run *r, unsigned k)
+{
+	static const int op[] = { STORE_READ, STORE_WRITE, STORE_WRITE,
+				  STORE_SYNC, MEM_OP_ANY };
+	uint64_t nth = 1 + rnd(r, 20), count = 1 + rnd(r, 3);
+	int which = op[rnd(r, sizeof(op) / sizeof(*op))];
+	int err = rnd(r, 2) ? EIO : ENOSPC;
+
+	(void)k;
+	if (!r->c->fails)
+		return;
+	trace(r, "fail op %d, %llu of them from the %llu-th on: %d", which,
+	      (unsigned long long)count, (unsigned long long)nth, err);
+	mem_fail(r->t.mem, which, nth, count, err);
+}
+
+/* A thread loads, and waits for that, while the following operations go on;
+ * what it sees is not known. */
+static void op_load(struct run *r, unsigned k)
+{
+	unsigned n = (unsigned)rnd(r, NLOADS);
+	unsigned i = (unsigned)rnd(r, REF_PAGES);
+	struct testvm_access *a = &r->load[n];
+
+	if (!r->c->fails || (r->loading[n] && !a->done))
+		return;
+	trace(r, "behind: load pid %d page %u", r->proc[k].pid, i);
+	memset(a, 0, sizeof(*a));
+	a->addr = ref_addr(r->proc[k].ref, i);
+	a->len = 1;
+	r->loading[n] = true;
+	testvm_begin(&r->t, a, r->proc[k].pid);
+}
+
 static const struct {
 	unsigned weight;
 	void (*run)(struct run *r, unsigned k);
@@ -570,6 +626,7 @@ static const struct {
 	{ 40, op_exit }, { 150, op_mmap }, { 80, op_munmap },
 	{ 120, op_mprotect }, { 100, op_brk }, { 150, op_msync },
 	{ 80, op_evict }, { 200, op_behind }, { 10, op_sync }, { 20, op_resize },
+	{ 150, op_fail }, { 400, op_load },
 };
 
 static void one_op(struct run *r)
@@ -602,8 +659,9 @@ static void report(struct run *r)
 
 	if (!getenv("PAGER_STATS"))
 		return;
-	fprintf(stderr, "%s: %llu operations, %llu refused\n", r->c->name,
-		(unsigned long long)r->op, (unsigned long long)r->oom);
+	fprintf(stderr, "%s: %llu operations, %llu refused, %llu told\n",
+		r->c->name, (unsigned long long)r->op,
+		(unsigned long long)r->oom, (unsigned long long)r->told);
 	for (unsigned i = 0; vm_stat(r->t.vm, i, &name, &value); i++)
 		fprintf(stderr, "  %s %llu\n", name,
 			(unsigned long long)value);
@@ -626,6 +684,7 @@ static void run_config(const struct config *c, uint64_t seed, uint64_t nops,
 	make_files(r);
 	while (r->op < nops)
 		one_op(r);
+	mem_fail_none(r->t.mem);
 	for (unsigned k = 0; k < r->nprocs; k++)
 		look(r, k);
 	vm_run(r->t.vm);
@@ -660,39 +719,46 @@ static uint64_t env(const char *name, uint64_t otherwise)
 
 static const struct config configs[] = {
 	{ "32 bits", { .frames = 40, .swap_slots = 4096,
-		       .order = MEM_RANDOM }, 700000, false },
+		       .order = MEM_RANDOM }, 700000, false, false },
 	{ "64 bits", { .frames = 72, .swap_slots = 4096, .mode = VM_MODE_64,
-		       .order = MEM_RANDOM }, 700000, false },
+		       .order = MEM_RANDOM }, 700000, false, false },
 	{ "clusters of one", { .frames = 48, .swap_slots = 4096, .cluster = 1,
-			       .order = MEM_RANDOM }, 400000, false },
+			       .order = MEM_RANDOM }, 400000, false, false },
 	{ "in order", { .frames = 64, .swap_slots = 4096, .mode = VM_MODE_64,
-			.order = MEM_FIFO }, 400000, false },
+			.order = MEM_FIFO }, 400000, false, false },
 	{ "little swap", { .frames = 48, .swap_slots = 60,
-			   .order = MEM_RANDOM }, 300000, true },
-	{ "no swap", { .frames = 64, .order = MEM_RANDOM }, 50000, true },
+			   .order = MEM_RANDOM }, 300000, true, false },
+	{ "no swap", { .frames = 64, .order = MEM_RANDOM }, 50000, true, false },
 	{ "evicting at each fault", { .frames = 64, .swap_slots = 4096,
 				      .order = MEM_RANDOM,
-				      .evict_always = true }, 200000, false },
+				      .evict_always = true }, 200000, false, false },
 	{ "PAE", { .frames = 80, .swap_slots = 4096, .mode = VM_MODE_PAE,
-		   .order = MEM_RANDOM }, 200000, false },
+		   .order = MEM_RANDOM }, 200000, false, false },
 	{ "five levels", { .frames = 96, .swap_slots = 4096,
 			   .mode = VM_MODE_LA57, .order = MEM_RANDOM }, 200000,
-	  false },
+	  false, false },
 	{ "much RAM", { .frames = 4096, .swap_slots = 4096,
-			.order = MEM_RANDOM }, 50000, false },
+			.order = MEM_RANDOM }, 50000, false, false },
+	{ "failing, 32 bits", { .frames = 40, .swap_slots = 8192,
+				.order = MEM_RANDOM }, 100000, false, true },
+	{ "failing, 64 bits", { .frames = 72, .swap_slots = 8192,
+				.mode = VM_MODE_64, .check_tlb = true,
+				.order = MEM_RANDOM }, 40000, false, true },
+	{ "failing, little swap", { .frames = 48, .swap_slots = 300,
+				    .order = MEM_RANDOM }, 60000, true, true },
 	/* With each translation that is used checked: none is stale. */
 	{ "checked, 32 bits", { .frames = 40, .swap_slots = 4096,
 				.check_tlb = true, .order = MEM_RANDOM },
-	  100000, false },
+	  100000, false, false },
 	{ "checked, PAE", { .frames = 80, .swap_slots = 4096,
 			    .mode = VM_MODE_PAE, .check_tlb = true,
-			    .order = MEM_RANDOM }, 100000, false },
+			    .order = MEM_RANDOM }, 100000, false, false },
 	{ "checked, 64 bits", { .frames = 72, .swap_slots = 4096,
 				.mode = VM_MODE_64, .check_tlb = true,
-				.order = MEM_RANDOM }, 100000, false },
+				.order = MEM_RANDOM }, 100000, false, false },
 	{ "checked, five levels", { .frames = 96, .swap_slots = 4096,
 				    .mode = VM_MODE_LA57, .check_tlb = true,
-				    .order = MEM_RANDOM }, 100000, false },
+				    .order = MEM_RANDOM }, 100000, false, false },
 };
 
 static void test_config(void **state)
@@ -722,6 +788,7 @@ int main(void)
 		CONFIG(0), CONFIG(1), CONFIG(2), CONFIG(3), CONFIG(4),
 		CONFIG(5), CONFIG(6), CONFIG(7), CONFIG(8), CONFIG(9),
 		CONFIG(10), CONFIG(11), CONFIG(12), CONFIG(13),
+		CONFIG(14), CONFIG(15), CONFIG(16),
 		cmocka_unit_test(test_deterministic),
 	};
 
