@@ -35,6 +35,8 @@
 #define SHARED	(2 * REGION)		/* file, then anonymous */
 #define PAGES	(3 * REGION)		/* and private */
 #define OWNMAP	64u			/* page where own mappings start */
+#define HUGE_AT	1024u		/* or private in large pages, from here on, */
+#define HUGE_STEP	128u		/* every so many */
 #define NPROCS	4u
 #define BURST	16u
 
@@ -47,6 +49,7 @@
 struct crowd {
 	struct testvm t;
 	unsigned nthreads;
+	bool huge;
 	int pid[NPROCS];
 	atomic_uint alive, children;
 	atomic_bool over;
@@ -107,9 +110,13 @@ static uint8_t *model(struct worker *w)
 
 static uint64_t address(const struct worker *w)
 {
+	uint64_t page = w->page;
+
 	if (w->phase == MAPPED)
 		return TV_BASE + (OWNMAP + 2ull * w->id) * TV_PAGE + TV_PAGE;
-	return TV_BASE + (uint64_t)w->page * TV_PAGE + w->k * STRIDE + w->id;
+	if (w->c->huge && page >= SHARED)
+		page = HUGE_AT + (page - SHARED) * HUGE_STEP;
+	return TV_BASE + page * TV_PAGE + w->k * STRIDE + w->id;
 }
 
 /* ---- one thread ---- */
@@ -314,6 +321,14 @@ static void make_procs(struct crowd *c)
 		   VM_MAP_SHARED, NULL, 0);
 	testvm_map(t, c->pid[0], TV_BASE + SHARED * TV_PAGE, REGION, RW,
 		   VM_MAP_PRIVATE, NULL, 0);
+	if (c->huge) {
+		testvm_map(t, c->pid[0], TV_BASE + HUGE_AT * TV_PAGE,
+			   REGION * HUGE_STEP, RW, VM_MAP_PRIVATE, NULL, 0);
+		assert_int_equal(vm_madvise(t->vm, c->pid[0],
+					    TV_BASE + HUGE_AT * TV_PAGE,
+					    REGION * HUGE_STEP * TV_PAGE,
+					    VM_MADV_HUGEPAGE), 0);
+	}
 	for (unsigned i = 1; i < NPROCS; i++) {
 		c->pid[i] = vm_fork(t->vm, c->pid[0], "n");
 		assert_true(c->pid[i] > 0);
@@ -364,13 +379,15 @@ static void check_file(struct crowd *c)
 	}
 }
 
-static void run_crowd(const struct testvm_opts *o, unsigned nthreads)
+static void run_crowd(const struct testvm_opts *o, unsigned nthreads,
+		      bool huge)
 {
 	const char *env = getenv("PAGER_SEED");
 	struct crowd *c = calloc(1, sizeof(*c));
 	pthread_t host;
 
 	c->nthreads = nthreads;
+	c->huge = huge;
 	testvm_make(&c->t, o);
 	make_procs(c);
 	start(c, env ? strtoull(env, NULL, 0) : 1);
@@ -388,6 +405,8 @@ static void run_crowd(const struct testvm_opts *o, unsigned nthreads)
 	assert_int_equal(vm_msync(c->t.vm, c->pid[1], TV_BASE,
 				  REGION * TV_PAGE, VM_MS_SYNC), 0);
 	check_file(c);
+	assert_true(!huge || (testvm_stat(&c->t, "thp_fault_alloc") > 0 &&
+			      testvm_stat(&c->t, "thp_split_pmd") > 0));
 	assert_int_equal(testvm_free(&c->t), 0);
 	free(c->w);
 	free(c);
@@ -400,7 +419,7 @@ static void test_two_cpus(void **state)
 				 .real_clock = true, .seed = 1 };
 
 	(void)state;
-	run_crowd(&o, 120);
+	run_crowd(&o, 120, false);
 }
 
 static void test_four_cpus(void **state)
@@ -411,7 +430,7 @@ static void test_four_cpus(void **state)
 				 .real_clock = true, .seed = 2 };
 
 	(void)state;
-	run_crowd(&o, 240);
+	run_crowd(&o, 240, false);
 }
 
 static void test_much_ram(void **state)
@@ -421,7 +440,19 @@ static void test_much_ram(void **state)
 				 .real_clock = true, .seed = 3 };
 
 	(void)state;
-	run_crowd(&o, 240);
+	run_crowd(&o, 240, false);
+}
+
+/* Large pages, made, split, copied and evicted by all. */
+static void test_large_pages(void **state)
+{
+	struct testvm_opts o = { .frames = 12288, .swap_slots = 65536,
+				 .order = MEM_RANDOM, .ncpus = 2,
+				 .mode = VM_MODE_64, .real_clock = true,
+				 .seed = 6 };
+
+	(void)state;
+	run_crowd(&o, 24, true);
 }
 
 /* Every translation that a CPU uses is checked: a shootdown that is late or
@@ -434,7 +465,7 @@ static void test_checked(void **state)
 				 .check_tlb = true, .real_clock = true,
 				 .seed = 4 };
 
-	run_crowd(&o, 60);
+	run_crowd(&o, 60, false);
 }
 
 /* ---- threads that are left when the machine goes ---- */
@@ -567,6 +598,7 @@ int main(void)
 		cmocka_unit_test(test_two_cpus),
 		cmocka_unit_test(test_four_cpus),
 		cmocka_unit_test(test_much_ram),
+		cmocka_unit_test(test_large_pages),
 		cmocka_unit_test(test_left),
 		CHECKED(VM_MODE_32), CHECKED(VM_MODE_PAE),
 		CHECKED(VM_MODE_64), CHECKED(VM_MODE_LA57),
