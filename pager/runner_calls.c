@@ -392,7 +392,8 @@ static bool keep_looking(struct branch *b)
 	now = vm_now_ns(session(b)->vm);
 	if (!b->cur.phase) {
 		b->cur.phase = 1;
-		b->cur.deadline = now + b->stmt->ns;
+		if (__builtin_add_overflow(now, b->stmt->ns, &b->cur.deadline))
+			b->cur.deadline = UINT64_MAX;
 	}
 	return now < b->cur.deadline;
 }

@@ -158,7 +158,8 @@ void vm_thread_progress(struct vm_thread *t)
 
 void vm_thread_sleep(struct vm_thread *t, uint64_t ns)
 {
-	t->sleep_until = vm_now_ns(t->vm) + ns;
+	if (__builtin_add_overflow(vm_now_ns(t->vm), ns, &t->sleep_until))
+		t->sleep_until = UINT64_MAX;
 	if (t->sleep_until == 0)
 		t->sleep_until = 1;
 }

@@ -200,6 +200,29 @@ static void test_evict_all_twice(void **state)
 	assert_int_equal(vm_evict(t.vm, UINT64_MAX), N);
 }
 
+/* Longer than there is time left: until the end of it, not until now. */
+static enum vm_step sleep_step(struct vm_thread *th, struct cpu *cpu)
+{
+	struct loop *l = vm_thread_arg(th);
+
+	(void)cpu;
+	if (l->left == 0)
+		return VM_STEP_DONE;
+	vm_thread_sleep(th, l->left-- == 2 ? 1000 : UINT64_MAX - 10);
+	return VM_STEP_WAIT;
+}
+
+static void test_sleep_for_ever(void **state)
+{
+	struct loop l = { .left = 2 };
+	struct vm_thread_info info = { .step = sleep_step, .arg = &l };
+
+	(void)state;
+	assert_int_equal(vm_thread_start(t.vm, pid, &info), 0);
+	vm_run(t.vm);
+	assert_true(vm_now_ns(t.vm) == UINT64_MAX);
+}
+
 /* A process that ends while a thread of it waits in msync. */
 static enum vm_step msync_step(struct vm_thread *th, struct cpu *cpu)
 {
@@ -290,6 +313,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_range), T(test_error_once), T(test_error_and_hole),
 		T(test_touch_and_evict), T(test_evict_all_twice),
+		T(test_sleep_for_ever),
 		T(test_exit_in_msync), T(test_writable_in_fsync),
 	};
 

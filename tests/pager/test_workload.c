@@ -309,6 +309,7 @@ static const char sequential[] =
 	"sync; evict 5; check; mark; sleep 1s\n"
 	"expect count clock >= 1000000000; expect delta pgfault == 0\n"
 	"expect count clock >= 3000000000 within 5s\n"
+	"expect count clock >= 4000000000 within 18446744073s\n"
 	"exit p; expect error ESRCH load p a; proc p; exit p; exit q\n";
 
 static void test_run_sequential(void **state)
