@@ -69,6 +69,8 @@ static int access_settle(struct vm *vm, struct proc *p,
 	case FAULT_WAIT:
 	default:
 		err = host_wait(&h);
+		if (err != -EDEADLK)
+			err = fault_result(p, &h.w);
 		*sig = err < 0 ? SIGBUS : 0;
 		return err == -ENXIO ? -EFAULT : err;
 	}

@@ -102,8 +102,21 @@ bool fault_advances(struct fault_history *h, const struct page_fault *pf)
 /* Wait for @key; the caller returns this. */
 static enum fault_result fault_wait(struct fault *f, uint64_t key)
 {
+	f->w->nunmaps = f->p->map.nunmaps;
 	wait_add(f->vm, f->w, key);
 	return FAULT_WAIT;
+}
+
+int fault_result(struct proc *p, const struct waiter *w)
+{
+	bool same;
+
+	if (w->result != -EIO && w->result != -ENXIO)
+		return w->result;
+	pthread_mutex_lock(&p->map.lock);
+	same = p->map.nunmaps == w->nunmaps;
+	pthread_mutex_unlock(&p->map.lock);
+	return same ? w->result : 0;
 }
 
 /* There is no frame: WAIT_ROOM, for a page that is new, or WAIT_MEMORY. */

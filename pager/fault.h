@@ -19,12 +19,19 @@ enum fault_result {
 /*
  * Settle the fault @pf that process @p took. => no lock held, outside.
  * @pc is the CPU's own if it took it, NULL if it was no CPU. @w is the faulting thread's waiter, in no queue. When it is woken with a
- * result < 0, the access cannot succeed: fault_why() says why.
+ * result < 0, ask fault_result().
  */
 enum fault_result fault_resolve(struct vm *vm, struct percpu *pc,
 				struct proc *p, const struct page_fault *pf,
 				struct waiter *w, int *sig, const char **why);
-/* The text for the result a waiter was woken with. */
+/*
+ * What the fault of @p has come to that waited by @w and was woken: 0, make
+ * the access again; or why it cannot succeed. An error of the store is of what
+ * was mapped when the wait began: if anything was unmapped since, the access
+ * will show.
+ */
+int fault_result(struct proc *p, const struct waiter *w);
+/* The text for such a result. */
 const char *fault_why(int result);
 /* For one that never gets on: is RAM too small, or is swap full? */
 const char *fault_stuck_why(struct vm *vm);

@@ -243,6 +243,7 @@ void map_erase(struct map *m, struct area *a)
 {
 	m->npages -= a->end - a->start;
 	m->nareas--;
+	m->nunmaps++;
 	if (a->end > m->next)
 		m->next = a->end < m->ceiling ? a->end : m->ceiling;
 	RB_REMOVE(area_tree, &m->tree, a);

@@ -46,6 +46,7 @@ struct map {
 	uint64_t npages;		/* mapped */
 	uint64_t floor, ceiling;	/* where areas may be, in pages */
 	uint64_t next;			/* hint: search downwards from here */
+	uint64_t nunmaps;		/* areas that have gone, ever */
 	uint64_t brk_start, brk;	/* bytes */
 };
 

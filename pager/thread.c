@@ -39,13 +39,15 @@ void thread_leave(struct vm_thread *t)
 bool thread_resume(struct vm_thread *t)
 {
 	struct vm *vm = t->vm;
+	int err;
 
 	if (t->faulting) {
 		t->faulting = false;
 		atomic_fetch_sub(&t->p->nwaiting, 1);
-		if (t->w.result < 0) {
+		err = fault_result(t->p, &t->w);
+		if (err < 0) {
 			t->sig = SIGBUS;
-			t->why = fault_why(t->w.result);
+			t->why = fault_why(err);
 			vm_lock(vm);
 			vm_count(vm, SIGBUS);
 			vm_unlock(vm);

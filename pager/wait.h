@@ -18,6 +18,7 @@ struct waiter {
 	struct waiter *next;
 	uint64_t key;			/* 0: not waiting */
 	int result;			/* 0, or -errno of what was awaited */
+	uint64_t nunmaps;		/* a fault's: of its map, when it began */
 	void (*wake)(struct waiter *w);	/* core lock held; must not take it */
 };
 

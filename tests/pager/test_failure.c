@@ -279,15 +279,14 @@ static void test_lost(void **state)
 	alarm(0);
 }
 
-/* A page's object goes while it is read, and then the read fails: who waited
- * for it finds what is there now. */
-static void test_read_for_nobody(void **state)
+/* What is mapped at @addr goes while it is read, and then the read fails: who
+ * waited for it finds what is there now. */
+static void read_for_nobody(uint64_t addr)
 {
-	struct testvm_access a = { .addr = ANON + 5, .len = 1, .buf = { 9 } };
+	struct testvm_access a = { .addr = addr + 5, .len = 1, .buf = { 9 } };
 	struct scene s;
 	uint8_t b;
 
-	(void)state;
 	scene_open(&s, 256);
 	store(&s, s.a, ANON, &s.anon[0][0], 0x77);
 	store(&s, s.a, ANON + TV_PAGE, &s.anon[0][1], 0x78);
@@ -300,7 +299,7 @@ static void test_read_for_nobody(void **state)
 	assert_int_equal(testvm_load(&s.t, s.a, ANON + 20 * TV_PAGE, &b, 1,
 				     NULL), 0);
 	assert_non_null(mem_held(s.t.mem, 0));
-	testvm_map(&s.t, s.a, ANON, 2, RW, VM_MAP_PRIVATE, NULL, 0);
+	testvm_map(&s.t, s.a, addr, 2, RW, VM_MAP_PRIVATE, NULL, 0);
 	mem_hold(s.t.mem, STORE_READ, false);
 	mem_release(s.t.mem, 1);
 	vm_run(s.t.vm);
@@ -309,6 +308,13 @@ static void test_read_for_nobody(void **state)
 	assert_int_equal(a.sig, 0);
 	assert_int_equal(a.buf[0], 0);
 	assert_int_equal(testvm_free(&s.t), 0);
+}
+
+static void test_read_for_nobody(void **state)
+{
+	(void)state;
+	read_for_nobody(ANON);
+	read_for_nobody(TV_BASE);
 }
 
 /* An unmapped file whose write fails is written again later. */
