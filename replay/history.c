@@ -18,7 +18,7 @@
 
 #define HISTORY_TICK	4096	/* records */
 #define HISTORY_ERRNO	4095	/* the highest there can be */
-#define HISTORY_MOST	(1ull << 62)	/* bytes in a file */
+#define HISTORY_MOST	INT64_MAX	/* bytes in a file */
 
 /* => -EPROTO, having noted what does not make sense. */
 __attribute__((format(printf, 2, 3)))

@@ -835,6 +835,35 @@ static void test_nonsense(void **s)
 	record_new();
 	end(begin_write(2, 0, 5, 'a', 0), 6, 0);
 	nonsense("no possible end");
+	record_new();
+	truncate_id(2, 1ull << 63);
+	nonsense("beyond any file's end");
+}
+
+/* What clients may ask for, refused by a file system or not, makes sense. */
+static void test_far_away(void **s)
+{
+	uint8_t attr[RECORD_ATTR] = { 0 };
+
+	(void)s;
+	record_old();
+	end(put((struct record){ .type = RECORD_SETATTR, .file = 2,
+				 .arg = RECORD_SET_SIZE,
+				 .length = INT64_MAX }, attr, sizeof(attr)),
+	    0, -EFBIG);
+	end(put((struct record){ .type = RECORD_READ, .file = 2,
+				 .offset = INT64_MAX - 4095,
+				 .length = 4096 }, "", 0), 0, 0);
+	end(begin_write(2, INT64_MAX - 512, 512, 'a', 0), 0, -EFBIG);
+	end(put((struct record){ .type = RECORD_FALLOCATE, .file = 2,
+				 .offset = 1ull << 62,
+				 .length = 1ull << 62 }, "", 0), 0, -EFBIG);
+	write_bytes(2, 0, 512, 'b');
+	look(false);
+	outcome_ended(&outcome);
+	build();
+	assert_string_equal(content("f"), "bboooooo");
+	look_away();
 }
 
 /* A name that the record does not know is left out, and counted. */
@@ -973,6 +1002,7 @@ int main(void)
 		cmocka_unit_test(test_nameless),
 		cmocka_unit_test(test_list),
 		cmocka_unit_test(test_nonsense),
+		cmocka_unit_test(test_far_away),
 		cmocka_unit_test(test_stranger),
 		cmocka_unit_test(test_simple_model),
 	};
