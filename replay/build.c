@@ -97,7 +97,7 @@ static int build_sectors(const struct state *state,
 	uint64_t sector = change->offset / RECORD_SECTOR;
 	uint64_t from = (sector + first) * RECORD_SECTOR;
 	uint64_t to = (sector + last) * RECORD_SECTOR;
-	uint64_t end = change->offset + change->length;
+	uint64_t end = change->offset + change_reach(change);
 
 	if (from < change->offset)
 		from = change->offset;
@@ -107,16 +107,13 @@ static int build_sectors(const struct state *state,
 			  change->at + (from - change->offset));
 }
 
-/* A write of which all is kept, or nothing. => The size it makes. */
+/* A write of which all is kept, or nothing. */
 static int build_whole(const struct state *state, const struct change *change,
-		       int fd, uint64_t *end)
+		       int fd)
 {
-	uint64_t length = change->over ? change_sure(change) : change->length;
-
-	if (!change->keep)
-		length = 0;
-	*end = length ? change->offset + length : 0;
-	return build_copy(state, -1, fd, change->offset, length, change->at);
+	return build_copy(state, -1, fd, change->offset,
+			  change->keep ? change_reach(change) : 0,
+			  change->at);
 }
 
 static int build_masked(const struct state *state, const struct change *change,
@@ -138,15 +135,15 @@ static int build_masked(const struct state *state, const struct change *change,
 static int build_write(const struct state *state, const struct change *change,
 		       int fd)
 {
-	uint64_t end = change->offset + change->length;
+	uint64_t reach = change_reach(change), end = change->offset + reach;
 	struct stat st;
 	int err;
 
 	if (change->mask)
 		err = build_masked(state, change, fd);
 	else
-		err = build_whole(state, change, fd, &end);
-	if (err || !change->keep)
+		err = build_whole(state, change, fd);
+	if (err || !change->keep || !reach)
 		return err;
 	if (fstat(fd, &st) || ((uint64_t)st.st_size < end &&
 			       ftruncate(fd, end)))

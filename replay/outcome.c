@@ -32,21 +32,52 @@ uint64_t change_sectors(const struct change *change)
 		change_first_sector(change) + 1;
 }
 
+/* Bytes of a write that are there when it is kept: of one that came back
+ * short, those which were acknowledged. */
+static uint64_t change_kept(const struct change *change)
+{
+	return change->over ? change_sure(change) : change->length;
+}
+
+/* Sectors of which these bytes are. */
+static uint64_t change_kept_sectors(const struct change *change)
+{
+	uint64_t kept = change_kept(change);
+
+	if (change->type != RECORD_WRITE || !kept)
+		return 0;
+	return (change->offset + kept - 1) / RECORD_SECTOR -
+		change_first_sector(change) + 1;
+}
+
 bool change_has_sector(const struct change *change, uint64_t sector)
 {
 	return change->mask ? change->mask[sector / 8] >> sector % 8 & 1 :
-			      change->keep;
+			      change->keep &&
+			      sector < change_kept_sectors(change);
+}
+
+uint64_t change_reach(const struct change *change)
+{
+	uint64_t i = change_kept_sectors(change);
+
+	for (; change->mask && i < change_sectors(change); i++)
+		if (change_has_sector(change, i))
+			return change->length;
+	return change_kept(change);
 }
 
 /* Give @change a mask that says what it says without. */
 static void change_need_mask(struct change *change)
 {
 	size_t bytes = (change_sectors(change) + 7) / 8;
+	uint64_t i, kept = change->keep ? change_kept_sectors(change) : 0;
 
 	if (change->mask)
 		return;
-	change->mask = need(malloc(bytes ? bytes : 1));
-	memset(change->mask, change->keep ? 0xff : 0, bytes);
+	change->mask = need_zeroed(bytes, 1);
+	for (i = 0; i < kept; i++)
+		change->mask[i / 8] |= 1u << i % 8;
 }
 
 static void change_set_sector(struct change *change, uint64_t sector,
@@ -276,14 +307,15 @@ static bool legal_is_part(const struct change *change, uint64_t i)
 	uint64_t from = (change_first_sector(change) + i) * RECORD_SECTOR;
 
 	return change->offset > from ||
-	       change->offset + change->length < from + RECORD_SECTOR;
+	       change->offset + change_reach(change) < from + RECORD_SECTOR;
 }
 
 static void legal_note_parts(const struct change *change,
 			     struct set_item **parts)
 {
 	uint64_t first = change_first_sector(change);
-	uint64_t last = change_sectors(change) - 1;
+	uint64_t last = (change->offset + change_reach(change) - 1) /
+		RECORD_SECTOR - first;
 
 	if (legal_is_part(change, 0) && change_has_sector(change, 0))
 		set_add(parts, first);
@@ -296,7 +328,7 @@ static void legal_keep_parts(struct change *change, struct set_item *parts)
 {
 	uint64_t i, first = change_first_sector(change);
 
-	for (i = 0; i < change_sectors(change); i++)
+	for (i = 0; i < change_kept_sectors(change); i++)
 		if (!change_has_sector(change, i) && set_has(parts, first + i))
 			change_set_sector(change, i, true);
 }
@@ -311,7 +343,7 @@ static void legal_parts(struct file *file)
 	struct change *change;
 
 	TAILQ_FOREACH_REVERSE(change, &file->pending, changes, pending) {
-		if (!change_sectors(change) || change_failed(change))
+		if (!change_kept_sectors(change))
 			continue;
 		if (parts)
 			legal_keep_parts(change, parts);
@@ -341,15 +373,18 @@ void outcome_legalise(struct outcome *outcome)
 
 static uint64_t change_outcome_sum(const struct change *change)
 {
-	uint64_t sectors = change_sectors(change), i, whole = 0;
+	uint64_t sectors = change_sectors(change), i, has = 0, as_kept = 0;
+	uint64_t kept = change_kept_sectors(change);
 
 	if (!change->mask)
 		return change->keep ? change_sum(change) : 0;
-	for (i = 0; i < sectors; i++)
-		whole += change_has_sector(change, i);
-	if (whole == sectors && change->keep)
+	for (i = 0; i < sectors; i++) {
+		has += change_has_sector(change, i);
+		as_kept += change_has_sector(change, i) == (i < kept);
+	}
+	if (as_kept == sectors && change->keep)
 		return change_sum(change);
-	if (!whole && !change->keep)
+	if (!has && !change->keep)
 		return 0;
 	return XXH3_64bits_withSeed(change->mask, (sectors + 7) / 8,
 				    change_sum(change) + change->keep);

@@ -63,5 +63,7 @@ uint64_t outcome_sum(const struct outcome *outcome);
 /* Sectors that a write touches; a part of one counts. */
 uint64_t change_sectors(const struct change *change);
 bool change_has_sector(const struct change *change, uint64_t sector);
+/* Bytes of a write, from its first, in which all that is there of it lies. */
+uint64_t change_reach(const struct change *change);
 
 #endif
