@@ -591,6 +591,19 @@ static bool parse_line(struct parse *parse, const char *text, size_t length,
 	return parse_words(parse, rule, words, nwords);
 }
 
+/* Where the rule at @text ends: a comment goes on to the end of its line. */
+static const char *parse_end(const char *text, const char *stop)
+{
+	bool comment = false;
+
+	for (; text < stop && *text != '\n'; text++) {
+		if (*text == ';' && !comment)
+			break;
+		comment |= *text == '#';
+	}
+	return text;
+}
+
 struct rule *rules_parse(const char *text, size_t length, const char *where,
 			 char *message, size_t size)
 {
@@ -604,8 +617,7 @@ struct rule *rules_parse(const char *text, size_t length, const char *where,
 
 	message[0] = '\0';
 	for (; good && text < stop; text = end + 1) {
-		for (end = text; end < stop && *end != '\n' && *end != ';';)
-			end++;
+		end = parse_end(text, stop);
 		good = parse_line(&parse, text, end - text, next);
 		if (*next) {
 			next = &(*next)->next;

@@ -133,6 +133,15 @@ static void test_lists(void **state)
 	assert_int_equal(list->next->next->line, 4);
 	assert_null(list->next->next->next);
 	rules_free(list);
+	list = parse("read * error=EIO # one; write * kill\n# write * kill; "
+		     "write * kill\nread b freeze; read c freeze");
+	assert_non_null(list);
+	assert_string_equal(list->text, "read * error=EIO");
+	assert_int_equal(list->next->line, 3);
+	assert_string_equal(list->next->text, "read b freeze");
+	assert_string_equal(list->next->next->text, "read c freeze");
+	assert_null(list->next->next->next);
+	rules_free(list);
 	assert_null(parse("# only this\n"));
 	assert_string_equal(message, "");
 	assert_null(parse(""));
