@@ -39,7 +39,8 @@ static void inject_seed_locked(uint64_t seed)
 	if (!seed && getrandom(&seed, 4, 0) != 4)
 		seed = gate_now() & UINT32_MAX;
 	inject_seeded = seed ? seed : 1;
-	inject_last_id = 0;
+	if (!inject_rules)
+		inject_last_id = 0;
 }
 
 void inject_seed(uint64_t seed)

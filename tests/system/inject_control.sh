@@ -111,6 +111,10 @@ ctl 'seed x'
 check "$answer" grep -q "expected seed NUMBER" <<<"$answer"
 ctl 'nonsense'
 check "$answer" grep -q "'nonsense': expected operations" <<<"$answer"
+ctl 'seed 78
+read c error=EIO'
+check_equal "numbered on, after a seed too" "2 3" \
+	"$(sed -n 's/.*# \([0-9]*\):.*/\1/p' "$c/rules" | paste -sd' ')"
 ctl 'seed 77
 clear'
 check_equal "done" "ok # seed 77" "$answer $(cat "$c/rules")"
