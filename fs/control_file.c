@@ -157,8 +157,11 @@ size_t control_file_read(struct control_file *file, char *to, size_t size,
 static int control_cut(const char *share)
 {
 	char rule[64], message[INJECT_MESSAGE];
+	size_t length = strcspn(share, " \t;");
 	struct rule *cut;
 
+	if (share[length + strspn(share + length, " \t")])
+		return -EINVAL;
 	/* The same syntax as in a rule, and so the same reader. */
 	snprintf(rule, sizeof(rule), "all * cut%s%.20s", *share ? "=" : "",
 		 share);
@@ -275,9 +278,16 @@ static int control_line(char *line, char *message)
 
 static int control_lines(const char *text, size_t size, char *message)
 {
-	char *copy = strndup(text, size), *rest = copy, *line;
-	int err = copy ? 0 : -ENOMEM;
+	char *copy, *rest, *line;
+	int err;
 
+	if (memchr(text, '\0', size)) {
+		snprintf(message, INJECT_MESSAGE, ".pagerfs/ctl: expected "
+			 "lines of text, without a NUL");
+		return -EINVAL;
+	}
+	copy = rest = strndup(text, size);
+	err = copy ? 0 : -ENOMEM;
 	while (!err && (line = strsep(&rest, "\n")))
 		err = control_line(line, message);
 	free(copy);

@@ -111,6 +111,12 @@ ctl 'seed x'
 check "$answer" grep -q "expected seed NUMBER" <<<"$answer"
 ctl 'nonsense'
 check "$answer" grep -q "'nonsense': expected operations" <<<"$answer"
+ctl 'cut 50%; read d error=EIO'
+check "$answer" grep -q "expected cut, or cut SHARE" <<<"$answer"
+printf 'clear\0 and more\n' >"$c/ctl" 2>/dev/null && fail "a NUL is accepted"
+check "said: $(cat "$c/ctl")" grep -q 'without a NUL' "$c/ctl"
+check_equal "and not carried out up to it" "read b error=EIO" \
+	"$(sed -n '2s/\t.*//p' "$c/rules")"
 ctl 'seed 78
 read c error=EIO'
 check_equal "numbered on, after a seed too" "2 3" \
