@@ -622,19 +622,24 @@ static bool held_survives(struct held_power *power)
 		power->keep;
 }
 
-/* Sectors as the disk has them: by their place in the file. */
+/* Sectors as the disk has them: by their place in the file, and whole, also
+ * where several extents meet in one. */
 static void held_cut_last(struct held *held, void *arg)
 {
 	struct held_power *power = arg;
 	struct held_extent *extent = held_tree_first(&held->tree, 0);
-	uint64_t at, end, next;
+	uint64_t at, end, next, sector = UINT64_MAX;
+	bool survives = false;
 
 	power->bytes += held->tree.bytes;
 	for (; extent; extent = held_tree_next(&held->tree, extent)) {
 		end = extent->offset + extent->length;
 		for (at = extent->offset; at < end; at = next) {
 			next = (at | 511) + 1 < end ? (at | 511) + 1 : end;
-			if (!held_survives(power))
+			if (at / 512 != sector)
+				survives = held_survives(power);
+			sector = at / 512;
+			if (!survives)
 				continue;
 			held_pwrite(held->fd, held_extent_data(extent) +
 				    (at - extent->offset), next - at, at);

@@ -170,6 +170,21 @@ cut 'inject=mkdir now cut' "(cd '$mnt'; exec 7>>not; mkdir now; echo >&7;
 	echo status \$?) >'$dir/err' 2>/dev/null"
 check_equal "a later write" "status 1" "$(cat "$dir/err")"
 
+# a sector of several writes survives as a whole, or not at all
+seen=
+for seed in 1 2 3 4 5 6 7 8; do
+	rm -f "$src"/*
+	mount_store "$src" "$mnt" -o "inject=mkdir now cut=50%,seed=$seed"
+	bytes 512 A >"$mnt/f"
+	"$io" open "$mnt/f" fsync write 0 100 66 write 100 100 67 \
+		write 200 312 68 >/dev/null
+	mkdir "$mnt/now" 2>/dev/null
+	wait "$store_pid"
+	seen+="$(real f 0 512);"
+done
+check_equal "of a sector" "100x42 100x43 312x44;512x41" \
+	"$(tr ';' '\n' <<<"${seen%;}" | sort -u | paste -sd';')"
+
 # with an fsync on its way: it must not say that it was done
 rm -f "$src"/*
 mount_store "$src" "$dir/slow" -o 'inject=fsync f delay=300ms'
