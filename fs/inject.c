@@ -201,14 +201,18 @@ static void inject_short(struct rule *rule, uint64_t length,
 		1 + rule_random(rule, length - 1);
 }
 
-static void inject_torn(struct rule *rule, uint64_t length,
+/* Sectors as the disk has them: the first one may be touched in part. */
+static void inject_torn(struct rule *rule, const struct op_target *target,
 			struct verdict *verdict)
 {
-	uint64_t sectors = (length + 511) / 512;
+	uint64_t before = target->offset % 512, length = target->length;
+	uint64_t sectors = (before + length + 511) / 512;
 
 	sectors = rule->low != UINT64_MAX ? rule->low :
 		rule_random(rule, sectors);
-	verdict->amount = sectors * 512 < length ? sectors * 512 : length;
+	verdict->amount = sectors ? sectors * 512 - before : 0;
+	if (verdict->amount > length)
+		verdict->amount = length;
 }
 
 static void inject_freeze(const struct rule *rule, struct verdict *verdict)
@@ -250,7 +254,7 @@ static bool inject_act(struct rule *rule, const struct op_target *target,
 	else if (rule->fault == RULE_SHORT)
 		inject_short(rule, target->length, verdict);
 	else if (rule->fault == RULE_TORN)
-		inject_torn(rule, target->length, verdict);
+		inject_torn(rule, target, verdict);
 	return verdict->fault != RULE_NONE;
 }
 

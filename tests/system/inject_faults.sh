@@ -138,6 +138,14 @@ check_equal "real file" "16384x41" "$(real f 0 16384)"
 rules 'write f torn=100'
 io "all of it, and an error" "open $mnt/f write 0 4096 66" "open 0;write EIO"
 check_equal "real file" "4096x42 12288x41" "$(real f 0 16384)"
+head -c 2048 /dev/zero | tr '\0' A >"$src/f"
+rules 'write f torn=1'
+io "a sector of the file" "open $mnt/f write 100 1000 66" "open 0;write EIO"
+check_equal "whole or not" "100x41 412x42 1536x41" "$(real f 0 2048)"
+rules 'write f torn=3'
+io "the last in part" "open $mnt/f write 100 1000 67" "open 0;write EIO"
+check_equal "all of it" "100x41 1000x43 948x41" "$(real f 0 2048)"
+head -c 16384 /dev/zero | tr '\0' A >"$src/f"
 rules 'write f torn'
 seen=
 for byte in 67 68 69 70 71 72 73 74; do
