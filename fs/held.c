@@ -45,6 +45,7 @@ struct held {
 	pthread_mutex_t lock;
 	struct held_tree tree;
 	_Atomic uint64_t end;	/* of the last extent */
+	_Atomic uint64_t bytes;	/* of all */
 };
 
 static pthread_mutex_t held_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -137,6 +138,7 @@ static void held_account(struct held *held, uint64_t bytes, uint64_t count)
 	struct held **link;
 
 	held->end = held_tree_end(&held->tree);
+	held->bytes = held->tree.bytes;
 	pthread_mutex_lock(&held_lock);
 	held_bytes += held->tree.bytes - bytes;
 	held_extents += held->tree.count - count;
@@ -555,6 +557,21 @@ uint64_t held_shown_size(dev_t dev, ino_t ino, mode_t mode, uint64_t size)
 		size = held->end;
 	held_put(held);
 	return size;
+}
+
+uint64_t held_shown_blocks(dev_t dev, ino_t ino, mode_t mode, uint64_t blocks)
+{
+	struct held *held;
+	uint64_t least;
+
+	if (!gate_watches(GATE_HELD) || !S_ISREG(mode))
+		return blocks;
+	held = held_find(dev, ino);
+	if (!held)
+		return blocks;
+	least = (held->bytes + 511) / 512;
+	held_put(held);
+	return blocks > least ? blocks : least;
 }
 
 /* ---- all files ---- */

@@ -36,6 +36,11 @@ bool held_serve(struct slot *slot, unsigned int opcode,
  * @dev and @ino as an inode has them. */
 uint64_t held_shown_size(dev_t dev, ino_t ino, mode_t mode, uint64_t size);
 
+/* The same for its blocks of 512 bytes: none at all would mean to tar(1) and
+ * others that there is no data in it. */
+uint64_t held_shown_blocks(dev_t dev, ino_t ino, mode_t mode,
+			   uint64_t blocks);
+
 /* The kernel has forgotten some files: those which have no name any more
  * need not be kept. */
 void held_forget(struct volume *volume);

@@ -389,6 +389,8 @@ static int volume_stat(struct volume *volume, int dir_fd, const char *name,
 	volume_to_stat(volume, &stx, st);
 	st->st_size = held_shown_size(st->st_dev, st->st_ino, st->st_mode,
 				st->st_size);
+	st->st_blocks = held_shown_blocks(st->st_dev, st->st_ino, st->st_mode,
+					  st->st_blocks);
 	return 0;
 }
 
@@ -412,6 +414,8 @@ int volume_statx(struct volume *volume, int fd, int flags, struct statx *stx)
 	dev = volume_identity(volume, stx);
 	stx->stx_size = held_shown_size(dev, stx->stx_ino, stx->stx_mode,
 				  stx->stx_size);
+	stx->stx_blocks = held_shown_blocks(dev, stx->stx_ino, stx->stx_mode,
+					    stx->stx_blocks);
 	stx->stx_ino = volume_ino(volume, dev, stx->stx_ino);
 	return 0;
 }

@@ -4,7 +4,7 @@
 # operations over all of it, against an array.
 . "$(dirname "$0")/lib.sh"
 time_limit 100
-need cmp dd
+need cmp dd tar
 src=$dir/src mnt=$dir/mnt
 . "$here/tests/lib/inject.sh"
 mkdir -p "$src"
@@ -81,6 +81,12 @@ check_equal "real file" "512x4a" "$(real f 0 512)"
 io "held" "open $mnt/f write 0 512 75" "open 0;write 512"
 check "copy" cp --reflink=never "$mnt/f" "$mnt/copy"
 check_equal "the copy" 512 "$(head -c 512 "$mnt/copy" | tr -dc K | wc -c)"
+bytes 9000 L >"$mnt/new"
+check_equal "held, and not without blocks" "0 18" \
+	"$(stat -c %b "$src/new") $(stat -c %b "$mnt/new")"
+check "an archive that leaves out holes" bash -c \
+	"tar -C '$mnt' -cSf - new | tar -C '$dir' -xf - && cmp '$mnt/new' '$dir/new'"
+rm "$mnt/new"
 # ---- drop, flush, and no rule any more ----
 io "held" "open $mnt/f write 0 512 76" "open 0;write 512"
 ctl drop
