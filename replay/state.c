@@ -230,10 +230,13 @@ int change_names(const struct change *change, struct naming names[2])
 
 static bool state_knows(const struct state *state, const struct change *change)
 {
+	const struct file *file;
+
 	if (change->type == RECORD_MAKE)
 		return true;
-	return state_file(state, change->type == RECORD_LINK ? change->id :
+	file = state_file(state, change->type == RECORD_LINK ? change->id :
 			  change->object);
+	return file && file->made;
 }
 
 /* Which files @change is about, as the names are now. */
@@ -256,6 +259,7 @@ static void state_make(struct state *state, struct change *change)
 	struct file *file = state_need_file(state, change->id);
 
 	file->attr = change->attr;
+	file->made = true;
 	file->target = S_ISLNK(change->attr.mode) ? change->other : NULL;
 }
 

@@ -37,6 +37,7 @@ struct file {
 	struct extents data;
 	struct changes pending;	/* of its data and attributes, as they ended */
 	char *target;		/* of a symbolic link */
+	bool made;		/* in the record: else we know only parts of it */
 	uint64_t dir;		/* its last name, for people */
 	const char *name;
 	char *base;		/* path in the --base directory; or NULL */

@@ -907,10 +907,22 @@ static void test_far_away(void **s)
 	look_away();
 }
 
-/* A name that the record does not know is left out, and counted. */
+/* A name that the record does not know is left out, and counted; and so is a
+ * new name of a file of which it knows only what was written to it. */
 static void test_stranger(void **s)
 {
 	(void)s;
+	record_old();
+	put((struct record){ .type = RECORD_STRANGER, .file = 3 }, "", 0);
+	write_bytes(3, 0, 512, 'a');
+	end(put((struct record){ .type = RECORD_LINK, .file = 3,
+				 .parent = 1 }, "g", 2), 0, 0);
+	rename_in(1, "g", 1, "h", 0);
+	look(false);
+	assert_int_equal(state.strangers, 2);
+	build();
+	assert_false(there("g") || there("h"));
+	look_away();
 	record_old();
 	rename_in(1, "unknown", 1, "f", 0);
 	look(false);
