@@ -22,7 +22,7 @@
 #include <unistd.h>
 
 #define BUILD_CHUNK	(1u << 20)
-#define BUILD_DEEPEST	256
+#define BUILD_DEEPEST	1000	/* directories; each takes a descriptor */
 
 /* ---- contents ---- */
 
@@ -316,9 +316,11 @@ static int build_name(struct build *build, struct state *state,
 {
 	bool directory = S_ISDIR(file->attr.mode);
 
-	/* No file system has these; a record that is wrong may. */
-	if (directory && (depth >= BUILD_DEEPEST || file->built))
+	/* No file system has this; a record that is wrong may. */
+	if (directory && file->built)
 		return -ELOOP;
+	if (directory && depth >= BUILD_DEEPEST)
+		return -ENAMETOOLONG;
 	if (file->built)
 		return linkat(build->top, file->built, dir, name, 0) ?
 			-errno : 0;

@@ -22,6 +22,8 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+#define STATE_DEEPEST	2048	/* directories in a path of 4096 bytes */
+
 /* ---- files ---- */
 
 struct file *state_file(const struct state *state, uint64_t id)
@@ -62,7 +64,7 @@ const char *state_path(const struct state *state, uint64_t id, char *to,
 		return to;
 	}
 	snprintf(to, size, "%s", file->name);
-	while (file->dir != RECORD_ROOT && depth++ < 64 &&
+	while (file->dir != RECORD_ROOT && depth++ < STATE_DEEPEST &&
 	       (file = state_file(state, file->dir)) && file->name) {
 		snprintf(above, sizeof(above), "%s/%s", file->name, to);
 		snprintf(to, size, "%s", above);

@@ -243,6 +243,22 @@ check "notices others" bash -c "! '$replay' build --base '$dir/before' \
 	'$rec' '$dir/out' 2>'$dir/err'"
 check "and says which" grep -q 'old/.*: is not as it was' "$dir/err"
 
+# ---- directories, 300 deep ----
+rm -rf "$rec" "$src" "$dir/out"
+deep=$(printf 'd/%.0s' {1..300})
+mkdir -p "$src/$deep"
+echo deep >"$src/${deep}file"
+mount_store "$src" "$mnt" -o record="$rec"
+umount_store "$mnt"
+check "deep: built" "$replay" build "$rec" "$dir/out"
+check "deep: whole" cmp "$src/${deep}file" "$dir/out/${deep}file"
+rm -rf "$rec" "$dir/out"
+mount_store "$src" "$mnt" -o record="$rec",record_base=no
+umount_store "$mnt"
+check "deep, --base: built" "$replay" build --base "$src" "$rec" "$dir/out"
+check "deep, --base: whole" cmp "$src/${deep}file" "$dir/out/${deep}file"
+rm -rf "$src/d" "$rec"
+
 # ---- refused ----
 # refuse PATTERN RECORD
 refuse() {
@@ -253,6 +269,8 @@ refuse() {
 	check "record=$2: no mount" bash -c "! grep -q ' $mnt ' \
 		/proc/self/mounts"
 }
+touch "$rec"
+mkdir -p "$src/old"
 refuse 'exists: a record is not written over' "$rec"
 refuse 'lies in SOURCE' "$src/old/rec"
 refuse 'lies in MOUNTPOINT' "$mnt/rec"
