@@ -27,6 +27,7 @@ struct base {
 	struct recorder *recorder;
 	char *chunk;
 	char *name;		/* that the walk was at when it failed */
+	struct stat own;	/* the record's file */
 };
 
 static int base_walk(struct base *base, uint64_t dir, int fd);
@@ -164,6 +165,9 @@ static int base_put_name(struct base *base, uint64_t parent, int dir,
 
 	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW))
 		return -errno;
+	/* By a way which recorder_check_place() cannot see: a bind mount. */
+	if (st.st_dev == base->own.st_dev && st.st_ino == base->own.st_ino)
+		return -ELOOP;
 	symlink = S_ISLNK(st.st_mode);
 	if (symlink)
 		length = readlinkat(dir, name, target, sizeof(target) - 1);
@@ -234,7 +238,11 @@ static int base_put_all(struct base *base, int root_fd)
 
 static void base_report(const struct base *base, int err)
 {
-	if (base->recorder->writer.err)
+	if (err == -ELOOP)
+		report("record %s lies in SOURCE, as '%s': choose a place "
+		       "outside SOURCE and MOUNTPOINT", base->recorder->path,
+		       base->name ? base->name : ".");
+	else if (base->recorder->writer.err)
 		report("record %s: %s: the files as they are now do not fit: "
 		       "make room, or keep a copy of SOURCE elsewhere and say "
 		       "record_base=no", base->recorder->path,
@@ -251,8 +259,12 @@ int recorder_put_base(struct recorder *recorder, int root_fd)
 		.recorder = recorder,
 		.chunk = malloc(BASE_CHUNK),
 	};
-	int err = base.chunk ? base_put_all(&base, root_fd) : -ENOMEM;
+	int err = base.chunk ? 0 : -ENOMEM;
 
+	if (!err && fstat(recorder->writer.fd, &base.own))
+		err = -errno;
+	if (!err)
+		err = base_put_all(&base, root_fd);
 	if (err)
 		base_report(&base, err);
 	free(base.name);

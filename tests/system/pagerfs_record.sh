@@ -275,6 +275,14 @@ refuse 'exists: a record is not written over' "$rec"
 refuse 'lies in SOURCE' "$src/old/rec"
 refuse 'lies in MOUNTPOINT' "$mnt/rec"
 refuse 'No such file' "$dir/none/rec"
+mkdir "$dir/bound"
+if mount --bind "$src/old" "$dir/bound" 2>/dev/null; then
+	(ulimit -f 10000; refuse "lies in SOURCE, as 'rec'" "$dir/bound/rec"
+		exit $failures)
+	failures=$((failures + $?))
+	check "bound: nothing is left" test ! -e "$src/old/rec"
+	umount "$dir/bound"
+fi
 head -c 100000 /dev/urandom >"$src/large"
 (ulimit -f 10; refuse 'do not fit: make room' "$dir/small"; exit $failures)
 failures=$((failures + $?))
