@@ -28,6 +28,7 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -95,6 +96,17 @@ static void held_put(struct held *held)
 		held_free(held);
 }
 
+/* Its writes go through. Said once, or each of them would say it. */
+static void held_cannot(const struct inode *inode, int err)
+{
+	static atomic_flag said = ATOMIC_FLAG_INIT;
+
+	if (!atomic_flag_test_and_set(&said))
+		report("inode %lu: %s: writes to it are not held, and so with "
+		       "each file that cannot be opened for reading and "
+		       "writing", inode->ino, strerror(-err));
+}
+
 /* => A new one, in the table, with a reference for the caller, or NULL. */
 static struct held *held_create(struct volume *volume, struct inode *inode)
 {
@@ -104,6 +116,7 @@ static struct held *held_create(struct volume *volume, struct inode *inode)
 		return NULL;
 	held->fd = volume_reopen(volume, inode, O_RDWR);
 	if (held->fd < 0) {
+		held_cannot(inode, held->fd);
 		free(held);
 		return NULL;
 	}

@@ -205,6 +205,27 @@ check_equal "an fsync across the cut" "open 0;write 512;fsync EIO" \
 wait "$store_pid"
 umount "$dir/slow"
 
+# ---- a file that the daemon may not open so is not held, which is said ----
+if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
+	rm -f "$src"/*
+	: >"$dir/store.log"
+	weak="setpriv --inh-caps=-dac_override,-dac_read_search \
+		--bounding-set=-dac_override,-dac_read_search"
+	$weak "$BUILD/pagerfs" -f -o 'inject=write * hold' "$src" "$mnt" \
+		2>>"$dir/store.log" &
+	store_pid=$!
+	echo "$store_pid" >>"$guard/pids"
+	wait_for 5 is_mounted "$mnt" || fail "no mount"
+	guard_mount "$mnt"
+	(umask 222; echo 1 >"$mnt/one"; echo 2 >"$mnt/two")
+	echo 3 >"$mnt/held"
+	check_equal "those written, that held" "2 2 0" "$(cd "$src" &&
+		stat -c %s one two held | paste -sd' ')"
+	check_equal "said once" 1 \
+		"$(grep -c 'Permission denied.*are not held' "$dir/store.log")"
+	umount_store "$mnt"
+fi
+
 # ---- all of it at random, against an array ----
 mount_store "$src" "$mnt"
 for rule in 'write * hold' 'write * reorder=8' 'write * p=1/2 hold' \
