@@ -23,6 +23,7 @@
 #include <sys/stat.h>
 
 #define STATE_DEEPEST	2048	/* directories in a path of 4096 bytes */
+#define STATE_WHITEOUT	(1ull << 63)	/* files that a rename left behind */
 
 /* ---- files ---- */
 
@@ -224,6 +225,8 @@ int change_names(const struct change *change, struct naming names[2])
 	case RECORD_RENAME:
 		if (change->arg & RENAME_EXCHANGE)
 			names[0].id = change->victim;
+		else if (change->arg & RENAME_WHITEOUT)
+			names[0].id = STATE_WHITEOUT | change->number;
 		return change->parent == change->parent2 &&
 			!strcmp(change->name, change->other) ? 0 : 2;
 	}
@@ -263,6 +266,19 @@ static void state_make(struct state *state, struct change *change)
 	file->attr = change->attr;
 	file->made = true;
 	file->target = S_ISLNK(change->attr.mode) ? change->other : NULL;
+}
+
+/* What a rename puts in its place, of which the record has no MAKE. */
+static void state_make_whiteout(struct state *state,
+				const struct change *change)
+{
+	struct file *file;
+
+	if (change->type != RECORD_RENAME || !(change->arg & RENAME_WHITEOUT))
+		return;
+	file = state_need_file(state, STATE_WHITEOUT | change->number);
+	file->attr = (struct record_attr){ .mode = S_IFCHR };
+	file->made = true;
 }
 
 static void state_note_name(struct state *state, uint64_t id, uint64_t dir,
@@ -334,6 +350,7 @@ static void state_begin(struct state *state, struct change *change)
 	}
 	if (change->type == RECORD_MAKE)
 		state_make(state, change);
+	state_make_whiteout(state, change);
 	change->file = state_file(state, change->object);
 	TAILQ_INSERT_TAIL(&state->inflight, change, all);
 }

@@ -764,6 +764,28 @@ static void test_links(void **s)
 	look_away();
 }
 
+/* A rename that leaves a whiteout, the device 0:0, behind. */
+static void test_whiteout(void **s)
+{
+	char file[128];
+	struct stat st;
+
+	(void)s;
+	record_old();
+	rename_in(1, "f", 1, "g", RENAME_WHITEOUT);
+	look(false);
+	outcome_ended(&outcome);
+	build();
+	assert_string_equal(content("g"), "oooooooo");
+	snprintf(file, sizeof(file), "%s/f", dir);
+	assert_int_equal(lstat(file, &st), 0);
+	assert_true(S_ISCHR(st.st_mode) && !st.st_rdev);
+	build_synced();
+	assert_string_equal(content("f"), "oooooooo");
+	assert_false(there("g"));
+	look_away();
+}
+
 /* Unlinked and still written to; and the id's name used again. */
 static void test_unlinked(void **s)
 {
@@ -1052,6 +1074,7 @@ int main(void)
 		cmocka_unit_test(test_strict_fsync),
 		cmocka_unit_test(test_strict_needs),
 		cmocka_unit_test(test_links),
+		cmocka_unit_test(test_whiteout),
 		cmocka_unit_test(test_unlinked),
 		cmocka_unit_test(test_nameless),
 		cmocka_unit_test(test_list),
