@@ -66,6 +66,7 @@ static const struct fuse_opt options_table[] = {
 	DROPPED("users"), DROPPED("group"), DROPPED("owner"),
 	DROPPED("_netdev"), DROPPED("nofail"), DROPPED("comment="),
 	DROPPED("x-"), DROPPED("nonempty"),
+	DROPPED("relatime"),	/* what it is without a word; libfuse balks */
 	FUSE_OPT_END
 };
 

@@ -110,7 +110,7 @@ static void test_mount_words(void **state)
 	(void)state;
 	assert_int_equal(parse(&options, "src mnt -o rw,noatime,dev,suid,"
 			       "_netdev,nofail,user,x-systemd.automount,"
-			       "comment=hello,defaults,allow_other"),
+			       "comment=hello,defaults,allow_other,relatime"),
 			 OPTIONS_SERVE);
 	assert_true(options.allow_other);
 	assert_true(left(&options, "allow_other"));
@@ -121,6 +121,7 @@ static void test_mount_words(void **state)
 	assert_false(left(&options, "x-systemd"));
 	assert_false(left(&options, "comment"));
 	assert_false(left(&options, "defaults"));
+	assert_false(left(&options, "relatime"));
 	options_free(&options);
 }
 
