@@ -321,28 +321,60 @@ counters() {
 
 delta() { echo $((now[$1] - ${before[$1]:-0})); }
 
-# All lines in one write are one program; the answer comes when it has ended.
+# A program is written to ctl in parts, each in one write and so one text: what
+# stands between "# N times" and "# end" is N of them, with @I@ the number of
+# the round. How many have been written is the bar's progress.
+parts_of() {
+	rm -f "$work"/part.* && fill_in "$1" | awk -v at="$work/part." '
+	function part(text) {
+		if (text == "") return
+		file = sprintf("%s%04d", at, n++)
+		printf("%s", text) >file
+		close(file)
+	}
+	/^# [0-9]+ times$/ { part(text); text = ""; times = $2; next }
+	/^# end$/ {
+		for (i = 0; i < times; i++) {
+			round = text
+			gsub(/@I@/, i, round)
+			part(round)
+		}
+		text = ""
+		next
+	}
+	{ text = text $0 "\n" }
+	END { part(text) }'
+}
+
+# The answer to a write comes when what it says has been done.
 command_run() {
-	exec 3<>"$view/ctl" && cat "$work/program" >&3 2>/dev/null
-	local status=$?
+	local part status=0
+	exec 3<>"$view/ctl" || return
+	for part in "$work"/part.*; do
+		cat "$part" >&3 2>/dev/null
+		status=$?
+		[ $status = 0 ] || break
+		echo >>"$work/written"
+	done
 	cat <&3 >"$work/answer" 2>/dev/null
 	return $status
 }
 
-# step PROGRAM FROM TO WHAT TOTAL [LOOK]: run it, the bar going from FROM to
-# TO as the program prints "@at N" of TOTAL; LOOK is called meanwhile.
+# step PROGRAM FROM TO WHAT [LOOK]: run it, the bar going from FROM to TO as
+# its parts are done; LOOK is called meanwhile, with how many are.
 step() {
-	local at answer
-	fill_in "$1" >"$work/program"
-	: >"$work/said"
+	local at all answer
+	parts_of "$1" || exit 1
+	all=("$work"/part.*)
+	: >"$work/written"
 	hold
 	command_run &
 	step_pid=$!
 	go_on
 	while kill -0 $step_pid 2>/dev/null; do
-		at=$(sed -n 's/^@at //p' "$work/said" | tail -n 1)
-		bar_draw $(($2 + ($3 - $2) * ${at:-0} / $5)) "$4"
-		[ -z "${6:-}" ] || "$6"
+		at=$(wc -l <"$work/written")
+		bar_draw $(($2 + ($3 - $2) * at / ${#all[@]})) "$4"
+		[ -z "${5:-}" ] || "$5" "$at"
 		sleep 0.05 &
 		wait $!
 	done
@@ -402,7 +434,7 @@ done
 hold
 setsid "$build/pagervm" run --dir "$mnt" --name tour --ram $ram \
 	--swap swap/tour,$((2 * hog + (1 << 20))) --hold \
-	>>"$work/said" 2>"$work/machine.err" </dev/null &
+	>/dev/null 2>"$work/machine.err" </dev/null &
 machine_pid=$!
 go_on
 until [ -e "$view/ctl" ]; do
@@ -417,19 +449,19 @@ row mount "$(short "$mnt"), by pagerfs; the machine maps and swaps through it"
 row machine "$(short "$view"), its live view: ${now[nr_free_pages]} free frames"
 
 title "Map: alice and bob share the file, carol has it private"
-step 1-map.pvm 2 5 map 1
+step 1-map.pvm 2 5 map
 row reads "alice loads the first byte: a fault, $(delta pgpgin) KiB read"
 row shares "bob and carol load it too: $(delta pgshare) faults, nothing read;" \
 	"frame $(frame_of alice), $(frame_of bob), $(frame_of carol)"
 t0=${EPOCHREALTIME/[.,]/}
-step 2-walk.pvm 5 35 "reading the file" $parts
+step 2-walk.pvm 5 35 "reading the file"
 row walk "alice goes through $(size "$walk"): $(delta pgmajfault) faults" \
 	"read $(size $(($(delta pgpgin) * 1024))) in $(since "$t0")"
 row frames "$(delta pgsteal) taken again for other pages," \
 	"$(delta pgscan) looked at by the clock"
 
 title "Store: into the shared mapping, and into the private one"
-step 3-store.pvm 35 40 stores 1
+step 3-store.pvm 35 40 stores
 # What must be in the file, made by others from the original.
 bytes_of() { head -c "$2" /dev/zero | tr '\0' "\\$(printf %o "$1")"; }
 put() {		# OFFSET LENGTH BYTE
@@ -445,20 +477,24 @@ row msync "$(delta pglaunder) dirty pages in $(delta pgoutclusters) writes;" \
 		echo equal || echo DIFFERENT)"
 
 title "Fork: copy on write"
-step 4-fork.pvm 40 45 fork 1
+step 4-fork.pvm 40 45 fork
 row fork "dave forks erin: 0 pages copied; erin stores into 8 pages: 8 copied"
 row shadows "carol, who has pages of her own, forks frank;" \
 	"$(delta shadows) shadow objects"
 
 title "Swap: hog has $(size $hog) of memory, the machine $(size $ram)"
-# Keep what there is to be seen when frames are busy; best, being written.
-look() {
-	[ "${seen:-}" != writing ] && grep -q '^@at' "$work/said" || return 0
+# Once hog's memory is full, keep what there is to be seen; rather while frames
+# are busy; best, being written.
+seen=
+look() {	# PARTS-DONE
+	[ "$1" != 0 ] && [ "$seen" != writing ] || return 0
 	cat "$view/frames" >"$work/busy"
 	if grep -q ' writing ' "$work/busy"; then
 		seen=writing
-	elif [ -z "${seen:-}" ] && grep -q ' reading ' "$work/busy"; then
+	elif [ "$seen" != reading ] && grep -q ' reading ' "$work/busy"; then
 		seen=reading
+	elif [ -z "$seen" ]; then
+		seen=active
 	else
 		return 0
 	fi
@@ -471,15 +507,15 @@ look() {
 		>"$work/vmstat"
 }
 t0=${EPOCHREALTIME/[.,]/}
-step 5-swap.pvm 45 92 swapping $rounds look
+step 5-swap.pvm 45 92 swapping look
 out=$(delta pswpout) clusters=$(delta pgoutclusters)
 row out "$out pages in $(since "$t0"), $((out / (clusters ? clusters : 1))) to a write on average"
 row in "$(delta pswpin) pages, every load checked; $(delta pgretake) pages were" \
 	"caught while being written"
-if [ -n "${seen:-}" ]; then
+if [ -n "$seen" ]; then
 	bar_clear
 	echo "  meanwhile, in $(short "$view"):"
-	row frames "$(($(wc -l <"$work/frames") - 1)) busy: $seen"
+	row frames "$(($(wc -l <"$work/frames") - 1)) $seen"
 	head -n 3 "$work/frames" | quote
 	row swaps "$(wc -l <"$work/slots") slots in use, swap/0 says by whom"
 	awk '{ printf("%-32s %-6s %9s %9s %9s\n", $1, $2, $3, $4, $5) }' \
@@ -487,7 +523,7 @@ if [ -n "${seen:-}" ]; then
 	head -n 3 "$work/slots" | quote
 	row maps "of hog"
 	sed 's/ \{9,\}/  /' "$work/maps" | quote
-	row vmstat "$(tr '\n' ' ' <"$work/vmstat")"
+	row vmstat "$(paste -s -d ' ' "$work/vmstat")"
 fi
 
 # Hog's copy of the file has been out in swap: read it back as a stranger.
@@ -498,7 +534,7 @@ copied=$(least "$bytes" $kept)
 timeout 30 dd if="$view/$hog_pid/mem" bs=64K iflag=skip_bytes,count_bytes \
 	skip=$heap count="$copied" 2>/dev/null |
 	cmp -s -n "$copied" -- - "$work/expected" && back=yes
-step 6-last.pvm 92 94 "last store" 1
+step 6-last.pvm 92 94 "last store"
 bar_draw 95 "ending"
 
 # ---- the end, and the checks from outside ----

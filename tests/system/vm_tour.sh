@@ -3,7 +3,7 @@
 # Ctrl-C, at whatever moment, nothing of it is left.
 . "$(dirname "$0")/lib.sh"
 time_limit 90
-need setsid sha256sum cmp dd
+need setsid sha256sum cmp dd script
 mkdir -p "$dir/in/a dir" "$dir/mnt"
 head -c 6000001 /dev/urandom >"$dir/in/a file"
 printf x >"$dir/in/byte"
@@ -30,12 +30,22 @@ for file in "a file" byte; do
 	check_equal "$file: errors" "" "$(cat "$dir/err")"
 	check_equal "$file: no colour, no bar" "" \
 		"$(grep '[[:cntrl:]]' "$dir/out")"
+	check "$file: shows the live view" grep -q "meanwhile, in .*vm/tour" \
+		"$dir/out"
 	check "$file: fits on a screen" test "$(wc -l <"$dir/out")" -le 50
 	nothing_left "$file"
 done
 check_equal "the user's file" "$before" "$(sha256sum <"$dir/in/a file")"
 check "the copy differs" bash -c \
 	"! cmp -s '$dir/in/a file' '$dir/store/files/a file'"
+
+# On a terminal a bar goes along, inside the long parts, too.
+timeout -k 5 60 script -qec "'$tour' 'a file'" /dev/null >"$dir/out" 2>&1
+check_equal "on a terminal: status" 0 $?
+steps() { tr '\r' '\n' <"$dir/out" | grep "%  $1" | sort -u | wc -l; }
+check "the bar of reading moves" test "$(steps "reading the file")" -ge 3
+check "the bar of swapping moves" test "$(steps swapping)" -ge 3
+nothing_left "on a terminal"
 
 # A script's background children ignore SIGINT, and bash cannot take that back.
 for moment in 0.1 0.4 0.8 1.5 2.5; do
