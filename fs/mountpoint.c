@@ -42,8 +42,9 @@ static int mountpoint_check_device(void)
 /* What keeps @path (our argument @what) from being used. */
 static int mountpoint_refuse(const char *what, const char *path, int err)
 {
-	/* The first one to ask after its death is told the second. */
-	if (err == ENOTCONN || err == ECONNABORTED)
+	/* The first one to ask after its death is told the second; the third
+	 * if it died, or was refused, before it began. */
+	if (err == ENOTCONN || err == ECONNABORTED || err == ECONNREFUSED)
 		report("%s %s: a daemon that served it is gone: clear it "
 		       "with 'fusermount3 -u %s' (root: 'umount -l %s')",
 		       what, path, path, path);

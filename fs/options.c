@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <fuse_lowlevel.h>
+#include <limits.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,13 +22,17 @@
 
 #define OPTIONS_THREADS_MAX	64
 
+#define OPTIONS_SECONDS_MAX	1e9	/* 31 years: fits in nanoseconds */
+
 enum {
 	KEY_MOUNT_ONLY,
+	KEY_NUMBER,
 };
 
 #define FIELD(name, field, value) \
 	{ name, offsetof(struct options, field), value }
 #define DROPPED(name) FUSE_OPT_KEY(name, KEY_MOUNT_ONLY)
+#define NUMBER(name) FUSE_OPT_KEY(name, KEY_NUMBER)
 
 static const struct fuse_opt options_table[] = {
 	FIELD("-h", help, 1), FIELD("--help", help, 1),
@@ -50,16 +55,16 @@ static const struct fuse_opt options_table[] = {
 	FIELD("record=%s", record, 0),
 	FIELD("record_base=yes", record_base, 1),
 	FIELD("record_base=no", record_base, 0),
-	FIELD("attr_timeout=%lf", attr_timeout, 0),
-	FIELD("entry_timeout=%lf", entry_timeout, 0),
-	FIELD("negative_timeout=%lf", negative_timeout, 0),
-	FIELD("threads=%u", threads, 0),
+	NUMBER("attr_timeout="),
+	NUMBER("entry_timeout="),
+	NUMBER("negative_timeout="),
+	NUMBER("threads="),
 	FIELD("inject=%s", inject, 0),
 	FIELD("rules=%s", rules, 0),
-	FIELD("seed=%lu", seed, 0),
+	NUMBER("seed="),
 	FIELD("control", nocontrol, 0), FIELD("nocontrol", nocontrol, 1),
-	FIELD("timeout=%lf", timeout, 0),
-	FIELD("inode_fds=%u", inode_fds, 0),
+	NUMBER("timeout="),
+	NUMBER("inode_fds="),
 	FIELD("log_level=%s", log_level, 0),
 	DROPPED("defaults"), DROPPED("auto"), DROPPED("noauto"),
 	DROPPED("user"), DROPPED("user="), DROPPED("nouser"),
@@ -69,6 +74,78 @@ static const struct fuse_opt options_table[] = {
 	DROPPED("relatime"),	/* what it is without a word; libfuse balks */
 	FUSE_OPT_END
 };
+
+/*
+ * libfuse would read a number with sscanf(), and so take 4x for 4, nan for a
+ * time and 2^32 for 0.
+ */
+static const struct options_number {
+	const char *name;
+	size_t offset;
+	unsigned long least, most;	/* most 0: a number of seconds */
+	bool is_long;
+} options_numbers[] = {
+	{ "attr_timeout", offsetof(struct options, attr_timeout), 0, 0, 0 },
+	{ "entry_timeout", offsetof(struct options, entry_timeout), 0, 0, 0 },
+	{ "negative_timeout", offsetof(struct options, negative_timeout), 0, 0,
+	  0 },
+	{ "timeout", offsetof(struct options, timeout), 0, 0, 0 },
+	{ "threads", offsetof(struct options, threads), 1, OPTIONS_THREADS_MAX,
+	  0 },
+	{ "inode_fds", offsetof(struct options, inode_fds), 1, INT_MAX, 0 },
+	{ "seed", offsetof(struct options, seed), 0, ULONG_MAX, 1 },
+};
+
+static bool options_read_seconds(const char *text, double *seconds)
+{
+	char *end;
+
+	*seconds = strtod(text, &end);
+	return !text[strspn(text, "0123456789.")] && *text && !*end &&
+	       *seconds <= OPTIONS_SECONDS_MAX;
+}
+
+static int options_set_number(struct options *options,
+			      const struct options_number *number,
+			      const char *arg, const char *text)
+{
+	void *field = (char *)options + number->offset;
+	unsigned long value;
+	char *end;
+
+	if (!number->most) {
+		if (options_read_seconds(text, field))
+			return 0;
+		report("%s: expected a number of seconds, 0 or more, as in "
+		       "%s=0.5", arg, number->name);
+		return -1;
+	}
+	errno = 0;
+	value = strtoul(text, &end, 10);
+	if (errno || *end || *text < '0' || *text > '9' ||
+	    value < number->least || value > number->most) {
+		report("%s: expected a number from %lu to %lu", arg,
+		       number->least, number->most);
+		return -1;
+	}
+	if (number->is_long)
+		*(unsigned long *)field = value;
+	else
+		*(unsigned int *)field = value;
+	return 0;
+}
+
+/* @arg is NAME=TEXT, and the name is one of the table's. */
+static int options_take_number(struct options *options, const char *arg)
+{
+	const struct options_number *number = options_numbers;
+	size_t length = strcspn(arg, "=");
+
+	while (strlen(number->name) != length ||
+	       strncmp(number->name, arg, length))
+		number++;
+	return options_set_number(options, number, arg, arg + length + 1);
+}
 
 static int options_take_path(struct options *options, const char *path)
 {
@@ -91,6 +168,8 @@ static int options_take(void *data, const char *arg, int key,
 	switch (key) {
 	case KEY_MOUNT_ONLY:
 		return 0;
+	case KEY_NUMBER:
+		return options_take_number(data, arg);
 	case FUSE_OPT_KEY_NONOPT:
 		return options_take_path(data, arg);
 	default:
@@ -105,16 +184,6 @@ static int options_check(const struct options *options)
 		report("%s is missing: say pagerfs SOURCE MOUNTPOINT (see "
 		       "pagerfs -h)",
 		       options->source ? "MOUNTPOINT" : "SOURCE");
-		return -EINVAL;
-	}
-	if (options->attr_timeout < 0 || options->entry_timeout < 0 ||
-	    options->negative_timeout < 0 || options->timeout < 0) {
-		report("a timeout is a number of seconds, 0 or more");
-		return -EINVAL;
-	}
-	if (options->threads > OPTIONS_THREADS_MAX) {
-		report("threads=%u: 1 to %d serving threads are possible",
-		       options->threads, OPTIONS_THREADS_MAX);
 		return -EINVAL;
 	}
 	if (options->log_level && report_limit(options->log_level)) {

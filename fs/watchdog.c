@@ -60,7 +60,6 @@ static void watchdog_tell(struct slot *slot, uint64_t unique, uint64_t age)
 		.unique = unique,
 	};
 	const struct request *request = &slot->request;
-	const char *name = op_name(op_of(request_get(request->opcode)));
 
 	if (write(loop_device(slot), &out, sizeof(out)) < 0)
 		age = 0;	/* nobody waits any more: as well */
@@ -68,7 +67,7 @@ static void watchdog_tell(struct slot *slot, uint64_t unique, uint64_t age)
 	if (age)
 		report("%s at %lu, %lu bytes, of process %u hangs for %.1f s "
 		       "in SOURCE: ended with ETIMEDOUT",
-		       name ? name : "a request",
+		       op_name(op_of(request_get(request->opcode))),
 		       request_get(request->offset),
 		       request_get(request->length),
 		       request_get(request->pid), age / 1e9);
@@ -83,6 +82,9 @@ static void watchdog_look_at(struct slot *slot, void *arg)
 
 	if (!unique || unique & 1 || !since || now < since ||
 	    now - since < watchdog_limit_ns)
+		return;
+	/* Not INIT: after an error the kernel uses the mount for nothing. */
+	if (!op_name(op_of(request_get(request->opcode))))
 		return;
 	/* Open before it is seen as ended: it may be done at once. */
 	pthread_mutex_lock(&watchdog_lock);

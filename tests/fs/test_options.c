@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -89,7 +90,7 @@ static void test_faults(void **state)
 	assert_int_equal(parse(&options, "src mnt -o seed=7,timeout=1.5,"
 			       "rules=file,nocontrol -o inject=a\\,b;c"),
 			 OPTIONS_SERVE);
-	assert_int_equal(options.seed, 7);
+	assert_true(options.seed == 7);
 	assert_true(options.timeout == 1.5);
 	assert_true(options.nocontrol);
 	assert_string_equal(options.rules, "file");
@@ -98,6 +99,10 @@ static void test_faults(void **state)
 	assert_int_equal(parse(&options, "src mnt -o nocontrol,control"),
 			 OPTIONS_SERVE);
 	assert_false(options.nocontrol);
+	options_free(&options);
+	assert_int_equal(parse(&options, "src mnt -o timeout=0,inode_fds=1,"
+			       "seed=18446744073709551615"), OPTIONS_SERVE);
+	assert_true(options.seed == ULONG_MAX);
 	options_free(&options);
 	assert_int_equal(parse(&options, "src mnt -o timeout=-1"), -EINVAL);
 	options_free(&options);
@@ -130,7 +135,17 @@ static void test_refused(void **state)
 	static const char *const lines[] = {
 		"", "src", "src mnt more", "-f", "src mnt -o attr_timeout=-1",
 		"src mnt -o threads=65", "src mnt -o attr_timeout=soon",
-		"src mnt -o threads=",
+		"src mnt -o threads=", "src mnt -o threads=0",
+		"src mnt -o threads=4x", "src mnt -o threads=-1",
+		"src mnt -o threads=4294967297",
+		"src mnt -o threads=18446744073709551617",
+		"src mnt -o attr_timeout=1x", "src mnt -o entry_timeout=nan",
+		"src mnt -o negative_timeout=0x1", "src mnt -o timeout=inf",
+		"src mnt -o timeout=.", "src mnt -o timeout=1e300",
+		"src mnt -o timeout=10000000000", "src mnt -o timeout=",
+		"src mnt -o inode_fds=-1", "src mnt -o inode_fds=",
+		"src mnt -o seed=-1", "src mnt -o seed=0x1",
+		"src mnt -o seed=18446744073709551616",
 	};
 	struct options options;
 	size_t i;

@@ -33,6 +33,18 @@ hangs() {
 		[ $((end - start)) -ge 950 -a $((end - start)) -le 4000 ]
 }
 
+# However short the timeout is, the first request of all is not ended: the
+# kernel would refuse all that comes after it. (Others may be.)
+mkdir "$dir/short"
+for i in {1..20}; do
+	"$BUILD/pagerfs" -o timeout=0.000000001 "$src" "$dir/short" \
+		2>>"$dir/store.log" || fail "a short timeout: status $?"
+	guard_mount "$dir/short"
+	stat "$dir/short" 2>&1 | grep -q "Connection refused" &&
+		fail "round $i: the mount is refused"
+	umount "$dir/short"
+done
+
 check_equal "nothing hangs" "open 0;write 10;fsync 0" \
 	"$("$io" open "$mnt/f" write 0 10 66 fsync | paste -sd';')"
 check_equal "none ended" 0 "$(ended)"
