@@ -9,7 +9,6 @@
 #include <argp.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,19 +26,16 @@ static const struct argp_option client_options[] = {
 
 static error_t client_arg(struct client *c, char *arg, struct argp_state *st)
 {
-	char *end;
-
 	switch (st->arg_num) {
 	case 0:
-		strtol(arg, &end, 10);
-		if (*end || end == arg)
+		if (!*arg || arg[strspn(arg, "0123456789")])
 			argp_error(st, "'%s' is not the number of a process",
 				   arg);
 		c->pid = arg;
 		break;
 	case 1:
 		/* A number, or what the machine's programs call it: f+4K. */
-		if (strpbrk(arg, " \n;#\"{}"))
+		if (!*arg || strpbrk(arg, " \t\n\r;#\"{}"))
 			argp_error(st, "'%s' is not an address", arg);
 		c->address = arg;
 		break;
@@ -115,12 +111,20 @@ static int client_ask(const char *path, const char *command)
 int client_explain(int argc, char **argv)
 {
 	struct client c = { .dir = "mnt", .name = "vm0", .access = "load" };
-	char path[PATH_MAX], command[512];
+	char name[] = "pagervm explain";
+	char *path, *command;
+	int status = 1;
 
+	argv[0] = name;
 	argp_err_exit_status = 64;
 	argp_parse(&client_argp, argc, argv, 0, NULL, &c);
-	snprintf(path, sizeof(path), "%s/vm/%s/%s/ctl", c.dir, c.name, c.pid);
-	snprintf(command, sizeof(command), "explain %s self %s\n", c.access,
-		 c.address);
-	return client_ask(path, command);
+	if (asprintf(&path, "%s/vm/%s/%s/ctl", c.dir, c.name, c.pid) < 0)
+		return 1;
+	if (asprintf(&command, "explain %s self %s\n", c.access,
+		     c.address) >= 0) {
+		status = client_ask(path, command);
+		free(command);
+	}
+	free(path);
+	return status;
 }

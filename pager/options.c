@@ -31,7 +31,7 @@ static int parse_size(const char *s, uint64_t *size)
 
 	errno = 0;
 	n = strtoull(s, &end, 0);
-	if (errno || end == s || *s == '-')
+	if (errno || end == s || *s < '0' || *s > '9')
 		return -1;
 	switch (*end) {
 	case 'T': case 't':
@@ -96,6 +96,7 @@ static error_t parse_swap(struct options *o, char *arg, struct argp_state *st)
 {
 	struct swap_arg *s = &o->swap[o->nswaps];
 	char *size = strchr(arg, ','), *pri = NULL, *end;
+	long priority;
 
 	if (o->nswaps == OPTIONS_SWAPS)
 		argp_error(st, "more than %d swap areas", OPTIONS_SWAPS);
@@ -108,9 +109,12 @@ static error_t parse_swap(struct options *o, char *arg, struct argp_state *st)
 			argp_error(st, "--swap: '%s' is not a size", size);
 	}
 	if (pri) {
-		s->priority = strtol(pri, &end, 10);
-		if (*end || end == pri)
+		errno = 0;
+		priority = strtol(pri, &end, 10);
+		if (errno || *end || end == pri || priority < INT_MIN ||
+		    priority > INT_MAX)
 			argp_error(st, "--swap: '%s' is not a priority", pri);
+		s->priority = (int)priority;
 	}
 	s->path = arg;
 	o->nswaps++;

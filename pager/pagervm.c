@@ -80,10 +80,14 @@ static int check_dir(const struct options *o)
 	struct statfs fs;
 	int err = statfs(o->dir, &fs) < 0 ? errno : 0;
 
-	if (err == ENOTCONN || err == ECONNABORTED)
+	if (err == ENOTCONN || err == ECONNABORTED || err == ECONNREFUSED)
 		return fail("%s: the store's daemon has died; clear the mount "
 			    "with `fusermount3 -u %s' and mount it again",
 			    o->dir, o->dir);
+	if (err == ENOENT)
+		return fail("%s: %s; make it and mount a store there with "
+			    "`pagerfs SOURCE %s', or name another with --dir",
+			    o->dir, strerror(err), o->dir);
 	if (err)
 		return fail("%s: %s", o->dir, strerror(err));
 	if (fs.f_type != FUSE_MAGIC && !o->plain)
@@ -91,6 +95,20 @@ static int check_dir(const struct options *o)
 			    "`pagerfs SOURCE %s', or say --plain to page on "
 			    "the directory itself", o->dir, o->dir);
 	return 0;
+}
+
+/* Far beyond it, the array of frames alone would have us killed, wordless. */
+static int check_ram(const struct options *o)
+{
+	uint64_t host = (uint64_t)sysconf(_SC_PHYS_PAGES) *
+			(uint64_t)sysconf(_SC_PAGESIZE);
+
+	if (o->ram <= host)
+		return 0;
+	return fail("--ram: %llu MiB of RAM are more than the %llu MiB of "
+		    "memory of this computer; say less",
+		    (unsigned long long)(o->ram >> 20),
+		    (unsigned long long)(host >> 20));
 }
 
 static int up_ram(struct machine *m)
@@ -104,11 +122,13 @@ static int up_ram(struct machine *m)
 	if (err < 0)
 		return fail("cannot make %llu bytes of RAM: %s",
 			    (unsigned long long)m->opt.ram, strerror(-err));
+	if (check_ram(&m->opt) < 0)
+		return -1;
 	aio.ram = m->ram.base;
 	aio.ram_size = m->ram.size;
 	err = engine_create(&aio, &m->engine);
 	if (err == -ENOSYS || err == -EPERM)
-		return fail("io_uring cannot be used: %s; it needs Linux 5.11 "
+		return fail("io_uring cannot be used: %s; it needs Linux 5.15 "
 			    "or later and kernel.io_uring_disabled=0",
 			    strerror(-err));
 	if (err < 0)

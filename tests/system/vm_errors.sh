@@ -49,6 +49,10 @@ done
 for ram in 0 1 4K $((1 << 62))  0x8000000000000000 0xffffffffffffffff 8388607T; do
 	refused 1 "--ram $ram" "RAM" "${run[@]}" --ram "$ram" "$dir/ok.pvm"
 done
+# It would be killed when it had filled the memory with what it knows of frames.
+memory=$(awk '$1 == "MemTotal:" { print $2 }' /proc/meminfo)
+refused 1 "more RAM than memory" "MiB of memory of this computer; say less" \
+	"${run[@]}" --ram $((memory + (1 << 20)))K "$dir/ok.pvm"
 for cpus in 0 64 x -1 4294967297; do
 	refused 64 "--cpus $cpus" "--cpus: .* from 1 to 63" "${run[@]}" \
 		--cpus "$cpus"
@@ -60,10 +64,12 @@ for name in a/b .. . "" "$(bytes 64 120)"; do
 	refused 64 "name '$name'" "is not a file name" "${run[@]}" --name "$name"
 done
 refused 64 "--swap f,x" "'x' is not a size" run -d "$mnt" --swap f,x
+refused 64 "--swap f,8M,9999999999" "is not a priority" run -d "$mnt" \
+	--swap f,8M,9999999999
 refused 64 "--swap f,8M,x" "'x' is not a priority" run -d "$mnt" --swap f,8M,x
 
 # ---- the store ----
-refused 1 "no such mount" "none: No such file" run -d "$dir/none"
+refused 1 "no such mount" "none: No such file.*pagerfs SOURCE" run -d "$dir/none"
 refused 1 "a file" "ok.pvm" run -d "$dir/ok.pvm"
 refused 1 "a plain directory" "no store is mounted here.*--plain" \
 	run -d "$dir/plain"

@@ -104,7 +104,11 @@ exit p'
 done
 check "no such machine is said so" grep -q 'is a machine of that name running' \
 	<("$BUILD/pagervm" explain -d "$mnt" -n none 1 0 2>&1)
-timeout 10 "$BUILD/pagervm" explain 1 2>/dev/null
-check_equal "status of wrong usage" 64 $?
+for wrong in 1 "1 ''" "x 0" "-- -1 0" "1 0 jump" "1 0 load more"; do
+	eval "timeout 10 '$BUILD/pagervm' explain $wrong" 2>"$dir/said"
+	check_equal "explain $wrong: status" 64 $?
+	check_equal "explain $wrong: by whom, and what to do" 2 \
+		"$(grep -c 'pagervm explain\>' "$dir/said")"
+done
 umount_store "$mnt"
 finish
