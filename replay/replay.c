@@ -35,6 +35,7 @@ enum replay_key {
 struct replay {
 	const char *words[4];	/* command, RECORD, DIR or COMMAND */
 	unsigned int nwords;
+	bool for_build, for_each, for_both;	/* such options were given */
 	uint64_t at, fsync;	/* 0: the end */
 	int how;		/* KEY_KEEP_ALL ... KEY_DROP */
 	uint64_t seed;
@@ -123,6 +124,23 @@ static unsigned int replay_words(const char *command)
 	return strcmp(command, "build") && strcmp(command, "each") ? 0 : 3;
 }
 
+/* An option that another command has would be left out without a word. */
+static void replay_check_options(const struct replay *replay,
+				 struct argp_state *argp)
+{
+	const char *command = replay->words[0];
+	bool build = !strcmp(command, "build"), each = !strcmp(command, "each");
+
+	if (!build && replay->for_build)
+		argp_error(argp, "%s takes no moment and no outcome; build "
+			   "does", command);
+	if (!each && replay->for_each)
+		argp_error(argp, "%s takes none of the options of each",
+			   command);
+	if (!build && !each && replay->for_both)
+		argp_error(argp, "%s takes no options", command);
+}
+
 static void replay_check_words(struct replay *replay, struct argp_state *argp)
 {
 	unsigned int wanted;
@@ -137,6 +155,7 @@ static void replay_check_words(struct replay *replay, struct argp_state *argp)
 		argp_error(argp, "%s takes RECORD%s", replay->words[0],
 			   wanted == 2 ? "" : *replay->words[0] == 'b' ?
 			   " and DIR" : " and COMMAND (in quotes)");
+	replay_check_options(replay, argp);
 }
 
 static error_t replay_take_moment(struct replay *replay, int key, char *arg,
@@ -174,21 +193,27 @@ static error_t replay_take_each(struct replay *replay, int key, char *arg,
 
 	switch (key) {
 	case KEY_STRICT:
+		replay->for_both = true;
 		each->strict = true;
 		return 0;
 	case KEY_SEEN:
+		replay->for_each = true;
 		each->seen = true;
 		return 0;
 	case KEY_LIMIT:
+		replay->for_each = true;
 		each->limit = replay_number(argp, arg);
 		return 0;
 	case KEY_POINTS:
+		replay->for_each = true;
 		each->points = replay_number(argp, arg);
 		return 0;
 	case KEY_RANDOMS:
+		replay->for_each = true;
 		each->randoms = replay_number(argp, arg);
 		return 0;
 	case KEY_SHOW:
+		replay->for_each = true;
 		each->show = replay_number(argp, arg);
 		return 0;
 	}
@@ -201,11 +226,14 @@ static error_t replay_take(int key, char *arg, struct argp_state *argp)
 
 	switch (key) {
 	case KEY_AT: case KEY_FSYNC: case KEY_LAST:
+		replay->for_build = true;
 		return replay_take_moment(replay, key, arg, argp);
 	case KEY_KEEP_ALL: case KEY_KEEP_BEGUN: case KEY_SYNCED:
 	case KEY_RANDOM: case KEY_DROP:
+		replay->for_build = true;
 		return replay_take_how(replay, key, arg, argp);
 	case KEY_BASE:
+		replay->for_both = true;
 		replay->base = arg;
 		return 0;
 	case ARGP_KEY_ARG:
@@ -426,6 +454,7 @@ int main(int argc, char **argv)
 	int status = 0;
 
 	argp_err_exit_status = EX_USAGE;
+	argv[0] = program_invocation_short_name;
 	argp_parse(&argp, argc, argv, 0, NULL, &replay);
 	replay_load(&replay);
 	if (*replay.words[0] == 'l') {

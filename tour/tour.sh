@@ -258,6 +258,11 @@ fi
 [ -f "$file" ] || die "$file: not a regular file"
 [ -r "$file" ] || die "$file: may not be read by you"
 [ -s "$file" ] || die "$file: is empty, there is nothing to map"
+for word in RAM LIMIT; do
+	case ${!word:-0} in
+	*[!0-9]*) die "$word=${!word}: expected a number" ;;
+	esac
+done
 for program in "$build/pagerfs" "$build/pagervm"; do
 	[ -x "$program" ] || die "$(short "$program") is missing: run make"
 done

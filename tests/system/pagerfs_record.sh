@@ -291,9 +291,13 @@ rm "$src/large"
 check "nothing was made" test ! -e "$src/old/rec" -a ! -e "$mnt/rec"
 for line in '' 'list' 'build rec' 'burn rec' "info $rec more" \
 	"build --at 0 $rec x" "build --synced-only --keep-all $rec x" \
-	"build --at 1 --last --until-fsync 2 $rec x"; do
+	"build --at 1 --last --until-fsync 2 $rec x" \
+	"each --at 1 $rec true" "each --keep-begun $rec true" \
+	"build --limit 1 $rec x" "build --seen $rec x" "list --at 1 $rec" \
+	"info --strict $rec" "info --show 1 $rec" "list --fly $rec"; do
 	# shellcheck disable=SC2086
 	"$replay" $line >/dev/null 2>"$dir/err"
 	check_equal "usage: $line" 64 $?
+	check "usage: $line: by name" bash -c "! grep -q '$replay' '$dir/err'"
 done
 finish

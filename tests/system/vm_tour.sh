@@ -72,4 +72,6 @@ refuse "a dir" "is a directory"
 refuse empty "is empty"
 refuse none "there is no such file"
 refuse /dev/null "not a regular file"
+check "RAM=4M is told" grep -qx "tour: RAM=4M: expected a number" \
+	<(RAM=4M timeout 20 "$tour" "a file" 2>&1)
 finish
