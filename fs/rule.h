@@ -116,7 +116,4 @@ uint64_t rule_delay_ns(struct rule *rule);
 /* splitmix64: the next of @state. */
 uint64_t rule_next_random(uint64_t *state);
 
-/* "EIO" for 5, or its number. */
-const char *rule_errno_name(int err);
-
 #endif

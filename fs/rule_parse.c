@@ -252,18 +252,6 @@ static const struct {
 
 #define PARSE_ERRNOS (sizeof(parse_errnos) / sizeof(*parse_errnos))
 
-const char *rule_errno_name(int err)
-{
-	static __thread char number[12];
-	size_t i;
-
-	for (i = 0; i < PARSE_ERRNOS; i++)
-		if (parse_errnos[i].err == err)
-			return parse_errnos[i].name;
-	snprintf(number, sizeof(number), "%d", err);
-	return number;
-}
-
 static bool parse_errno(const char *value, int *err)
 {
 	uint64_t number;
