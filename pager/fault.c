@@ -69,6 +69,8 @@ const char *fault_why(int result)
 		       "push each other out";
 	case -ESRCH:
 		return "the process has exited";
+	case -EINTR:
+		return "interrupted while it waited for memory";
 	default:
 		return "unknown";
 	}

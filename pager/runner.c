@@ -23,6 +23,7 @@
 
 #define STILL_MAX	20		/* looks without progress */
 #define STILL_NS	5000000		/* between two of them */
+#define STOP_LOOK_NS	100000000
 
 /* ---- sessions ---- */
 
@@ -120,11 +121,28 @@ static bool run_done(struct run *run)
 	return done;
 }
 
+/* A signal handler can set a flag, but wake nobody: so it is looked at now and
+ * then. Who waits for memory of a store that takes nothing, waits for ever. */
 static void run_wait(struct run *run)
 {
+	struct runner_session *s = run->session;
+	struct timespec until;
+
 	pthread_mutex_lock(&run->lock);
-	while (!run->done)
-		pthread_cond_wait(&run->ended, &run->lock);
+	while (!run->done) {
+		clock_gettime(CLOCK_REALTIME, &until);
+		until.tv_nsec += STOP_LOOK_NS;
+		if (until.tv_nsec >= 1000000000) {
+			until.tv_nsec -= 1000000000;
+			until.tv_sec++;
+		}
+		pthread_cond_timedwait(&run->ended, &run->lock, &until);
+		if (run->done || !atomic_load(&s->stop))
+			continue;
+		pthread_mutex_unlock(&run->lock);
+		vm_interrupt(s->vm);
+		pthread_mutex_lock(&run->lock);
+	}
 	pthread_mutex_unlock(&run->lock);
 }
 

@@ -188,6 +188,14 @@ int vm_sync(struct vm *vm)
 	return vm_sync_host(vm, &s);
 }
 
+void vm_interrupt(struct vm *vm)
+{
+	vm_lock(vm);
+	wait_wake(vm, WAIT_MEMORY, -EINTR, -1u);
+	wait_wake(vm, WAIT_ROOM, -EINTR, -1u);
+	vm_unlock(vm);
+}
+
 int vm_msync(struct vm *vm, int pid, uint64_t addr, uint64_t len,
 	     unsigned flags)
 {

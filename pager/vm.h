@@ -202,6 +202,8 @@ int vm_thread_result(const struct vm_thread *t);
 
 /* Write every dirty file page and wait. => 0 or the first error. */
 int vm_sync(struct vm *vm);
+/* Who waits for memory gets it no more: SIGBUS. */
+void vm_interrupt(struct vm *vm);
 /* Write out and free what can be freed, up to @nframes; waits. => frames
  * freed. */
 uint64_t vm_evict(struct vm *vm, uint64_t nframes);

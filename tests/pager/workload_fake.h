@@ -814,6 +814,7 @@ static void fake_destroy(void)
 #define vm_thread_sync fake_vm_thread_sync
 #define vm_thread_evict fake_vm_thread_evict
 #define vm_thread_progress(t) ((void)(t))
+#define vm_interrupt(vm) ((void)(vm))
 #define vm_thread_memory fake_vm_thread_memory
 #define vm_thread_park fake_vm_thread_park
 #define vm_thread_wake fake_vm_thread_wake
