@@ -191,15 +191,9 @@ static ssize_t data_try(struct slot *slot)
 static int data_may_write(const struct file *file, const struct slot *slot,
 			  off_t end)
 {
-	struct stat st;
-
 	if (file->append_only && !(slot->rw_flags & RWF_APPEND))
 		return -EPERM;
-	if (!file->no_grow)
-		return 0;
-	if (fstat(file->fd, &st))
-		return -errno;
-	return end > st.st_size ? -EFBIG : 0;
+	return file_may_reach(file, end);
 }
 
 static void data_start(struct slot *slot, struct file *file, size_t size,

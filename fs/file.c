@@ -16,6 +16,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/falloc.h>
 #include <linux/fuse.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
@@ -110,6 +111,17 @@ int file_twin(struct file *file)
 		return none;
 	}
 	return fd;
+}
+
+int file_may_reach(const struct file *file, uint64_t end)
+{
+	struct stat st;
+
+	if (!file->no_grow)
+		return 0;
+	if (fstat(file->fd, &st))
+		return -errno;
+	return end > (uint64_t)st.st_size ? -EFBIG : 0;
 }
 
 /*
@@ -413,13 +425,30 @@ static void file_fsync(fuse_req_t req, fuse_ino_t ino, int datasync,
 	loop_submit(slot, sqe);
 }
 
+static int file_may_allocate(const struct file *file, int mode,
+			     uint64_t offset, uint64_t length)
+{
+	if (mode & (FALLOC_FL_KEEP_SIZE | FALLOC_FL_COLLAPSE_RANGE))
+		return 0;
+	if (mode & FALLOC_FL_INSERT_RANGE)
+		return file->no_grow ? -EFBIG : 0;
+	return file_may_reach(file, offset + length);
+}
+
 static void file_fallocate(fuse_req_t req, fuse_ino_t ino, int mode,
 			   off_t offset, off_t length,
 			   struct fuse_file_info *fi)
 {
-	struct slot *slot = loop_claim(req, file_slow_done);
-	struct io_uring_sqe *sqe = loop_sqe(slot);
+	int err = file_may_allocate(file_of(fi), mode, offset, length);
+	struct io_uring_sqe *sqe;
+	struct slot *slot;
 
+	if (err) {
+		fuse_reply_err(req, -err);
+		return;
+	}
+	slot = loop_claim(req, file_slow_done);
+	sqe = loop_sqe(slot);
 	file_change(req, ino, file_of(fi));
 	io_uring_prep_fallocate(sqe, file_of(fi)->fd, mode, offset, length);
 	loop_submit(slot, sqe);
@@ -443,15 +472,42 @@ static int file_buffered(struct file *file)
 	return file->align > 1 ? file_twin(file) : file->fd;
 }
 
+/*
+ * How much of @length may be copied? Of a file that is not to grow, no more
+ * than there is at @off_in just now. => 0 or -errno.
+ */
+static int file_may_copy(const struct file *in, off_t off_in,
+			 const struct file *out, off_t off_out,
+			 size_t *length)
+{
+	struct stat st;
+
+	if (!out->no_grow)
+		return 0;
+	if (fstat(in->fd, &st))
+		return -errno;
+	if (off_in >= st.st_size)
+		*length = 0;
+	else if (*length > (uint64_t)(st.st_size - off_in))
+		*length = st.st_size - off_in;
+	return *length ? file_may_reach(out, off_out + *length) : 0;
+}
+
+/* Never to a file which is open for appending: here and below the kernel
+ * itself refuses that. */
 static void file_copy_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
 			    struct fuse_file_info *fi_in, fuse_ino_t ino_out,
 			    off_t off_out, struct fuse_file_info *fi_out,
 			    size_t length, int flags)
 {
 	struct file *in = file_of(fi_in), *out = file_of(fi_out);
-	ssize_t copied;
+	ssize_t copied = file_may_copy(in, off_in, out, off_out, &length);
 
 	(void)ino_in;
+	if (copied < 0) {
+		fuse_reply_err(req, -copied);
+		return;
+	}
 	file_change(req, ino_out, out);
 	if (length > FILE_COPY_MAX)
 		length = FILE_COPY_MAX;

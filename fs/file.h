@@ -61,4 +61,10 @@ void file_kill_setid_now(fuse_req_t req, fuse_ino_t ino, int fd);
 /* The buffered descriptor. => A descriptor or -errno. */
 int file_twin(struct file *file);
 
+/*
+ * May @file, by this handle of a client's, come to reach to @end? => 0;
+ * -EFBIG: he asked for it not to grow (swap/nogrow.h); -errno.
+ */
+int file_may_reach(const struct file *file, uint64_t end);
+
 #endif

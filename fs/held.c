@@ -437,12 +437,15 @@ static bool held_truncate(struct held *held, uint64_t size)
 static bool held_fallocate(struct held *held, struct slot *slot,
 			   const struct op_target *target)
 {
+	const struct file *file = (struct file *)(uintptr_t)target->fh;
 	uint64_t end = target->offset + target->length;
 	int64_t size;
 	int err;
 
+	/* Its handler looks at the real size of what is not to grow. */
 	if (target->mode & (FALLOC_FL_COLLAPSE_RANGE |
-			    FALLOC_FL_INSERT_RANGE)) {
+			    FALLOC_FL_INSERT_RANGE) ||
+	    (file->no_grow && !(target->mode & FALLOC_FL_KEEP_SIZE))) {
 		err = held_flush(held);
 		if (err)
 			held_reply(slot, err);

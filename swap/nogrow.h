@@ -9,7 +9,9 @@
  *	ioctl(fd, NOGROW) == NOGROW_YES
  *
  * and from then on a write by @fd which would end past the end of the file is
- * refused, whole, with EFBIG. pagerfs promises it; others say ENOTTY.
+ * refused, whole, with EFBIG; so is a copy (copy_file_range(2)) to it, and a
+ * fallocate(2) that does not keep the size. ftruncate(2) says what it wants
+ * and gets it. pagerfs promises it; others say ENOTTY.
  */
 #ifndef SWAP_NOGROW_H
 #define SWAP_NOGROW_H

@@ -15,6 +15,9 @@
  *	count OFFSET LENGTH BYTE	how many of these bytes are BYTE
  *	append LENGTH BYTE	write(2) at the file's position
  *	fsync  size  truncate LENGTH  punch OFFSET LENGTH  zero OFFSET LENGTH
+ *	allocate OFFSET LENGTH  ahead OFFSET LENGTH	the second keeps the size
+ *	from FILE		of which is copied; without, from the file itself
+ *	copy FROM TO LENGTH	copy_file_range(2), once
  *	data OFFSET  hole OFFSET	lseek(2)
  *	nogrow			swap/nogrow.h
  *	map OFFSET LENGTH BYTE	store through a shared mapping and msync
@@ -36,7 +39,7 @@
 #include <unistd.h>
 
 static char *buffer;		/* page aligned, for O_DIRECT */
-static int fd = -1, flags = O_RDWR;
+static int fd = -1, from_fd = -1, flags = O_RDWR;
 static bool timed;
 
 #define BUFFER (8u << 20)
@@ -163,6 +166,35 @@ static int do_zero(char **words)
 	return 2;
 }
 
+static int do_allocate(char **words)
+{
+	say("allocate", fallocate(fd, 0, number(words), number(words + 1)));
+	return 2;
+}
+
+static int do_ahead(char **words)
+{
+	say("ahead", fallocate(fd, FALLOC_FL_KEEP_SIZE, number(words),
+			       number(words + 1)));
+	return 2;
+}
+
+static int do_from(char **words)
+{
+	from_fd = open(words[0], flags & O_DIRECT);
+	say("from", from_fd < 0 ? -1 : 0);
+	return 1;
+}
+
+static int do_copy(char **words)
+{
+	off_t from = number(words), to = number(words + 1);
+
+	say("copy", copy_file_range(from_fd < 0 ? fd : from_fd, &from, fd,
+				    &to, number(words + 2), 0));
+	return 3;
+}
+
 static int do_nogrow(char **words)
 {
 	(void)words;
@@ -211,6 +243,8 @@ static const struct {
 	{ "punch", 2, do_punch }, { "zero", 2, do_zero },
 	{ "data", 1, do_data }, { "hole", 1, do_hole },
 	{ "map", 3, do_map }, { "nogrow", 0, do_nogrow },
+	{ "allocate", 2, do_allocate }, { "ahead", 2, do_ahead },
+	{ "from", 1, do_from }, { "copy", 3, do_copy },
 };
 
 static double now_us(void)
