@@ -3,7 +3,8 @@
  *
  * open and create end in file_start(), which finds out once what the data
  * path wants to know for every request. fsync and fallocate may take long
- * and go through the serving thread's ring; the rest is one system call.
+ * and go through the serving thread's ring, and a copy is made by pieces; the
+ * rest is one system call.
  *
  * The kernel releases a file only when all its requests are answered, so no
  * request can meet a closed one. No locks: two threads that open the twin at
@@ -26,7 +27,11 @@
 /* Without a word from the kernel: what no device exceeds. */
 #define FILE_ALIGN_DEFAULT	4096
 
-/* Copied at one go: a longer one would keep the thread from others. */
+/*
+ * The ring cannot copy, so the thread itself does: a piece, a look at what
+ * else there is, the next piece. So long and so much by one request.
+ */
+#define FILE_COPY_PIECE		(256u << 10)
 #define FILE_COPY_MAX		(4u << 20)
 
 #ifndef STATX_DIOALIGN		/* Linux 6.1, newer than Debian 12's headers */
@@ -455,8 +460,8 @@ static void file_fallocate(fuse_req_t req, fuse_ino_t ino, int mode,
 }
 
 /* => Bytes or -errno. */
-static ssize_t file_copy(int in, off_t off_in, int out, off_t off_out,
-			 size_t length, int flags)
+static ssize_t file_copy_fd(int in, off_t off_in, int out, off_t off_out,
+			    size_t length, int flags)
 {
 	ssize_t copied;
 
@@ -493,6 +498,60 @@ static int file_may_copy(const struct file *in, off_t off_in,
 	return *length ? file_may_reach(out, off_out + *length) : 0;
 }
 
+/* Copy @length bytes from @done bytes behind the start. => As above. */
+static ssize_t file_copy(const struct fuse_copy_file_range_in *copy,
+			 size_t done, size_t length)
+{
+	struct file *in = (struct file *)(uintptr_t)copy->fh_in;
+	struct file *out = (struct file *)(uintptr_t)copy->fh_out;
+	off_t off_in = copy->off_in + done, off_out = copy->off_out + done;
+	ssize_t copied;
+
+	copied = file_copy_fd(in->fd, off_in, out->fd, off_out, length,
+			      copy->flags);
+	/* What does not fit O_DIRECT, be it only the end of the file. */
+	if (copied == -EINVAL && (in->align > 1 || out->align > 1))
+		copied = file_copy_fd(file_buffered(in), off_in,
+				      file_buffered(out), off_out, length,
+				      copy->flags);
+	return copied;
+}
+
+static void file_copy_end(struct slot *slot, int err)
+{
+	if (err && !slot->done)
+		fuse_reply_err(slot->req, err);
+	else
+		fuse_reply_write(slot->req, slot->done);
+	loop_finish(slot);
+}
+
+/* The next piece; what has completed meanwhile comes before the one after. */
+static void file_copy_on(struct slot *slot, int result)
+{
+	size_t length = slot->length - slot->done;
+	struct io_uring_sqe *sqe;
+	ssize_t copied;
+
+	(void)result;
+	if (length > FILE_COPY_PIECE)
+		length = FILE_COPY_PIECE;
+	loop_slow_enter();
+	copied = file_copy((const void *)(loop_message(slot) + 1), slot->done,
+			   length);
+	loop_slow_leave();
+	if (copied > 0)
+		slot->done += copied;
+	if (copied < (ssize_t)length || slot->done == slot->length ||
+	    loop_phase(slot) == LOOP_STOPPED) {
+		file_copy_end(slot, copied < 0 ? -copied : 0);
+		return;
+	}
+	sqe = loop_sqe(slot);
+	io_uring_prep_nop(sqe);
+	loop_submit(slot, sqe);
+}
+
 /* Never to a file which is open for appending: here and below the kernel
  * itself refuses that. */
 static void file_copy_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
@@ -501,25 +560,20 @@ static void file_copy_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
 			    size_t length, int flags)
 {
 	struct file *in = file_of(fi_in), *out = file_of(fi_out);
-	ssize_t copied = file_may_copy(in, off_in, out, off_out, &length);
+	int err = file_may_copy(in, off_in, out, off_out, &length);
+	struct slot *slot;
 
 	(void)ino_in;
-	if (copied < 0) {
-		fuse_reply_err(req, -copied);
+	(void)flags;
+	if (err) {
+		fuse_reply_err(req, -err);
 		return;
 	}
 	file_change(req, ino_out, out);
-	if (length > FILE_COPY_MAX)
-		length = FILE_COPY_MAX;
-	copied = file_copy(in->fd, off_in, out->fd, off_out, length, flags);
-	/* What does not fit O_DIRECT, be it only the end of the file. */
-	if (copied == -EINVAL && (in->align > 1 || out->align > 1))
-		copied = file_copy(file_buffered(in), off_in,
-				   file_buffered(out), off_out, length, flags);
-	if (copied < 0)
-		fuse_reply_err(req, -copied);
-	else
-		fuse_reply_write(req, copied);
+	slot = loop_claim(req, file_copy_on);
+	slot->length = length < FILE_COPY_MAX ? length : FILE_COPY_MAX;
+	slot->done = 0;
+	file_copy_on(slot, 0);
 }
 
 static void file_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset,

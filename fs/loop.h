@@ -44,7 +44,8 @@ struct slot {
 	struct __kernel_timespec pause;	/* loop_park() */
 	struct request request;
 
-	/* A transfer of data (fs/data.c): how far it has come. */
+	/* A transfer of data (fs/data.c): how far it has come. The lengths
+	 * also of a copy (fs/file.c). */
 	struct file *file;
 	off_t offset;
 	size_t length, done;
