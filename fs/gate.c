@@ -218,6 +218,7 @@ static void gate_begin(struct slot *slot, const struct fuse_in_header *in,
 	request_set(request->nodeid, in->nodeid);
 	request_set(request->other, target->other);
 	request_set(request->fh, target->fh);
+	request_set(request->other_fh, target->other_fh);
 	request_set(request->offset, target->offset);
 	request_set(request->length, target->length);
 	request_set(request->opcode, in->opcode);

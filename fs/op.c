@@ -183,6 +183,7 @@ static void op_parse_range(uint32_t opcode, const void *body,
 		target->offset = copy->off_out;
 		target->length = copy->len;
 		target->other = copy->nodeid_out;
+		target->other_fh = copy->fh_out;
 		break;
 	case FUSE_SETATTR:
 		if (!(setattr->valid & FATTR_SIZE))
@@ -193,6 +194,18 @@ static void op_parse_range(uint32_t opcode, const void *body,
 		return;
 	}
 	target->ranged = true;
+}
+
+/* The open file it works on. @body has its fixed size. */
+static void op_parse_handle(uint32_t opcode, const void *body,
+			    struct op_target *target)
+{
+	const struct fuse_setattr_in *setattr = body;
+
+	if (op_table[opcode].open)
+		memcpy(&target->fh, body, sizeof(target->fh));
+	else if (opcode == FUSE_SETATTR && setattr->valid & FATTR_FH)
+		target->fh = setattr->fh;
 }
 
 static void op_parse_other(uint32_t opcode, const void *body,
@@ -273,8 +286,7 @@ bool op_parse(const struct fuse_in_header *in, size_t length,
 	op = &op_table[in->opcode];
 	if (length < op->fixed)
 		return false;
-	if (op->open)
-		memcpy(&target->fh, body, sizeof(target->fh));
+	op_parse_handle(in->opcode, body, target);
 	op_parse_range(in->opcode, body, target);
 	op_parse_other(in->opcode, body, target);
 	length -= op->fixed;

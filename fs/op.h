@@ -42,6 +42,7 @@ struct op_target {
 	uint32_t mode;		/* of fallocate */
 	uint64_t fh;		/* of the open file or directory */
 	uint64_t other;		/* a second inode: new parent, link, copy */
+	uint64_t other_fh;	/* and it, open: copy */
 	const char *name;	/* an entry of the inode... */
 	const char *other_name;	/* ... and of the second */
 };

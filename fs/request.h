@@ -20,7 +20,7 @@
 struct request {
 	_Atomic uint64_t unique;	/* 0: none; odd: ended */
 	_Atomic uint64_t nodeid, other;
-	_Atomic uint64_t fh;
+	_Atomic uint64_t fh, other_fh;
 	_Atomic uint64_t offset, length;
 	_Atomic uint64_t begun_ns;	/* when it came */
 	_Atomic uint64_t served_ns;	/* since when it is being served; 0:

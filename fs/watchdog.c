@@ -169,7 +169,8 @@ static void watchdog_compare(struct slot *slot, void *arg)
 
 	if (!(request_get(request->unique) & 1))
 		return;
-	if (search->fh && request_get(request->fh) == search->fh)
+	if (search->fh && (request_get(request->fh) == search->fh ||
+			   request_get(request->other_fh) == search->fh))
 		search->found = true;
 	if (search->nodeid && (request_get(request->nodeid) ==
 			       search->nodeid ||

@@ -79,6 +79,31 @@ static void test_ranges(void **state)
 	assert_int_equal(target.offset, 77);
 }
 
+static void test_handles(void **state)
+{
+	union message message;
+	struct op_target target;
+	struct fuse_setattr_in *set = begin(&message, FUSE_SETATTR);
+	struct fuse_copy_file_range_in *copy;
+
+	(void)state;
+	set->fh = 9;
+	assert_true(op_parse(&message.in, sizeof(message), &target));
+	assert_int_equal(target.fh, 0);	/* it does not say that there is one */
+	set->valid = FATTR_FH;
+	assert_true(op_parse(&message.in, sizeof(message), &target));
+	assert_int_equal(target.fh, 9);
+	assert_int_equal(target.other_fh, 0);
+	copy = begin(&message, FUSE_COPY_FILE_RANGE);
+	copy->fh_in = 10;
+	copy->fh_out = 11;
+	copy->nodeid_out = 12;
+	assert_true(op_parse(&message.in, sizeof(message), &target));
+	assert_int_equal(target.fh, 10);
+	assert_int_equal(target.other_fh, 11);
+	assert_int_equal(target.other, 12);
+}
+
 static void test_names(void **state)
 {
 	struct fuse_rename2_in *rename;
@@ -143,6 +168,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_sets),
 		cmocka_unit_test(test_ranges),
+		cmocka_unit_test(test_handles),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_cut_short),
 		cmocka_unit_test(test_buckets),

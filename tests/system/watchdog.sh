@@ -78,6 +78,27 @@ done
 thaw
 wait_for 5 bash -c "! grep -q ended '$mnt/.pagerfs/inflight'"
 check_equal "late, but whole" 65536 "$(tr -dc Z <"$src/f" | wc -c)"
+# ---- a copy: neither of its files is closed under it; nor a truncated one ----
+cp "$src/f" "$src/from" && cp "$src/f" "$src/cut"
+for i in {1..16}; do cat "$src/f"; done >>"$src/from"	# more than one piece
+: >"$src/to"
+freeze 'copy to freeze
+setattr cut freeze'
+waiting() {
+	[ "$(grep -c ' waiting release ' "$mnt/.pagerfs/inflight")" = "$1" ]
+}
+hangs "a copy" "open $mnt/to from $mnt/from copy 0 0 1000000" \
+	"open 0;from 0;copy ETIMEDOUT"
+wait_for 2 waiting 2 || fail "closed under it: $(cat "$mnt/.pagerfs/inflight")"
+hangs "a truncation" "open $mnt/cut truncate 1000" \
+	"open 0;truncate ETIMEDOUT"
+wait_for 2 waiting 3 || fail "closed under it: $(cat "$mnt/.pagerfs/inflight")"
+thaw
+wait_for 5 bash -c "! grep -q 'ended\|release' '$mnt/.pagerfs/inflight'" ||
+	fail "not done: $(cat "$mnt/.pagerfs/inflight")"
+check_equal "late, but whole" 1000000 "$(stat -c %s "$src/to")"
+check "the copy" cmp -n 1000000 "$src/from" "$src/to"
+check_equal "truncated" 1000 "$(stat -c %s "$src/cut")"
 # ---- names: a thread of the daemon sleeps in the system call ----
 freeze 'lookup+getattr never freeze
 unlink g freeze
