@@ -140,6 +140,7 @@ bool gate_answer(struct slot *slot, struct iovec *iov, int *count)
 	struct request *request;
 	unsigned int opcode;
 	uint64_t bytes;
+	bool late;
 
 	if (!slot)
 		return true;
@@ -162,11 +163,12 @@ bool gate_answer(struct slot *slot, struct iovec *iov, int *count)
 	if (gate_watches(GATE_RULES))
 		gate_see_close(opcode, iov, *count);
 	bytes = gate_bytes(request, iov, *count);
-	if (!watchdog_answer(request))
-		return false;
+	late = !watchdog_answer(request);
 	if (request->control)
-		return true;
-	recorder_answer(iov, *count);
+		return !late;
+	recorder_answer(iov, *count, late);
+	if (late)
+		return false;
 	stats_count(opcode, gate_now() - request_get(request->begun_ns),
 		    out->error, bytes);
 	return true;

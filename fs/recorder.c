@@ -216,11 +216,14 @@ static size_t recorder_moved(const struct recorder_op *op,
 	return moved;
 }
 
-void recorder_take_answer(const struct iovec *iov, int count)
+void recorder_take_answer(const struct iovec *iov, int count, bool late)
 {
 	const struct fuse_out_header *out = iov[0].iov_base;
 	struct recorder *recorder = recorder_running;
-	struct record record = { .type = RECORD_END };
+	struct record record = {
+		.type = RECORD_END,
+		.flags = late ? RECORD_LATE : 0,
+	};
 	uint8_t bytes[RECORD_ATTR];
 	struct recorder_op *op;
 	struct iovec piece;

@@ -5,7 +5,9 @@
  * names is a beginning in FILE before anybody acts on it (recorder_arrive()),
  * and an end before its answer leaves (recorder_answer()). What a client has
  * been told is therefore always in FILE already, and what is in FILE is what
- * clients asked and were told, whatever was made of it in between.
+ * clients asked and were told, whatever was made of it in between. Only what
+ * the watchdog ended has its end when it is done, with what came of it: from
+ * then on nothing more will happen to the files, and till then it may.
  * docs/record.md says what FILE looks like.
  *
  * Nothing need be kept in order here: the kernel never has two requests on
@@ -39,7 +41,7 @@ int recorder_open(struct volume *volume);
 void recorder_close(void);
 
 void recorder_take_request(const struct fuse_in_header *in, size_t length);
-void recorder_take_answer(const struct iovec *iov, int count);
+void recorder_take_answer(const struct iovec *iov, int count, bool late);
 
 /* A request for a file of SOURCE, @length bytes with its header. */
 static inline void recorder_arrive(const struct fuse_in_header *in,
@@ -49,11 +51,12 @@ static inline void recorder_arrive(const struct fuse_in_header *in,
 		recorder_take_request(in, length);
 }
 
-/* An answer, as it is about to be sent. */
-static inline void recorder_answer(const struct iovec *iov, int count)
+/* An answer, as it is about to be sent; or not, because it comes too @late. */
+static inline void recorder_answer(const struct iovec *iov, int count,
+				   bool late)
 {
 	if (recorder_runs())
-		recorder_take_answer(iov, count);
+		recorder_take_answer(iov, count, late);
 }
 
 #endif

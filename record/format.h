@@ -52,6 +52,7 @@ enum record_flags {
 	RECORD_BASE = 1,	/* as it was at the start; has no end */
 	RECORD_SYNC = 2,	/* a write of O_SYNC: durable when it ends */
 	RECORD_DATASYNC = 4,	/* an fsync that may leave attributes out */
+	RECORD_LATE = 8,	/* an end: its client was told ETIMEDOUT before */
 	RECORD_OPTIONAL = 0x8000, /* who does not know the type skips it */
 };
 

@@ -142,11 +142,12 @@ static int history_end(struct history *history, const struct record *record,
 	change->end = record->number;
 	change->end_time = record->time;
 	change->err = record->arg;
+	change->late = record->flags & RECORD_LATE;
 	change->done = record->length;
 	record_get_attr(payload, record->payload, &change->end_attr);
 	if ((change->end_attr.mode ^ change->attr.mode) & S_IFMT)
 		change->end_attr = change->attr;
-	if (change->type == RECORD_FSYNC && !change->err)
+	if (change->type == RECORD_FSYNC && change_promised(change))
 		history->fsyncs++;
 	history->records[record->number] = change;
 	return 0;
@@ -247,7 +248,8 @@ uint64_t history_fsync(const struct history *history, uint64_t nth)
 	for (i = 1; i <= history->last; i++) {
 		change = history->records[i];
 		if (change && change->end == i &&
-		    change->type == RECORD_FSYNC && !change->err && !--nth)
+		    change->type == RECORD_FSYNC &&
+		    change_promised(change) && !--nth)
 			return i;
 	}
 	return 0;

@@ -24,6 +24,7 @@ struct change {
 	uint64_t number, end;	/* records; @end 0: it never ended */
 	uint64_t time, end_time;
 	int64_t err;		/* 0 or -errno, how it ended */
+	bool late;		/* and its client was told otherwise before */
 	uint64_t done;		/* bytes */
 	uint64_t id;		/* file */
 	union { uint64_t offset, parent; };
@@ -71,6 +72,12 @@ static inline bool change_counts(const struct change *change)
 static inline bool change_is_names(const struct change *change)
 {
 	return change->type <= RECORD_RENAME;
+}
+
+/* An fsync or a write of O_SYNC: was its client told that it is durable? */
+static inline bool change_promised(const struct change *change)
+{
+	return !change->err && !change->late;
 }
 
 /* The record in which the @nth fsync that went well ended; 0: there is none */

@@ -109,6 +109,8 @@ static void show_end(FILE *out, const struct change *change)
 		fprintf(out, " = %s", strerror(-change->err));
 	else if (moves && change->done != change->length)
 		fprintf(out, " = %" PRIu64, change->done);
+	if (change->late)
+		fprintf(out, " (late: its client had been told ETIMEDOUT)");
 }
 
 static void show_line(FILE *out, const struct state *state,

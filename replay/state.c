@@ -377,7 +377,7 @@ static void state_end_names(struct state *state, struct change *change)
 static void state_end(struct state *state, struct change *change)
 {
 	if (change->type == RECORD_FSYNC) {
-		if (!change->err)
+		if (change_promised(change))
 			state_fsync(state, change);
 		return;
 	}
@@ -396,7 +396,7 @@ static void state_end(struct state *state, struct change *change)
 	}
 	TAILQ_INSERT_TAIL(&change->file->pending, change, pending);
 	TAILQ_INSERT_TAIL(&state->all, change, all);
-	if (change->flags & RECORD_SYNC && !change->err)
+	if (change->flags & RECORD_SYNC && change_promised(change))
 		state_sync_write(state, change);
 }
 

@@ -130,7 +130,7 @@ static void answer(int error, const void *data, size_t size)
 		{ &out, sizeof(out) }, { (void *)data, size },
 	};
 
-	recorder_answer(iov, size ? 2 : 1);
+	recorder_answer(iov, size ? 2 : 1, false);
 	unique += 2;
 }
 

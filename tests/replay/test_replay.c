@@ -45,6 +45,13 @@ static uint64_t end(uint64_t op, uint64_t done, int err)
 				    .length = done, .arg = err }, "", 0);
 }
 
+static uint64_t end_late(uint64_t op, uint64_t done, int err)
+{
+	return put((struct record){ .type = RECORD_END, .flags = RECORD_LATE,
+				    .op = op, .length = done, .arg = err },
+		   "", 0);
+}
+
 static uint64_t begin_make(uint64_t id, uint64_t parent, const char *name,
 			   mode_t mode, uint16_t flags)
 {
@@ -513,6 +520,39 @@ static void test_in_flight(void **s)
 	outcome_all(&outcome);
 	build();
 	assert_string_equal(content("f"), "aaoooooo");
+	look_away();
+}
+
+/* Ended for its client, and not yet, then at last, in the files. */
+static void test_late(void **s)
+{
+	uint64_t late, sync;
+
+	(void)s;
+	record_old();
+	begin_write(2, 0, 512, 'a', 0);
+	write_bytes(2, 0, 512, 'b');
+	fsync_id(2);
+	look(false);
+	RANDOMS("f", "bboooooo", "aaoooooo");
+	look_away();
+	/* It is over, and what comes then comes after it. */
+	record_old();
+	late = begin_write(2, 0, 512, 'a', 0);
+	end_late(late, 512, 0);
+	write_bytes(2, 0, 512, 'b');
+	fsync_id(2);
+	look(false);
+	RANDOMS("f", "bboooooo");
+	look_away();
+	/* No client was told that this is durable. */
+	record_old();
+	end_late(begin_write(2, 0, 512, 'a', RECORD_SYNC), 512, 0);
+	sync = begin_fsync(2);
+	end_late(sync, 0, 0);
+	look(false);
+	assert_int_equal(state.fsyncs, 0);
+	RANDOMS("f", "oooooooo", "aaoooooo");
 	look_away();
 }
 
@@ -1064,6 +1104,7 @@ int main(void)
 		cmocka_unit_test(test_failed_write),
 		cmocka_unit_test(test_short_write),
 		cmocka_unit_test(test_in_flight),
+		cmocka_unit_test(test_late),
 		cmocka_unit_test(test_truncate),
 		cmocka_unit_test(test_append),
 		cmocka_unit_test(test_holes),

@@ -1,0 +1,64 @@
+#!/usr/bin/env bash
+# What the watchdog ended, in a record: in flight until it is over in SOURCE,
+# and then no longer. SOURCE hangs here on command: it is another pagerfs,
+# whose rules freeze it.
+. "$(dirname "$0")/lib.sh"
+time_limit 60
+need_root
+src=$dir/src low=$dir/low mnt=$dir/mnt rec=$dir/rec
+replay=$BUILD/pagerfs-replay
+io=$BUILD/tests/fs/tool_io
+need "$io" "$replay"
+mkdir -p "$src"
+export TMPDIR=$dir
+head -c 8192 /dev/zero | tr '\0' A >"$src/f"
+mount_store "$src" "$low" -o attr_timeout=0,entry_timeout=0
+lower=$store_pid
+mount_store "$low" "$mnt" -o timeout=1,record="$rec"
+freeze() { cat <<<"$1" >"$low/.pagerfs/rules"; }
+ended() { grep -q ' ended ' "$mnt/.pagerfs/inflight"; }
+all_done() { ! ended; }
+
+freeze 'write f freeze
+mkdir * freeze
+fsync g freeze'
+echo g >"$mnt/g"
+check_equal "a write" "open 0;write ETIMEDOUT" \
+	"$("$io" -d open "$mnt/f" write 0 4096 66 | paste -sd';')"
+check_equal "an fsync" "open 0;fsync ETIMEDOUT" \
+	"$("$io" open "$mnt/g" fsync | paste -sd';')"
+check "a directory" bash -c "! mkdir '$mnt/made' 2>'$dir/err'"
+check "$(cat "$dir/err")" grep -q 'timed out' "$dir/err"
+"$replay" list "$rec" >"$dir/list"
+check_equal "in flight: $(cat "$dir/list")" 3 \
+	"$(grep -c 'never ended' "$dir/list")"
+freeze ''
+check "they end" wait_for 5 all_done
+# ---- what comes now comes after them ----
+check_equal "written over" "open 0;write 4096;fsync 0" \
+	"$("$io" -d open "$mnt/f" write 0 4096 67 fsync | paste -sd';')"
+echo in >"$mnt/made/in"
+umount_store "$mnt"
+store_pid=$lower
+umount_store "$low"
+"$replay" list "$rec" >"$dir/list"
+for what in 'write f 0+4096' 'fsync g' 'mkdir made'; do
+	check "$what: $(cat "$dir/list")" grep -q \
+		"$what (late: its client had been told ETIMEDOUT)" "$dir/list"
+done
+check "info" bash -c "'$replay' info '$rec' >'$dir/info'"
+check "no fsync but one: $(cat "$dir/info")" \
+	grep -q '^fsyncs *1 went well' "$dir/info"
+check "none in flight, no strangers" \
+	bash -c "! grep '^in flight\|^strangers' '$dir/info'"
+check "built" "$replay" build "$rec" "$dir/built"
+check "as it is" diff -r "$src" "$dir/built"
+# after its fsync, the later write is there in every state
+cat >"$dir/check" <<'END'
+[ "$PAGERFS_REPLAY_FSYNCS" = 0 ] || cmp -n 4096 f /tmp/c
+END
+head -c 4096 /dev/zero | tr '\0' C >"$dir/c"
+sed -i "s,/tmp/c,$dir/c," "$dir/check"
+check "each: $("$replay" each "$rec" "sh $dir/check" 2>&1 | tail -3)" \
+	"$replay" each "$rec" "sh $dir/check"
+finish
