@@ -690,18 +690,17 @@ void held_cut(double keep, uint64_t random)
 	       power.bytes, power.kept);
 }
 
-/* Has nobody a way to it any more? */
+/*
+ * Has nobody a way to it any more? By the numbers that its inode has: those of
+ * the file may have changed since (an overlay copies one of several links up).
+ */
 static bool held_is_gone(struct volume *volume, struct held *held)
 {
-	struct inode *inode;
 	struct stat st;
 
 	if (fstat(held->fd, &st) || st.st_nlink)
 		return false;
-	inode = inode_find(&volume->inodes, &st);
-	if (inode)
-		inode_forget(&volume->inodes, inode, 1);
-	return !inode;
+	return !inode_is_known(&volume->inodes, held->dev, held->ino);
 }
 
 void held_forget(struct volume *volume)

@@ -177,6 +177,16 @@ struct inode *inode_find(struct inode_table *table, const struct stat *st)
 	return inode;
 }
 
+bool inode_is_known(struct inode_table *table, dev_t dev, ino_t ino)
+{
+	bool known;
+
+	pthread_mutex_lock(&table->lock);
+	known = inode_seek(table, dev, ino);
+	pthread_mutex_unlock(&table->lock);
+	return known;
+}
+
 static bool inode_is_by(const struct inode *inode, const struct handle *handle)
 {
 	return inode->fd >= 0 || handle_equal(inode->handle, handle);

@@ -78,6 +78,9 @@ bool inode_is_unsure(struct inode_table *table, const struct stat *st);
 struct inode *inode_find_by(struct inode_table *table, const struct stat *st,
 			    const struct handle *handle);
 
+/* Does the kernel know the file (@dev, @ino), which is not gone? */
+bool inode_is_known(struct inode_table *table, dev_t dev, ino_t ino);
+
 /*
  * As inode_find(), and when it is not known make it from @fd, an O_PATH
  * descriptor of it, and @handle, which may be NULL; @reopens: the handle can

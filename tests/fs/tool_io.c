@@ -21,6 +21,7 @@
  *	data OFFSET  hole OFFSET	lseek(2)
  *	nogrow			swap/nogrow.h
  *	map OFFSET LENGTH BYTE	store through a shared mapping and msync
+ *	run COMMAND		by sh; it is one word
  */
 #include "swap/nogrow.h"
 
@@ -230,6 +231,12 @@ static int do_map(char **words)
 	return 3;
 }
 
+static int do_run(char **words)
+{
+	say("run", system(words[0]));
+	return 1;
+}
+
 static const struct {
 	const char *name;
 	int words;
@@ -245,6 +252,7 @@ static const struct {
 	{ "map", 3, do_map }, { "nogrow", 0, do_nogrow },
 	{ "allocate", 2, do_allocate }, { "ahead", 2, do_ahead },
 	{ "from", 1, do_from }, { "copy", 3, do_copy },
+	{ "run", 1, do_run },
 };
 
 static double now_us(void)

@@ -259,6 +259,20 @@ ctl clear
 check_equal "nothing is left" 0 "$(held)"
 umount_store "$mnt"
 
+# ---- removed in SOURCE, open for a client, and known by its handle only ----
+if [ "$(id -u)" = 0 ]; then
+	bytes 4096 A >"$src/open" && : >"$src/other"
+	cat >"$dir/remove" <<END
+#!/bin/sh
+rm '$src/open' '$mnt/other'	# the second is forgotten
+END
+	chmod +x "$dir/remove"
+	mount_store "$src" "$mnt" -o inode_fds=1 -o 'inject=write open hold'
+	io "still held" "-d open $mnt/open write 0 4096 66 run $dir/remove \
+count 0 4096 66" "open 0;write 4096;run 0;count 4096"
+	umount_store "$mnt"
+fi
+
 # ---- a record has what clients did, also where it is held ----
 rm -f "$src"/*
 mount_store "$src" "$mnt" -o "record=$dir/record" -o 'inject=write * hold'
