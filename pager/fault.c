@@ -359,6 +359,8 @@ static enum fault_result fault_read(struct fault *f, struct store *store,
 		return fault_no_frame(f, WAIT_MEMORY);
 	}
 	frame_enter(vm, pfn, f->o, f->page);
+	if (f->page >= f->o->top)
+		f->o->top = f->page + 1;
 	vm_count(vm, MAJFAULT);
 	f->p->majflt++;
 	pageio_read(vm, io, f->o, store, at, pfn);

@@ -54,6 +54,7 @@ struct object {
 	 * keeps the object until then: of a read the frame is here, an fsync
 	 * has it pinned. It loses nothing: no page was dirty before. */
 	struct store *retired;
+	uint64_t top;			/* pages in RAM are below: lookout.c */
 	struct object_key key;
 	UT_hash_handle hh;		/* vm->objects.files */
 	uint32_t wb_errors;		/* failed writes so far */

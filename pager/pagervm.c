@@ -26,6 +26,7 @@
 #include "fs/view.h"
 #include "mmucheck/mmucheck.h"
 #include "pager/client.h"
+#include "pager/lookout.h"
 #include "pager/options.h"
 #include "pager/runner.h"
 #include "pager/vm.h"
@@ -45,6 +46,7 @@ struct machine {
 	struct swap_store *swap;
 	struct stale *stale;		/* NULL: nobody checks the TLBs */
 	struct vm *vm;
+	struct lookout *lookout;
 	struct runner_session *session;
 	struct view *view;
 	char view_dir[PATH_MAX];	/* where it is mounted */
@@ -265,6 +267,9 @@ static int up_vm(struct machine *m)
 	err = vm_start(m->vm);
 	if (err < 0)
 		return fail("cannot start the CPUs: %s", strerror(-err));
+	m->lookout = lookout_start(m->vm);
+	if (!m->lookout)
+		return fail("cannot start the lookout: no host thread");
 	return 0;
 }
 
@@ -596,6 +601,7 @@ static int down(struct machine *m)
 		rmdir(m->view_dir);
 		unlink(m->view_link);
 	}
+	lookout_stop(m->lookout);
 	if (m->vm)
 		lost = vm_destroy(m->vm);
 	if (m->session) {

@@ -18,6 +18,7 @@
 #include <cmocka.h>
 
 #include "emu/cpu.h"
+#include "pager/lookout.h"
 #include "tests/lib/testvm.h"
 
 #define RW	(VM_PROT_READ | VM_PROT_WRITE)
@@ -141,6 +142,64 @@ static void test_past_end(void **state)
 				 NULL), TV_PAGE);
 	assert_int_equal(page[99], 0x22);
 	assert_int_equal(page[100], 0);
+	assert_int_equal(testvm_free(&t), 0);
+}
+
+/* Noticed, though no page of it is read or written. */
+static void test_lookout(void **state)
+{
+	struct testvm_opts o = { .swap_slots = 64 };
+	uint64_t far = TV_BASE + 8 * TV_PAGE;
+	struct testvm t;
+	uint8_t b = 0x55;
+	int pid, sig;
+
+	(void)state;
+	testvm_make(&t, &o);
+	mem_file_create(t.mem, "f", NULL, 5 * TV_PAGE);
+	for (int i = 0; i < 5; i++)
+		mem_file_poke(t.mem, "f", i * TV_PAGE + 99, &b, 1);
+	pid = vm_proc_create(t.vm, "p");
+	testvm_map(&t, pid, TV_BASE, 5, RW, VM_MAP_SHARED, "f", 0);
+	testvm_map(&t, pid, far, 5, RW, VM_MAP_PRIVATE, "f", 0);
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(testvm_byte(&t, pid, far + i * TV_PAGE + 99),
+				 0x55);
+	testvm_fill(&t, pid, TV_BASE + 2 * TV_PAGE, 1, 0x33);
+	testvm_fill(&t, pid, far + 4 * TV_PAGE, 1, 0x44);
+	lookout_look(t.vm);
+	assert_int_equal(testvm_stat(&t, "pgtruncated"), 0);
+	assert_int_equal(testvm_byte(&t, pid, TV_BASE + 3 * TV_PAGE + 99),
+			 0x55);
+	mem_file_resize(t.mem, "f", TV_PAGE + 10);
+	lookout_look(t.vm);
+	assert_int_equal(testvm_stat(&t, "pgtruncated"), 2);
+	for (int i = 3; i < 5; i++) {
+		assert_int_equal(vm_peek(t.vm, pid, TV_BASE + i * TV_PAGE, &b,
+					 1, &sig), -EFAULT);
+		assert_int_equal(sig, SIGBUS);
+	}
+	assert_int_equal(vm_peek(t.vm, pid, far + 3 * TV_PAGE, &b, 1, &sig),
+			 -EFAULT);
+	/* What is dirty stays, and so does what is private; what the end cuts
+	 * through has zeros behind it. */
+	assert_int_equal(testvm_byte(&t, pid, TV_BASE + 2 * TV_PAGE), 0x33);
+	assert_int_equal(testvm_byte(&t, pid, far + 4 * TV_PAGE), 0x44);
+	assert_int_equal(testvm_byte(&t, pid, TV_BASE + TV_PAGE + 99), 0);
+	assert_int_equal(testvm_byte(&t, pid, TV_BASE + 99), 0x55);
+	/* Longer, and shorter again, between two looks. */
+	mem_file_resize(t.mem, "f", 5 * TV_PAGE);
+	assert_int_equal(testvm_byte(&t, pid, TV_BASE + 4 * TV_PAGE + 99), 0);
+	mem_file_resize(t.mem, "f", TV_PAGE + 10);
+	lookout_look(t.vm);
+	assert_int_equal(vm_peek(t.vm, pid, TV_BASE + 4 * TV_PAGE, &b, 1,
+				 &sig), -EFAULT);
+	/* The dirty one is written: it has no place. */
+	assert_int_equal(vm_msync(t.vm, pid, TV_BASE, 5 * TV_PAGE, VM_MS_SYNC),
+			 0);
+	assert_int_equal(vm_peek(t.vm, pid, TV_BASE + 2 * TV_PAGE, &b, 1,
+				 &sig), -EFAULT);
+	assert_int_equal(mem_file_size(t.mem, "f"), TV_PAGE + 10);
 	assert_int_equal(testvm_free(&t), 0);
 }
 
@@ -360,6 +419,7 @@ int main(void)
 		cmocka_unit_test(test_becomes_writable),
 		cmocka_unit_test(test_past_end),
 		cmocka_unit_test(test_truncated),
+		cmocka_unit_test(test_lookout),
 		cmocka_unit_test(test_swap_full),
 		cmocka_unit_test(test_tables_fill_ram),
 		cmocka_unit_test(test_ten_thousand),

@@ -165,6 +165,12 @@ fill p a 1
 fill p b 1
 msync p a
 msync p b'
+# ... and noticed, though all of it is in RAM, and nothing else is asked for
+ctl 'expect fill p a 1'
+truncate -s 20480 "$mnt/files/f"
+check "truncated: clean pages past the end go" wait_for 10 \
+	ctl 'expect fault SIGBUS load p a+20480'
+check "truncated: the others are there" ctl 'expect fill p a+0 20480 1'
 truncate -s 10000 "$mnt/files/f"
 check "truncated: SIGBUS beyond, the rest is there" ctl 'evict 10000
 expect fault SIGBUS load p a+20480

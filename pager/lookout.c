@@ -1,0 +1,166 @@
+/*
+ * lookout.c - see lookout.h.
+ *
+ * File pages come in by reads only, so object->top, which fault.c keeps above
+ * every page that was read, tells without a walk when there is none past the
+ * end. A look at a file that has not shrunk costs one question. Lock: the
+ * core lock, not held while a file is asked; it is pinned then.
+ */
+#include "pager/lookout.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "pager/frame.h"
+#include "pager/object.h"
+
+struct lookout {
+	struct vm *vm;
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	bool stop;
+};
+
+/* ---- one file; core lock held ---- */
+
+static bool lookout_is_clean(struct vm *vm, uint32_t pfn)
+{
+	return !(frame_at(vm, pfn)->flags & FRAME_BUSY) &&
+	       !pmap_dirty(vm, pfn);
+}
+
+/* Clean pages from @page on lose their entries. A store may still have come
+ * in before its entry went; then the page is not clean any more. */
+static void lookout_unmap(struct vm *vm, struct object *o, uint64_t page)
+{
+	struct gather g;
+	uint32_t pfn;
+
+	gather_init(&g);
+	for (pfn = o->pages; pfn; pfn = frame_at(vm, pfn)->obj_next)
+		if (frame_at(vm, pfn)->page >= page &&
+		    lookout_is_clean(vm, pfn))
+			pmap_frame_remove(vm, pfn, &g);
+	gather_flush(vm, &g);
+}
+
+/* @o has @bytes now. */
+static void lookout_cut(struct vm *vm, struct object *o, uint64_t bytes)
+{
+	uint64_t cut = bytes / PAGE_SIZE, page;
+	uint64_t end = cut + (bytes % PAGE_SIZE != 0);
+	struct gather g;
+	uint32_t pfn, next;
+
+	if (o->top <= end)
+		return;
+	lookout_unmap(vm, o, cut);
+	o->top = end;
+	gather_init(&g);
+	for (pfn = o->pages; pfn; pfn = next) {
+		next = frame_at(vm, pfn)->obj_next;
+		page = frame_at(vm, pfn)->page;
+		if (page < cut)
+			continue;
+		if (!lookout_is_clean(vm, pfn)) {
+			o->top = page >= o->top ? page + 1 : o->top;
+			continue;
+		}
+		if (page >= end)
+			vm_count(vm, TRUNCATED);
+		object_drop_frame(vm, pfn, &g);
+	}
+	gather_flush(vm, &g);
+}
+
+/* The next mapped file with pages from id *@id on, pinned. => NULL: none */
+static struct object *lookout_next(struct vm *vm, uint32_t *id)
+{
+	struct object *o;
+
+	for (; *id < vm->objects.n; ++*id) {
+		o = object_at(vm, *id);
+		if (o && o->kind == OBJECT_FILE && !o->dying && o->nresident) {
+			object_pin(vm, o);
+			return o;
+		}
+	}
+	return NULL;
+}
+
+void lookout_look(struct vm *vm)
+{
+	uint32_t id = 1;
+	struct store *store;
+	struct object *o;
+	struct gather g;
+	uint64_t bytes;
+	int err;
+
+	vm_lock(vm);
+	for (; (o = lookout_next(vm, &id)); id++) {
+		store = o->store;
+		vm_unlock(vm);
+		err = store->ops->size(store, &bytes);
+		vm_lock(vm);
+		if (!err)
+			lookout_cut(vm, o, bytes);
+		gather_init(&g);
+		object_unref(vm, o, &g);
+		gather_flush(vm, &g);
+	}
+	vm_unlock(vm);
+}
+
+/* ---- the thread ---- */
+
+static void *lookout_thread(void *arg)
+{
+	struct lookout *l = arg;
+	struct timespec ts;
+
+	pthread_mutex_lock(&l->lock);
+	while (!l->stop) {
+		clock_gettime(CLOCK_REALTIME, &ts);
+		ts.tv_nsec += LOOKOUT_MS % 1000 * 1000000;
+		ts.tv_sec += LOOKOUT_MS / 1000 + ts.tv_nsec / 1000000000;
+		ts.tv_nsec %= 1000000000;
+		pthread_cond_timedwait(&l->wake, &l->lock, &ts);
+		if (l->stop)
+			break;
+		pthread_mutex_unlock(&l->lock);
+		lookout_look(l->vm);
+		pthread_mutex_lock(&l->lock);
+	}
+	pthread_mutex_unlock(&l->lock);
+	return NULL;
+}
+
+struct lookout *lookout_start(struct vm *vm)
+{
+	struct lookout *l = calloc(1, sizeof(*l));
+
+	if (!l)
+		return NULL;
+	l->vm = vm;
+	pthread_mutex_init(&l->lock, NULL);
+	pthread_cond_init(&l->wake, NULL);
+	if (pthread_create(&l->thread, NULL, lookout_thread, l) == 0)
+		return l;
+	free(l);
+	return NULL;
+}
+
+void lookout_stop(struct lookout *l)
+{
+	if (!l)
+		return;
+	pthread_mutex_lock(&l->lock);
+	l->stop = true;
+	pthread_cond_signal(&l->wake);
+	pthread_mutex_unlock(&l->lock);
+	pthread_join(l->thread, NULL);
+	free(l);
+}

@@ -1,0 +1,30 @@
+/*
+ * lookout.h - sees that mapped files have become shorter.
+ *
+ * A page that is in RAM is found without asking its file, which another
+ * program may have truncated meanwhile. Nobody tells the pager; so a thread
+ * of the host asks each mapped file for its size once in LOOKOUT_MS, and
+ * clean pages past the end go, out of every page table. Who touches one then
+ * finds that there is none, and gets SIGBUS. The page which the end cuts
+ * through goes with them, and is read again with zeros behind the end.
+ *
+ * Dirty pages stay until they are written, as ever: what has been stored is
+ * not taken back before the store has said that there is no place for it.
+ */
+#ifndef PAGER_LOOKOUT_H
+#define PAGER_LOOKOUT_H
+
+#define LOOKOUT_MS	1000
+
+struct lookout;
+struct vm;
+
+/* Ask all files once, and wait for their answers. */
+void lookout_look(struct vm *vm);
+
+/* Do so from now on. => NULL: no thread. */
+struct lookout *lookout_start(struct vm *vm);
+/* Before the machine is destroyed. NULL: nothing. */
+void lookout_stop(struct lookout *lookout);
+
+#endif
