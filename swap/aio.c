@@ -98,33 +98,6 @@ static void arm_event(struct aio *aio)
 	io_uring_sqe_set_data(sqe, NULL);
 }
 
-static void prep_move(struct aio *aio, struct aio_request *r,
-		      struct io_uring_sqe *sqe, int fd)
-{
-	bool read = r->transfer.io->op == STORE_READ;
-	struct iovec *iov = r->iov;
-	struct piece piece;
-	int buffer;
-
-	transfer_piece(&r->transfer, iov, &piece);
-	if (piece.niov > 1) {
-		io_uring_prep_rw(read ? IORING_OP_READV : IORING_OP_WRITEV,
-				 sqe, fd, iov, piece.niov, piece.offset);
-		return;
-	}
-	buffer = ring_buffer(&aio->ring, iov);
-	if (buffer < 0) {
-		io_uring_prep_rw(read ? IORING_OP_READ : IORING_OP_WRITE, sqe,
-				 fd, iov->iov_base, (unsigned)iov->iov_len,
-				 piece.offset);
-		return;
-	}
-	io_uring_prep_rw(read ? IORING_OP_READ_FIXED : IORING_OP_WRITE_FIXED,
-			 sqe, fd, iov->iov_base, (unsigned)iov->iov_len,
-			 piece.offset);
-	sqe->buf_index = (uint16_t)buffer;
-}
-
 /* Prepare the next system call of @r. lock held. */
 static void send_next(struct aio *aio, struct aio_request *r)
 {
@@ -132,6 +105,7 @@ static void send_next(struct aio *aio, struct aio_request *r)
 	struct aio_file *file = t->file;
 	int fd = file->slot >= 0 ? file->slot : file->fd;
 	struct io_uring_sqe *sqe;
+	struct piece piece;
 
 	sqe = io_uring_get_sqe(&aio->ring.uring);
 	assert(sqe);
@@ -143,7 +117,9 @@ static void send_next(struct aio *aio, struct aio_request *r)
 				    &r->statx);
 		break;
 	case TRANSFER_MOVE:
-		prep_move(aio, r, sqe, fd);
+		transfer_piece(t, r->iov, &piece);
+		ring_prep_move(&aio->ring, sqe, t->io->op == STORE_READ, fd,
+			       r->iov, piece.niov, piece.offset);
 		break;
 	case TRANSFER_SYNC:
 		io_uring_prep_fsync(sqe, fd, 0);

@@ -23,6 +23,7 @@ struct ring {
 	uint8_t *ram;		/* what is registered */
 	unsigned nfiles;	/* size of the table of registered files */
 	bool fixed_ram;
+	bool fixed_vectors;	/* several pieces of it in one transfer too */
 };
 
 /*
@@ -34,12 +35,18 @@ struct ring {
 int ring_create(struct ring *ring, unsigned entries, unsigned nfiles);
 void ring_destroy(struct ring *ring);
 
-/* Pin @size bytes at @ram for READ_FIXED and WRITE_FIXED: ring->fixed_ram
- * tells whether the kernel agreed. */
+/* Pin @size bytes at @ram: ring->fixed_ram tells whether the kernel agreed,
+ * ring->fixed_vectors whether iovecs are good for what is pinned. */
 void ring_pin(struct ring *ring, void *ram, uint64_t size);
 
-/* Which registered buffer holds all of @iov; -1: none does. */
-int ring_buffer(const struct ring *ring, const struct iovec *iov);
+/* Which registered buffer holds all of the @n pieces; -1: none does. */
+int ring_buffer(const struct ring *ring, const struct iovec *iov, unsigned n);
+
+/* Fill @sqe: read or write @n pieces at @offset of @fd, from or to pinned
+ * memory where they are in it. @iov stays until the entry is taken. */
+void ring_prep_move(const struct ring *ring, struct io_uring_sqe *sqe,
+		    bool read, int fd, const struct iovec *iov, unsigned n,
+		    uint64_t offset);
 
 /* Put @fd (-1: none) at @slot of the registered files. => 0, -errno. */
 int ring_set_file(struct ring *ring, unsigned slot, int fd);
