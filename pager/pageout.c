@@ -234,12 +234,13 @@ static unsigned pageout_swap(struct vm *vm, const uint32_t *pfn, unsigned n)
 
 /* ---- one batch ---- */
 
-/* The victims are out of every page table: free or launder each. => how many
- * were freed or put under way. */
+/* The victims are out of every page table: free or launder each. Each page of
+ * a file takes its neighbours along: when as many go as were named, that will
+ * do, and the store can begin. => how many were freed or put under way. */
 static unsigned pageout_sort(struct vm *vm, uint32_t *victim, unsigned n,
 			     struct gather *g)
 {
-	unsigned done = 0, nanon = 0;
+	unsigned done = 0, nanon = 0, nfile = 0;
 	uint64_t now = vm_now_ns(vm);
 	bool swap = now >= vm->pageout.swap_retry_ns;
 
@@ -254,13 +255,13 @@ static unsigned pageout_sort(struct vm *vm, uint32_t *victim, unsigned n,
 			vm->pageout.idle_scans = 0;
 			done++;
 		} else if (o->kind == OBJECT_FILE) {
-			if (now >= o->retry_ns)
-				done += launder_file(vm, victim[i], true) > 0;
+			if (now >= o->retry_ns && nfile < n)
+				nfile += launder_file(vm, victim[i], true);
 		} else if (swap) {
 			victim[nanon++] = victim[i];
 		}
 	}
-	return done + pageout_swap(vm, victim, nanon);
+	return done + nfile + pageout_swap(vm, victim, nanon);
 }
 
 /* How many frames to look at. With all descriptors in use only clean pages are
@@ -502,6 +503,8 @@ enum vm_step pageout_step(struct vm_thread *t, struct cpu *cpu)
 	if (!close.store && (!want || pageout_must_wait(vm, done)))
 		next = pageout_park(vm, t, want, done);
 	vm_unlock(vm);
+	if (done)
+		sched_kick(vm);
 	if (close.store)
 		object_close(close);
 	return next;

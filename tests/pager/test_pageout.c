@@ -196,6 +196,57 @@ static void test_retaken_stays(void **state)
 	assert_int_equal(testvm_free(&t), 0);
 }
 
+/* ---- how much at once ---- */
+
+struct much {
+	uint64_t most;
+};
+
+static void much_stuck(struct testvm *t)
+{
+	struct much *m = t->ctx;
+	uint64_t now = testvm_stat(t, "nr_writeback");
+
+	if (now > m->most)
+		m->most = now;
+	vm_check(t->vm);
+	mem_release(t->mem, 1);
+}
+
+/* Pages of a file that lie far apart in it take their neighbours along: no
+ * more of them are taken than bring as many pages as are wanted. */
+static void test_no_more_than_wanted(void **state)
+{
+	enum { PAGES = 1024, WANT = 64, CLUSTER = 8 };
+	struct testvm_opts o = { .frames = 4096, .cluster = CLUSTER };
+	struct much m = { .most = 0 };
+	struct behind_one b;
+	struct testvm t;
+	int pid;
+
+	(void)state;
+	testvm_make(&t, &o);
+	mem_file_create(t.mem, "f", NULL, PAGES * TV_PAGE);
+	pid = vm_proc_create(t.vm, "p");
+	testvm_map(&t, pid, TV_BASE, PAGES, RW, VM_MAP_SHARED, "f", 0);
+	for (unsigned i = 0; i < PAGES; i++)
+		testvm_fill(&t, pid, TV_BASE + i * 37 % PAGES * TV_PAGE, 1,
+			    (uint8_t)i);
+	t.ctx = &m;
+	t.stuck = much_stuck;
+	mem_hold(t.mem, STORE_WRITE, true);
+	behind(&t, pid, &b, EVICT);
+	vm_run(t.vm);
+	mem_hold(t.mem, STORE_WRITE, false);
+	assert_true(b.done);
+	assert_true(m.most >= WANT && m.most < WANT + CLUSTER);
+	for (unsigned i = 0; i < PAGES; i++)
+		assert_int_equal(testvm_byte(&t, pid, TV_BASE +
+					     i * 37 % PAGES * TV_PAGE),
+				 (uint8_t)i);
+	assert_int_equal(testvm_free(&t), 0);
+}
+
 /* ---- every order ---- */
 
 #define DEPTH	24
@@ -342,6 +393,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_during_write),
 		cmocka_unit_test(test_retaken_stays),
+		cmocka_unit_test(test_no_more_than_wanted),
 		cmocka_unit_test(test_every_order),
 		cmocka_unit_test(test_scans_flat),
 	};
