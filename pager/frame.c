@@ -280,6 +280,22 @@ void frame_remove(struct vm *vm, uint32_t pfn)
 	f->flags = 0;
 }
 
+void frame_prefetch(const struct vm *vm, const uint32_t *pfn, unsigned n)
+{
+	if (n > FRAME_AHEAD)
+		n = FRAME_AHEAD;
+	for (unsigned i = 0; i < n; i++)
+		__builtin_prefetch(frame_at(vm, pfn[i]), 1);
+	for (unsigned i = 0; i < n; i++) {
+		const struct frame *f = frame_at(vm, pfn[i]);
+
+		__builtin_prefetch(frame_at(vm, f->obj_next), 1);
+		__builtin_prefetch(frame_at(vm, f->obj_prev), 1);
+		__builtin_prefetch(&vm->frames.bucket[frame_hash(vm, f->object,
+								 f->page)]);
+	}
+}
+
 void frame_orphan(struct vm *vm, uint32_t pfn)
 {
 	struct frame *f = frame_at(vm, pfn);

@@ -124,6 +124,13 @@ void frame_free(struct vm *vm, uint32_t pfn);
 void frame_enter(struct vm *vm, uint32_t pfn, struct object *o, uint64_t page);
 /* PAGE becomes HELD. => not mapped, not busy. */
 void frame_remove(struct vm *vm, uint32_t pfn);
+/*
+ * The first FRAME_AHEAD of @n pages will be removed soon. What that touches
+ * lies all over the table, and the caches are full of what is being written:
+ * one after the other, the misses take longer than all else.
+ */
+#define FRAME_AHEAD	16
+void frame_prefetch(const struct vm *vm, const uint32_t *pfn, unsigned n);
 /* A busy page loses its identity: its object goes. */
 void frame_orphan(struct vm *vm, uint32_t pfn);
 /* PAGE goes from its object to @page of @to. => not busy. */

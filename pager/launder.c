@@ -8,6 +8,8 @@
  * write is submitted and the shootdown is over, so a store during the write
  * faults and finds the frame busy. Lock: the core lock.
  */
+#include <string.h>
+
 #include "pager/frame.h"
 #include "pager/object.h"
 #include "pager/pageio.h"
@@ -26,19 +28,40 @@ static uint32_t launder_candidate(struct vm *vm, struct object *o,
 	return pfn;
 }
 
-/* How many of the @max pages before (@step -1) or after @page go along. */
+/* Which of the @max pages before (@step -1) or after @page go along: their
+ * frames to pfn[@step] and on. => how many. */
 static unsigned launder_extent(struct vm *vm, struct object *o, uint64_t page,
-			       int step, unsigned max)
+			       int step, unsigned max, uint32_t *pfn)
 {
 	unsigned n = 0;
 
 	while (n < max && !(step < 0 && page == 0)) {
 		page += step;
-		if (launder_candidate(vm, o, page) == PFN_NONE)
+		pfn += step;
+		*pfn = launder_candidate(vm, o, page);
+		if (*pfn == PFN_NONE)
 			break;
 		n++;
 	}
 	return n;
+}
+
+/* Page @page of @o, in frame @pfn, and its neighbours: to cluster[]. => how many,
+ * the first page in *first. */
+static unsigned launder_cluster(struct vm *vm, struct object *o, uint64_t page,
+				uint32_t pfn, uint32_t *cluster,
+				uint64_t *first)
+{
+	unsigned at = page % vm->cfg.cluster, before, after;
+
+	cluster[at] = pfn;
+	before = launder_extent(vm, o, page, -1, at, cluster + at);
+	after = launder_extent(vm, o, page, 1, vm->cfg.cluster - 1 - at,
+			       cluster + at);
+	*first = page - before;
+	memmove(cluster, cluster + at - before,
+		(before + 1 + after) * sizeof(*cluster));
+	return before + 1 + after;
 }
 
 /* Nobody maps it: it goes when it is clean. */
@@ -53,20 +76,17 @@ static void launder_reclaim(struct vm *vm, struct frame *f)
 unsigned launder_file(struct vm *vm, uint32_t pfn, bool reclaim)
 {
 	struct object *o = object_at(vm, frame_at(vm, pfn)->object);
-	uint64_t page = frame_at(vm, pfn)->page, first;
 	struct pageio *io = pageio_get_write(vm);
-	unsigned at = page % vm->cfg.cluster, before, n;
 	struct gather g;
+	uint64_t first;
+	unsigned n;
 
 	if (!io)
 		return 0;
-	before = launder_extent(vm, o, page, -1, at);
-	n = before + 1 +
-	    launder_extent(vm, o, page, 1, vm->cfg.cluster - 1 - at);
-	first = page - before;
+	n = launder_cluster(vm, o, frame_at(vm, pfn)->page, pfn, io->pfn,
+			    &first);
 	gather_init(&g);
 	for (unsigned i = 0; i < n; i++) {
-		io->pfn[i] = frame_lookup(vm, o, first + i);
 		if (reclaim && vm->pageout.everything)
 			pmap_frame_remove(vm, io->pfn[i], &g);
 		else

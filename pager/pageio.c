@@ -271,9 +271,12 @@ static void pageio_write_done(struct store_io *sio)
 	else if (!io->object)
 		vm->pageout.swap_failures = 0;
 	for (unsigned i = 0; i < sio->npages; i++) {
-		uint32_t id = frame_at(vm, io->pfn[i])->object;
 		struct object *o;
+		uint32_t id;
 
+		if (i % FRAME_AHEAD == 0)
+			frame_prefetch(vm, io->pfn + i, sio->npages - i);
+		id = frame_at(vm, io->pfn[i])->object;
 		pageio_wrote(vm, io, i, &g);
 		if (!io->object)
 			vm->cfg.swap->unref(vm->cfg.swap,

@@ -48,12 +48,14 @@ static bool env_used(void *ctx, uint32_t pfn)
 }
 
 /* The accessed bit needs no shootdown to be right, but without one a hot page
- * would stay in a TLB and never set it again: post it, do not wait. */
+ * would stay in a TLB and never set it again: post it, do not wait. When all
+ * shall go, nobody will ask for it. */
 static void env_forget(void *ctx, uint32_t pfn)
 {
 	struct vm *vm = ctx;
 
-	pmap_frame_accessed(vm, pfn, &vm->pageout.forget);
+	if (!vm->pageout.everything)
+		pmap_frame_accessed(vm, pfn, &vm->pageout.forget);
 }
 
 int pageout_init(struct vm *vm)
@@ -165,6 +167,30 @@ void pageout_evict(struct vm *vm, uint64_t n)
 
 /* ---- swap clusters ---- */
 
+/* The next few of @n frames: where they are looked for among the slots. */
+static void pageout_slots_ahead(const struct vm *vm, const uint32_t *pfn,
+				unsigned n)
+{
+	for (unsigned i = 0; i < n && i < FRAME_AHEAD; i++) {
+		const struct frame *f = frame_at(vm, pfn[i]);
+
+		slotmap_prefetch(vm, f->object, f->page);
+	}
+}
+
+/* The slot of page @page of @o, wherever it had one before, is @slot. */
+static void pageout_set_slot(struct vm *vm, struct object *o, uint64_t page,
+			     uint32_t slot)
+{
+	uint32_t old = slotmap_lookup(vm, o, page);
+
+	if (old == slot)
+		return;
+	if (old)
+		slotmap_drop(vm, old);
+	slotmap_set(vm, o, page, slot);
+}
+
 /* Give @n frames pfn[] the slots from @slot on, and write them. */
 static void pageout_swap_write(struct vm *vm, struct pageio *io,
 			       const uint32_t *pfn, uint32_t slot, unsigned n)
@@ -174,10 +200,9 @@ static void pageout_swap_write(struct vm *vm, struct pageio *io,
 		struct object *o = object_at(vm, f->object);
 
 		io->pfn[i] = pfn[i];
-		if (slotmap_lookup(vm, o, f->page) != slot + i) {
-			slotmap_drop_page(vm, o, f->page);
-			slotmap_set(vm, o, f->page, slot + i);
-		}
+		if (i % FRAME_AHEAD == 0)
+			pageout_slots_ahead(vm, pfn + i, n - i);
+		pageout_set_slot(vm, o, f->page, slot + i);
 		f->flags |= FRAME_RECLAIM;
 		vm->pageout.laundering++;
 	}

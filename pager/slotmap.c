@@ -74,6 +74,11 @@ uint32_t slotmap_lookup(const struct vm *vm, const struct object *o,
 	return slot;
 }
 
+void slotmap_prefetch(const struct vm *vm, uint32_t object, uint64_t page)
+{
+	__builtin_prefetch(&vm->slots.bucket[slot_hash(vm, object, page)], 1);
+}
+
 void slotmap_set(struct vm *vm, struct object *o, uint64_t page, uint32_t slot)
 {
 	struct slot *s = slotmap_at(vm, slot);
