@@ -21,10 +21,12 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #define WORKER_BATCH	16	/* requests taken between two submissions */
 #define WORKER_REAP	8	/* completions between two looks for requests */
+#define WORKER_LONG_NS	1000000	/* of serving: a wake-up is nothing beside it */
 
 __thread struct worker *loop_self;
 
@@ -198,21 +200,35 @@ static void worker_place(struct worker *worker, unsigned int taken)
 	place_crowd();
 }
 
+static int64_t worker_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000000ll + now.tv_nsec;
+}
+
 /*
  * Take what is there. That nothing is left is learnt by one read too many;
  * while requests come one by one it is spared, because the poll that follows
  * finds out as well. Now and then look whether they still do. Who is not to
  * wait for more has to look: until its poll is out of the queue, wake-ups for
  * several requests may have gone to it.
+ *
+ * Requests that take long can keep a thread here for many milliseconds, and
+ * one that was kept beside its client must not be kept beside another serving
+ * thread for as long: it may leave at once.
  */
 static unsigned int worker_take(struct worker *worker)
 {
 	bool single = worker->burst <= 1 && worker->inflight <= 1 &&
 		++worker->singles % WORKER_BATCH && lead_takes(worker);
 	unsigned int taken = 0, most = single ? 1 : WORKER_BATCH;
+	int64_t begin = single ? 0 : worker_now();
 
 	while (taken < most && worker_take_one(worker))
-		taken++;
+		if (++taken > 1 && worker_now() - begin > WORKER_LONG_NS)
+			place_long();
 	worker->called = taken == most;
 	worker->burst = taken;
 	if (taken)

@@ -114,6 +114,12 @@ void place_crowd(void)
 	place_free();
 }
 
+void place_long(void)
+{
+	me.score = 0;
+	place_free();
+}
+
 /* Field 39 of /proc/TID/stat; the second may hold anything, in brackets. */
 static int place_parse(char *stat)
 {

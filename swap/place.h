@@ -23,6 +23,8 @@
 void place_lone(int cpu);
 /* It had several. Soon it may run anywhere it could before. */
 void place_crowd(void);
+/* They take long, beside which a wake-up is nothing: it may now. */
+void place_long(void);
 /* Where the client's thread @tid runs, looked up now and then by another
  * thread. => -1: not known, not yet, or clients take turns. */
 int place_client(pid_t tid);

@@ -122,6 +122,18 @@ static void test_crowd_lets_go(void **state)
 	assert_free();
 }
 
+static void test_long_ones_let_go_at_once(void **state)
+{
+	(void)state;
+	need_two();
+	lone(first, MANY);
+	assert_on(first);
+	place_long();
+	assert_free();
+	lone(first, 8);
+	assert_free();
+}
+
 static void test_mixture_is_a_crowd(void **state)
 {
 	int i;
@@ -208,6 +220,7 @@ int main(void)
 		TEST(test_one_request_is_nothing),
 		TEST(test_lone_goes_to_the_client),
 		TEST(test_crowd_lets_go),
+		TEST(test_long_ones_let_go_at_once),
 		TEST(test_mixture_is_a_crowd),
 		TEST(test_unknown_client_lets_go),
 		TEST(test_client_that_wanders_is_let_go),
