@@ -167,15 +167,17 @@ void pageout_evict(struct vm *vm, uint64_t n)
 
 /* ---- swap clusters ---- */
 
-/* The next few of @n frames: where they are looked for among the slots. */
+/* The next few of @n frames: what is found where their slots are looked for. */
 static void pageout_slots_ahead(const struct vm *vm, const uint32_t *pfn,
 				unsigned n)
 {
-	for (unsigned i = 0; i < n && i < FRAME_AHEAD; i++) {
-		const struct frame *f = frame_at(vm, pfn[i]);
+	const struct frame *f;
 
-		slotmap_prefetch(vm, f->object, f->page);
-	}
+	for (int chain = 0; chain < 2; chain++)
+		for (unsigned i = 0; i < n && i < FRAME_AHEAD; i++) {
+			f = frame_at(vm, pfn[i]);
+			slotmap_prefetch(vm, f->object, f->page, chain);
+		}
 }
 
 /* The slot of page @page of @o, wherever it had one before, is @slot. */
@@ -312,8 +314,11 @@ static unsigned pageout_batch(struct vm *vm, unsigned want)
 	vm_count_add(vm, SCAN, scanned);
 	vm->pageout.idle_scans += scanned;
 	gather_init(&g);
-	for (unsigned i = 0; i < n; i++)
+	for (unsigned i = 0; i < n; i++) {
+		if (i % FRAME_AHEAD == 0)
+			pmap_frame_prefetch(vm, victim + i, n - i);
 		pmap_frame_remove(vm, victim[i], &g);
+	}
 	gather_flush(vm, &g);
 	n = pageout_sort(vm, victim, n, &g);
 	gather_flush(vm, &g);

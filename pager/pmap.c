@@ -591,6 +591,21 @@ static void *pmap_place(struct vm *vm, uint64_t place, bool split,
 	return e;
 }
 
+void pmap_frame_prefetch(const struct vm *vm, const uint32_t *pfn, unsigned n)
+{
+	struct rmap_walk w;
+	uint64_t place, span;
+	bool large;
+
+	for (unsigned i = 0; i < n && i < FRAME_AHEAD; i++) {
+		rmap_walk(frame_at(vm, pfn[i]), &w);
+		if (rmap_next(vm, &w, &place))
+			__builtin_prefetch(pmap_find(vm,
+				&vm->pmap_proc[RMAP_ID(place)]->pmap,
+				RMAP_VPN(place), &large, &span), 1);
+	}
+}
+
 void pmap_frame_remove(struct vm *vm, uint32_t pfn, struct gather *g)
 {
 	struct rmap_walk w;

@@ -98,6 +98,9 @@ uint64_t pmap_count(const struct vm *vm, const struct pmap *p, uint64_t vpn,
 /* => the entry as it stands; 0: none. */
 uint64_t pmap_entry(const struct vm *vm, const struct pmap *p, uint64_t vpn);
 
+/* The entries that map @n frames, FRAME_AHEAD at most, will be removed soon:
+ * see frame_prefetch(). */
+void pmap_frame_prefetch(const struct vm *vm, const uint32_t *pfn, unsigned n);
 /* For every entry that maps @pfn: remove it; */
 void pmap_frame_remove(struct vm *vm, uint32_t pfn, struct gather *g);
 /* take W and D away, so that a store faults; */

@@ -74,9 +74,15 @@ uint32_t slotmap_lookup(const struct vm *vm, const struct object *o,
 	return slot;
 }
 
-void slotmap_prefetch(const struct vm *vm, uint32_t object, uint64_t page)
+void slotmap_prefetch(const struct vm *vm, uint32_t object, uint64_t page,
+		      bool chain)
 {
-	__builtin_prefetch(&vm->slots.bucket[slot_hash(vm, object, page)], 1);
+	const uint32_t *b = &vm->slots.bucket[slot_hash(vm, object, page)];
+
+	if (!chain)
+		__builtin_prefetch(b, 1);
+	else if (*b)
+		__builtin_prefetch(slotmap_at(vm, *b));
 }
 
 void slotmap_set(struct vm *vm, struct object *o, uint64_t page, uint32_t slot)

@@ -29,8 +29,9 @@ void slotmap_destroy(struct vm *vm);
 /* => the slot of (@o, @page), or 0. */
 uint32_t slotmap_lookup(const struct vm *vm, const struct object *o,
 			uint64_t page);
-/* It will be looked up soon. */
-void slotmap_prefetch(const struct vm *vm, uint32_t object, uint64_t page);
+/* It will be looked up soon: its bucket, and then the first of its @chain. */
+void slotmap_prefetch(const struct vm *vm, uint32_t object, uint64_t page,
+		      bool chain);
 /* @slot, whose one reference is the caller's, becomes @o's. */
 void slotmap_set(struct vm *vm, struct object *o, uint64_t page,
 		 uint32_t slot);
