@@ -10,6 +10,7 @@
  *	O_DIRECT that fits the alignment	the ring
  *	O_DIRECT that does not			as buffered, on the twin
  *	file in memory (tmpfs)			at once: it cannot wait
+ *	 and a large read of one		without a copy, by a pipe
  *	buffered read				at once if cached, else ring
  *	buffered write				at once while that is quick
  *
@@ -22,8 +23,10 @@
  * serving thread, so there are no locks.
  */
 #include "fs/file.h"
+#include "fs/gate.h"
 #include "fs/loop.h"
 #include "fs/operations.h"
+#include "fs/pipe.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -33,6 +36,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#define DATA_PASSED	32768		/* bytes; less is copied sooner */
 #define DATA_SLOW_NS	2000000		/* a write that waited */
 #define DATA_SHUN_NS	100000000	/* and how long we remember it */
 
@@ -71,13 +75,14 @@ static int data_go_buffered(struct slot *slot)
 	return fd < 0 ? fd : 0;
 }
 
-/* Did a short read end where the file does? Otherwise ask for the rest. */
-static bool data_at_end(const struct slot *slot)
+/* Did a short read, of @done bytes, end where the file does? Otherwise ask
+ * for the rest. */
+static bool data_at_end(const struct slot *slot, size_t done)
 {
 	struct stat st;
 
 	return fstat(slot->fd, &st) ||
-	       slot->offset + (off_t)slot->done >= st.st_size;
+	       slot->offset + (off_t)done >= st.st_size;
 }
 
 /*
@@ -97,7 +102,8 @@ static bool data_account(struct slot *slot, ssize_t result)
 		return true;
 	}
 	slot->done += result;
-	if (!data_left(slot) || (!slot->write && data_at_end(slot))) {
+	if (!data_left(slot) ||
+	    (!slot->write && data_at_end(slot, slot->done))) {
 		data_reply(slot, 0);
 		return true;
 	}
@@ -184,6 +190,62 @@ static ssize_t data_try(struct slot *slot)
 	return moved == -EOPNOTSUPP ? -EAGAIN : moved;
 }
 
+/* ---- without a copy here ---- */
+
+static bool data_may_pass(const struct slot *slot)
+{
+	return slot->file->in_memory && !slot->write &&
+	       slot->length >= DATA_PASSED && !gate_sees_data(slot) &&
+	       slot->length <= pipe_room(loop_device(slot));
+}
+
+/* The answer is in the pipe, and @out, by reference, its header. */
+static void data_pass_answer(struct slot *slot, struct fuse_out_header *out)
+{
+	struct iovec iov[] = {
+		{ out, sizeof(*out) }, { NULL, out->len - sizeof(*out) },
+	};
+	char *copy = slot->payload - sizeof(*out);
+	int count = 2;
+
+	if (!gate_answer(slot, iov, &count))
+		pipe_take(copy, out->len);
+	else if (pipe_send(loop_device(slot), out->len) &&
+		 /* It is not there if nobody waits for it any more. */
+		 pipe_take(copy, out->len) == out->len &&
+		 write(loop_device(slot), copy, out->len) < 0)
+		count = 0;	/* as well */
+	fuse_reply_none(slot->req);
+	loop_finish(slot);
+}
+
+/*
+ * The pages go by reference from the file to who reads them. The header is in
+ * the slot's first page, where nothing else is. A read that comes to an end
+ * which is not the file's goes on as any other.
+ */
+static void data_pass(struct slot *slot)
+{
+	struct fuse_out_header *out = (void *)slot->page;
+	ssize_t moved;
+
+	*out = (struct fuse_out_header){
+		.unique = loop_message(slot)->unique,
+	};
+	moved = pipe_fill(out, sizeof(*out), slot->fd, slot->offset,
+			  slot->length);
+	if (moved == (ssize_t)slot->length ||
+	    (moved > 0 && data_at_end(slot, moved))) {
+		out->len = sizeof(*out) + moved;
+		data_pass_answer(slot, out);
+		return;
+	}
+	pipe_take(slot->payload - sizeof(*out), sizeof(*out) + slot->length);
+	data_done(slot, moved < 0 ? data_now(slot, 0) : moved);
+}
+
+/* ---- requests ---- */
+
 /*
  * => 0; -EFBIG: the client was promised that this write fails; -EPERM: pages
  * of a mapping have a place, and the file can only be appended to.
@@ -210,6 +272,8 @@ static void data_start(struct slot *slot, struct file *file, size_t size,
 		err = data_go_buffered(slot);
 	if (err)
 		data_reply(slot, -err);
+	else if (data_may_pass(slot))
+		data_pass(slot);
 	else if (!data_account(slot, data_try(slot)))
 		data_continue(slot);
 }

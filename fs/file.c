@@ -91,6 +91,10 @@ static struct file *file_start(struct volume *volume,
 	file->in_memory = volume_in_memory(volume, inode, fd);
 	file->align = flags & O_DIRECT && !file->in_memory ?
 		file_find_align(fd) : 1;
+	/* Says nothing there, but that pages are not to be shared: data_pass()
+	 * would get copies. */
+	if (flags & O_DIRECT && file->in_memory)
+		fcntl(fd, F_SETFL, flags & ~O_DIRECT);
 	return file;
 }
 

@@ -134,6 +134,12 @@ static void gate_see_close(unsigned int opcode, const struct iovec *iov,
 	out->open_flags &= ~FOPEN_NOFLUSH;
 }
 
+bool gate_sees_data(const struct slot *slot)
+{
+	return slot->request.judged || recorder_runs() ||
+	       atomic_load_explicit(&gate_reasons, memory_order_relaxed);
+}
+
 bool gate_answer(struct slot *slot, struct iovec *iov, int *count)
 {
 	const struct fuse_out_header *out = iov[0].iov_base;

@@ -50,6 +50,9 @@ struct volume *gate_volume(void);
 bool gate_arrive(struct slot *slot);
 /* Its answer, which may be changed. => false: it is not to be sent. */
 bool gate_answer(struct slot *slot, struct iovec *iov, int *count);
+/* Will bytes read from a file be looked at there, or changed? If not, the
+ * second of @iov needs only a length. */
+bool gate_sees_data(const struct slot *slot);
 /* It was served; if no answer came, then none is due. */
 void gate_served(struct slot *slot);
 

@@ -41,6 +41,12 @@
  * machine's engine has in flight (256), or a slow store stops emulated CPUs.
  */
 #define SESSION_BACKGROUND	512
+/*
+ * The largest request, where SOURCE is in memory. It fits a pipe of 1 MiB
+ * (fs/pipe.c), and two threads share what is larger. A disk is given as much
+ * as the kernel has.
+ */
+#define SESSION_PASSED		(1u << 19)
 #define SESSION_DRAIN_MS	5000
 #define SESSION_CUT_MS		500
 
@@ -53,6 +59,8 @@ static void session_init(void *userdata, struct fuse_conn_info *conn)
 	struct volume *volume = userdata;
 
 	volume->direct_mapped = conn->proto_minor >= SESSION_DIRECT_MINOR;
+	if (volume->in_memory)
+		conn->max_write = SESSION_PASSED;
 	conn->max_background = SESSION_BACKGROUND;
 	conn->congestion_threshold = SESSION_BACKGROUND * 3 / 4;
 	/* The second version is wanted instead: newer_init_flags(). */

@@ -11,6 +11,7 @@
 #include "fs/gate.h"
 #include "fs/loop_int.h"
 #include "fs/memory.h"
+#include "fs/pipe.h"
 #include "fs/report.h"
 #include "swap/place.h"
 
@@ -375,6 +376,7 @@ static int worker_open_ring(struct worker *worker)
 
 static void worker_close(struct worker *worker)
 {
+	pipe_close();
 	if (worker->ring.ring_fd > 0)
 		io_uring_queue_exit(&worker->ring);
 }
