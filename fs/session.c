@@ -42,11 +42,10 @@
  */
 #define SESSION_BACKGROUND	512
 /*
- * The largest request, where SOURCE is in memory. It fits a pipe of 1 MiB
- * (fs/pipe.c), and two threads share what is larger. A disk is given as much
- * as the kernel has.
+ * The largest read, where SOURCE is in memory. It fits a pipe of 1 MiB
+ * (fs/pipe.c), and two threads share what is larger.
  */
-#define SESSION_PASSED		(1u << 19)
+#define SESSION_PASSED		"max_read=524288"
 #define SESSION_DRAIN_MS	5000
 #define SESSION_CUT_MS		500
 
@@ -59,8 +58,7 @@ static void session_init(void *userdata, struct fuse_conn_info *conn)
 	struct volume *volume = userdata;
 
 	volume->direct_mapped = conn->proto_minor >= SESSION_DIRECT_MINOR;
-	if (volume->in_memory)
-		conn->max_write = SESSION_PASSED;
+	conn->max_read = volume->max_read;	/* or libfuse ends the mount */
 	conn->max_background = SESSION_BACKGROUND;
 	conn->congestion_threshold = SESSION_BACKGROUND * 3 / 4;
 	/* The second version is wanted instead: newer_init_flags(). */
@@ -87,14 +85,16 @@ static void session_fill(struct fuse_lowlevel_ops *ops)
 }
 
 /* Ours first: what the user gave comes later and wins. */
-static int session_add_options(struct options *options)
+static int session_add_options(struct volume *volume)
 {
+	struct options *options = &volume->options;
 	char *list = NULL, *name = NULL, *arg = NULL;
 	int err = -ENOMEM;
 
 	if (asprintf(&name, "fsname=%s", options->source) < 0)
 		return -ENOMEM;
 	if (!fuse_opt_add_opt(&list, "default_permissions,subtype=pagerfs") &&
+	    (!volume->in_memory || !fuse_opt_add_opt(&list, SESSION_PASSED)) &&
 	    !fuse_opt_add_opt_escaped(&list, name) &&
 	    asprintf(&arg, "-o%s", list) >= 0 &&
 	    !fuse_opt_insert_arg(&options->rest, 1, arg))
@@ -103,6 +103,19 @@ static int session_add_options(struct options *options)
 	free(list);
 	free(name);
 	return err;
+}
+
+/* The size of reads that the kernel is told by option. => 0 or -1 */
+static int session_find_max_read(struct volume *volume)
+{
+	static const struct fuse_opt max_read[] = {
+		{ "max_read=%u", 0, 0 },
+		FUSE_OPT_KEY("max_read=", FUSE_OPT_KEY_KEEP),
+		FUSE_OPT_END
+	};
+
+	return fuse_opt_parse(&volume->options.rest, &volume->max_read,
+			      max_read, NULL);
 }
 
 /*
@@ -160,7 +173,7 @@ static struct fuse_session *session_new(struct volume *volume)
 	session_fill(&ops);
 	if (recorder_runs())	/* the kernel copies, and we see the writes */
 		ops.copy_file_range = NULL;
-	if (session_add_options(&volume->options)) {
+	if (session_add_options(volume) || session_find_max_read(volume)) {
 		report("out of memory");
 		return NULL;
 	}

@@ -35,6 +35,7 @@ struct volume {
 	atomic_ulong own_dev;	/* the device of our own mount */
 	bool local;		/* what is known of its files is always true */
 	bool in_memory;		/* SOURCE is a tmpfs or ramfs */
+	unsigned int max_read;	/* bytes in a request; 0: the kernel's own */
 	size_t open_room;	/* descriptors for what clients open */
 	atomic_size_t opened;	/* and how many are in use */
 	atomic_long exhausted;	/* when we last said that they were */
