@@ -46,7 +46,7 @@ static int mountpoint_refuse(const char *what, const char *path, int err)
 	 * if it died, or was refused, before it began. */
 	if (err == ENOTCONN || err == ECONNABORTED || err == ECONNREFUSED)
 		report("%s %s: a daemon that served it is gone: clear it "
-		       "with 'fusermount3 -u %s' (root: 'umount -l %s')",
+		       "with 'fusermount3 -uz %s' (root: 'umount -l %s')",
 		       what, path, path, path);
 	else if (err == ENOENT)
 		report("%s %s: there is no such directory: make it first "

@@ -182,7 +182,7 @@ static int clear_stale(const char *path, char *why, size_t size)
 	err = view_mount_clear(path);
 	if (err)
 		return say(why, size, err, "%s: a dead machine's live view is "
-			   "in the way (%s); clear it with: fusermount3 -u %s",
+			   "in the way (%s); clear it with: fusermount3 -uz %s",
 			   path, strerror(-err), path);
 	return 0;
 }

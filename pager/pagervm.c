@@ -84,7 +84,7 @@ static int check_dir(const struct options *o)
 
 	if (err == ENOTCONN || err == ECONNABORTED || err == ECONNREFUSED)
 		return fail("%s: the store's daemon has died; clear the mount "
-			    "with `fusermount3 -u %s' and mount it again",
+			    "with `fusermount3 -uz %s' and mount it again",
 			    o->dir, o->dir);
 	if (err == ENOENT)
 		return fail("%s: %s; make it and mount a store there with "

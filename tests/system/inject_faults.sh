@@ -214,7 +214,7 @@ write 0 4096 66 write 0 1 66" \
 { wait "$store_pid"; } 2>/dev/null
 check_equal "killed" 137 $?
 check_equal "real file" "1024x42 7168x41 4096x42 4096x41" "$(real f 0 16384)"
-check "cleared by the command" fusermount3 -u "$mnt"
+check "cleared by the command" fusermount3 -uz "$mnt"
 
 # ---- by the command line ----
 echo 'write f error=EIO	# a comment' >"$dir/rules"

@@ -38,7 +38,7 @@ one() {
 	took=$((${EPOCHREALTIME/[.,]/} - killed))
 	slowest=$(larger $took "$slowest")
 	longest=$(larger "$(cat "$dir/load")" "$longest")
-	check "the documented command" timeout 5 fusermount3 -u "$mnt"
+	check "the documented command" timeout 5 fusermount3 -uz "$mnt"
 	check "no mount is left" bash -c "! grep -q ' $mnt ' \
 		/proc/self/mountinfo"
 	[ "$failures" = 0 ] || exit 1

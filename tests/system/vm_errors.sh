@@ -257,7 +257,7 @@ mount_store "$dir/src" "$mnt"
 kill -KILL "$store_pid"
 { wait "$store_pid"; } 2>/dev/null
 mounts_before=$(mounts) src=$dir/src
-refused 1 "a stale mount" "daemon has died; .*fusermount3 -u $mnt" \
+refused 1 "a stale mount" "daemon has died; .*fusermount3 -uz $mnt" \
 	run -d "$mnt" "$dir/ok.pvm"
-check "the command clears it" fusermount3 -u "$mnt"
+check "the command clears it" fusermount3 -uz "$mnt"
 finish
