@@ -22,9 +22,14 @@ uint32_t newer_init_flags(uint32_t offers)
 	 * security.capability before every single write, which more than
 	 * doubles the cost of one; with it, the set-id bits are ours to clear
 	 * (file_kill_setid()).
+	 *
+	 * Without PARALLEL_DIROPS the kernel looks up one name at a time in a
+	 * directory, and one that hangs in SOURCE blocks all others. libfuse
+	 * calls it a default, and knows it, but does not ask for it.
 	 */
 	newer_extended = offers & FUSE_SETXATTR_EXT;
-	return offers & (FUSE_HANDLE_KILLPRIV_V2 | FUSE_SETXATTR_EXT);
+	return offers & (FUSE_HANDLE_KILLPRIV_V2 | FUSE_SETXATTR_EXT |
+			 FUSE_PARALLEL_DIROPS);
 }
 
 /* Keep the extra word, and close the gap it leaves. */
