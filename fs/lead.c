@@ -19,6 +19,8 @@
  *
  * A thread that is stuck may have swallowed a wake-up, for a poll of its own
  * that was still in its ring; who takes its seat looks for requests at once.
+ * It takes its poll out before the call, because each wake-up goes to who has
+ * been in the queue for longest, and that would be the one who is stuck.
  * A thread without a seat takes its poll out before it stands by, and looks
  * once more.
  *
@@ -54,6 +56,7 @@ void loop_slow_enter(void)
 		return;
 	/* What is prepared must not wait for the call to return. */
 	worker_submit(loop_self);
+	worker_leave_queue(loop_self);
 	atomic_fetch_add(&loop_self->slow, 1);
 	if (atomic_load(&loop_self->loop->dozing))
 		lead_ring_bell(loop_self->loop);

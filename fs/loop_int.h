@@ -87,6 +87,8 @@ void *worker_main(void *arg);
 struct io_uring_sqe *worker_sqe(struct worker *worker);
 /* Hand what is prepared for the ring to the kernel. */
 void worker_submit(struct worker *worker);
+/* Wait for no request: others are woken for those that come. */
+void worker_leave_queue(struct worker *worker);
 
 /* lead.c: is @worker one of those who take requests? */
 bool lead_takes(const struct worker *worker);

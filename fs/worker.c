@@ -307,6 +307,21 @@ static void worker_unpoll(struct worker *worker)
 	worker->cancelling = true;
 }
 
+/*
+ * What wakes one who waits for requests is not to be spent on us while we
+ * cannot look: it would be lost on the others. Cancelled is not yet out of the
+ * queue; the kernel sees to that when we ask it for what has happened.
+ */
+void worker_leave_queue(struct worker *worker)
+{
+	if (!worker->polling)
+		return;
+	if (!worker->cancelling)
+		worker_unpoll(worker);
+	worker->unsubmitted = 0;
+	io_uring_submit_and_get_events(&worker->ring);
+}
+
 /* Sleep until the ring or, for who takes them, requests have something. */
 static void worker_wait(struct worker *worker)
 {
