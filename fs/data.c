@@ -68,8 +68,11 @@ static void data_reply(struct slot *slot, int err)
 /* Leave the direct descriptor: what is left does not fit it. */
 static int data_go_buffered(struct slot *slot)
 {
-	int fd = file_twin(slot->file);
+	int fd;
 
+	loop_slow_enter();
+	fd = file_twin(slot->file);
+	loop_slow_leave();
 	if (fd >= 0)
 		slot->fd = fd;
 	return fd < 0 ? fd : 0;
@@ -81,7 +84,7 @@ static bool data_at_end(const struct slot *slot, size_t done)
 {
 	struct stat st;
 
-	return fstat(slot->fd, &st) ||
+	return file_stat(slot->file, slot->fd, &st) ||
 	       slot->offset + (off_t)done >= st.st_size;
 }
 
@@ -118,6 +121,19 @@ static void data_done(struct slot *slot, int result)
 		data_continue(slot);
 }
 
+/*
+ * Buffered, on a file system that may not know how not to wait: the ring
+ * takes one whose files can be polled (FUSE) at its word, and we would wait
+ * with it. To be done by a thread of the ring's, then.
+ */
+static bool data_may_stall(const struct slot *slot)
+{
+	const struct file *file = slot->file;
+
+	return !(slot->fd == file->fd && file->align > 1) &&
+	       !volume_is_local(file->volume, file->inode);
+}
+
 static void data_continue(struct slot *slot)
 {
 	struct io_uring_sqe *sqe = loop_sqe(slot);
@@ -130,6 +146,8 @@ static void data_continue(struct slot *slot)
 		io_uring_prep_read(sqe, slot->fd, data_at(slot),
 				   data_left(slot), offset);
 	sqe->rw_flags = slot->rw_flags;
+	if (data_may_stall(slot))
+		sqe->flags |= IOSQE_ASYNC;
 	loop_submit(slot, sqe);
 }
 

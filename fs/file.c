@@ -122,13 +122,25 @@ int file_twin(struct file *file)
 	return fd;
 }
 
+int file_stat(const struct file *file, int fd, struct stat *st)
+{
+	int err;
+
+	if (volume_is_local(file->volume, file->inode))
+		return fstat(fd, st);
+	loop_slow_enter();
+	err = fstat(fd, st);
+	loop_slow_leave();
+	return err;
+}
+
 int file_may_reach(const struct file *file, uint64_t end)
 {
 	struct stat st;
 
 	if (!file->no_grow)
 		return 0;
-	if (fstat(file->fd, &st))
+	if (file_stat(file, file->fd, &st))
 		return -errno;
 	return end > (uint64_t)st.st_size ? -EFBIG : 0;
 }

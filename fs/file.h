@@ -58,6 +58,10 @@ bool file_kill_setid(int fd, gid_t caller);
  */
 void file_kill_setid_now(fuse_req_t req, fuse_ino_t ino, int fd);
 
+/* fstat(2) of @fd, open as @file: others may have to be asked, and that may
+ * take long. */
+int file_stat(const struct file *file, int fd, struct stat *st);
+
 /* The buffered descriptor. => A descriptor or -errno. */
 int file_twin(struct file *file);
 

@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# A thread that is stuck in SOURCE keeps none of the other requests from being
+# served, with no -o timeout to help. SOURCE gets stuck on command: it is
+# another pagerfs, whose rules freeze it.
+. "$(dirname "$0")/lib.sh"
+time_limit 60
+need_root
+src=$dir/src low=$dir/low mnt=$dir/mnt
+mkdir -p "$src"
+echo text >"$src/f"
+echo other >"$src/g"
+mount_store "$src" "$low" -o attr_timeout=0,entry_timeout=0
+lower=$store_pid
+freeze() { cat <<<"$1" >"$low/.pagerfs/rules"; }
+thaw() { : >"$low/.pagerfs/rules"; }
+# begin OPTIONS: one seat, so that nobody else takes requests by chance
+begin() {
+	mount_store "$low" "$mnt" -o "threads=2,attr_timeout=0,entry_timeout=0$1"
+	check_equal "served" text "$(cat "$mnt/f")"
+}
+end() {
+	thaw
+	wait "$stuck"
+	umount_store "$mnt"
+}
+served() {
+	check "$1: others are served" timeout 5 stat "$mnt/g"
+	check "$1: and again" timeout 5 stat "$mnt/g"
+}
+
+# ---- in a call that a rule put off: the thread waits for requests, too ----
+begin
+echo 'lookup late delay=50ms' >"$mnt/.pagerfs/rules"
+freeze 'lookup late freeze'
+timeout 30 stat "$mnt/late" >/dev/null 2>&1 &
+stuck=$!
+sleep 0.5
+served "a call put off"
+end
+
+# ---- in reading, and in asking how long the file is ----
+begin ,attr_timeout=60
+exec 3<"$mnt/f"
+stat "$mnt/f" >/dev/null
+freeze 'getattr f freeze'
+timeout 30 dd bs=4k <&3 >/dev/null 2>&1 &
+stuck=$!
+exec 3<&-
+sleep 0.5
+served "a read"
+check "it is stuck" kill -0 "$stuck"
+end
+
+store_pid=$lower
+umount_store "$low"
+finish
