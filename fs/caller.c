@@ -38,7 +38,8 @@ static void caller_keep_capabilities(void)
 
 int caller_start(void)
 {
-	if (unshare(CLONE_FS))
+	/* Nothing is in the way of unmounting where we were started. */
+	if (unshare(CLONE_FS) || chdir("/"))
 		return -errno;
 	umask(0);
 	caller_umask = 0;

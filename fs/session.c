@@ -251,11 +251,19 @@ static bool session_wait(struct loop *loop, int signal_fd)
 	return !fds[0].revents;
 }
 
+/* Somebody may have taken it out of the tree, and mounted another there. */
+static void session_detach(struct volume *volume)
+{
+	if (!volume->own_dev || mountpoint_device(
+		    volume->options.mountpoint) == volume->own_dev)
+		mountpoint_detach(volume->options.mountpoint);
+}
+
 static int session_run(struct volume *volume, struct loop *loop,
 		       int signal_fd)
 {
 	if (session_wait(loop, signal_fd)) {
-		mountpoint_detach(volume->options.mountpoint);
+		session_detach(volume);
 		/* After a power cut all that comes is told so at once. */
 		loop_drain(loop, gate_watches(GATE_CUT) ? SESSION_CUT_MS :
 			   SESSION_DRAIN_MS);

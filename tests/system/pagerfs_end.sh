@@ -68,4 +68,28 @@ check_equal "status of the parent" 0 $?
 guard_mount "$mnt"
 check_equal "live at once" again "$(cat "$mnt/again")"
 fusermount3 -u "$mnt"
+need_root
+
+# a signal to one that was unmounted already, but is in use: what has been
+# mounted there since stays
+mount_store "$src" "$mnt"
+first=$store_pid
+exec 3<"$mnt/again"
+umount -l "$mnt"
+mount_store "$src" "$mnt"
+kill -TERM "$first"
+wait "$first"
+check_equal "status of the first" 0 $?
+exec 3<&-
+check "the second is still there" is_mounted "$mnt"
+umount_store "$mnt"
+
+# where it was started is not kept busy
+mkdir -p "$dir/start"
+mount -t tmpfs none "$dir/start" || skip "cannot mount a tmpfs"
+(cd "$dir/start" && "$BUILD/pagerfs" "$src" "$mnt")
+guard_mount "$mnt"
+check "where it was started is free" umount "$dir/start" ||
+	umount -l "$dir/start"
+fusermount3 -u "$mnt"
 finish
