@@ -19,6 +19,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fuse.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -197,9 +198,25 @@ static ssize_t dir_fill(fuse_req_t req, struct dir *dir, char *to,
 	return more < 0 && !used ? more : (ssize_t)used;
 }
 
+/* Of an answer that never reached the kernel: take its lookups back. */
+static void dir_unlookup(struct volume *volume, const char *at, size_t used)
+{
+	const struct fuse_direntplus *entry;
+	size_t size;
+
+	for (; used; at += size, used -= size) {
+		entry = (const void *)at;
+		size = FUSE_DIRENTPLUS_SIZE(entry);
+		if (entry->entry_out.nodeid)
+			inode_forget(&volume->inodes, volume_inode(volume,
+				     entry->entry_out.nodeid), 1);
+	}
+}
+
 static void dir_reply(fuse_req_t req, fuse_ino_t ino, size_t size,
 		      off_t offset, struct fuse_file_info *fi, bool plus)
 {
+	struct volume *volume = volume_of(req);
 	struct dir *dir = dir_of(fi);
 	char *to = loop_scratch(size);
 	ssize_t used;
@@ -212,8 +229,8 @@ static void dir_reply(fuse_req_t req, fuse_ino_t ino, size_t size,
 	pthread_mutex_unlock(&dir->lock);
 	if (used < 0)
 		fuse_reply_err(req, -used);
-	else
-		fuse_reply_buf(req, to, used);
+	else if (fuse_reply_buf(req, to, used) && plus)
+		dir_unlookup(volume, to, used);
 }
 
 static void dir_read(fuse_req_t req, fuse_ino_t ino, size_t size,

@@ -117,6 +117,21 @@ thaw
 wait_for 5 bash -c "! grep -q ended '$mnt/.pagerfs/inflight'" ||
 	fail "not done: $(cat "$mnt/.pagerfs/inflight")"
 check "the unlink was done in the end" [ ! -e "$src/g" ]
+# ---- a directory: what its entries counted is taken back ----
+inodes() { awk '$1 == "pagerfs_inodes" { print $2 }' "$mnt/.pagerfs/stats"; }
+few_inodes() {
+	mount -i -o remount,rw "$mnt"
+	[ "$(inodes)" -lt $((before + 50)) ]
+}
+mkdir "$src/d"
+touch "$src"/d/{1..100}
+before=$(inodes)
+freeze 'readdir d freeze'
+check "a directory" bash -c "! ls '$mnt/d' 2>'$dir/err'"
+check "a directory: $(cat "$dir/err")" grep -q 'timed out' "$dir/err"
+thaw
+wait_for 5 bash -c "! grep -q ended '$mnt/.pagerfs/inflight'"
+wait_for 5 few_inodes || fail "$(inodes) inodes, and there were $before"
 # ---- more hanging calls than threads: there is always one that serves ----
 freeze 'lookup+getattr never* freeze'
 for i in {1..9}; do
