@@ -50,12 +50,25 @@ static struct inode *inode_seek(struct inode_table *table, dev_t dev,
 	return inode;
 }
 
+/*
+ * The address of one that is gone may be the next one's. Together with this
+ * number it is not: file handles of the mount are made of both.
+ */
+static uint32_t inode_generation(void)
+{
+	static atomic_uint last;
+	uint32_t generation = atomic_fetch_add(&last, 1) + 1;
+
+	return generation ? generation : 1;
+}
+
 static void inode_fill(struct inode *inode, int fd, const struct stat *st)
 {
 	*inode = (struct inode){
 		.nlookup = 1,
 		.dev = st->st_dev,
 		.ino = st->st_ino,
+		.generation = inode_generation(),
 		.type = st->st_mode & S_IFMT,
 		.fd = fd,
 	};
@@ -73,6 +86,7 @@ int inode_table_create(struct inode_table *table, int root_fd, size_t room)
 		return -ENOMEM;
 	pthread_mutex_init(&table->lock, NULL);
 	inode_fill(&table->root, root_fd, &st);
+	table->root.generation = 0;
 	inode_insert(table, &table->root);
 	table->count = 1;
 	table->room = room;

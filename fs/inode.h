@@ -34,6 +34,7 @@ struct inode {
 	uint64_t nlookup;	/* under the table's lock */
 	dev_t dev;
 	ino_t ino;
+	uint32_t generation;	/* for none before at this address; 0: root */
 	mode_t type;		/* the S_IFMT bits: they never change */
 	bool stale;		/* not on the hash; under the table's lock */
 	atomic_int fd;		/* O_PATH; -1: not pinned. Set once */

@@ -526,6 +526,7 @@ static void volume_fill(struct volume *volume, struct inode *inode,
 	*entry = (struct fuse_entry_param){
 		.ino = inode == &volume->inodes.root ?
 			FUSE_ROOT_ID : (uintptr_t)inode,
+		.generation = inode->generation,
 		.attr = *st,
 		.attr_timeout = volume->options.attr_timeout,
 		.entry_timeout = volume->options.entry_timeout,

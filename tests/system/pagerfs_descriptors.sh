@@ -110,4 +110,39 @@ if [ "$(id -u)" = 0 ]; then
 			"descriptors are held"
 	umount_store "$mnt"
 fi
+
+# A handle of the mount, kept beyond its file, opens no other one: addresses of
+# inodes are used again.
+cat >"$dir/handles.py" <<'END'
+import ctypes, os, subprocess, sys
+libc = ctypes.CDLL(None, use_errno=True)
+mnt = sys.argv[1]
+root = os.open(mnt, os.O_RDONLY)
+wrong = 0
+for i in range(50):
+    path = "%s/h%d" % (mnt, i)
+    open(path, "w").close()
+    handle = ctypes.create_string_buffer(136)
+    ctypes.memmove(handle, (128).to_bytes(4, "little"), 4)
+    mount = ctypes.c_int()
+    if libc.name_to_handle_at(-100, path.encode(), handle,
+                              ctypes.byref(mount), 0):
+        sys.exit("no handles: " + os.strerror(ctypes.get_errno()))
+    os.unlink(path)
+    next = "%s/n%d" % (mnt, i)
+    with open(next, "w") as f:
+        f.write("another")
+    fd = libc.open_by_handle_at(root, handle, os.O_RDONLY)
+    if fd >= 0:
+        wrong += os.read(fd, 7) == b"another"
+        os.close(fd)
+    os.unlink(next)
+print(wrong)
+END
+if [ "$(id -u)" = 0 ]; then
+	mount_store "$src" "$mnt"
+	check_equal "files that were another" 0 \
+		"$(python3 "$dir/handles.py" "$mnt" 2>&1)"
+	umount_store "$mnt"
+fi
 finish
