@@ -33,7 +33,8 @@ __thread struct worker *loop_self;
 
 /* ---- taking requests ---- */
 
-/* Can serving this keep the thread from other requests? */
+/* Can serving this keep the thread from other requests? (Forgetting a file
+ * that has no name left frees its blocks.) */
 static bool request_may_wait(const struct fuse_in_header *header)
 {
 	switch (header->opcode) {
@@ -41,8 +42,6 @@ static bool request_may_wait(const struct fuse_in_header *header)
 	case FUSE_WRITE:
 	case FUSE_FSYNC:
 	case FUSE_FALLOCATE:
-	case FUSE_FORGET:
-	case FUSE_BATCH_FORGET:
 	case FUSE_INTERRUPT:
 		return false;
 	default:

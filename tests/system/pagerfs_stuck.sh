@@ -51,6 +51,22 @@ served "a read"
 check "it is stuck" kill -0 "$stuck"
 end
 
+# ---- in forgetting: closing the last descriptor of a file may take long ----
+if command -v strace >/dev/null; then
+	begin
+	stat "$mnt/f" >/dev/null
+	strace -qq -f -p "$store_pid" -P "$low/f" -e trace=close \
+		-e inject=close:delay_enter=4000000 -o "$dir/trace" &
+	tracer=$!
+	sleep 0.7
+	mount -i -o remount,rw "$mnt"
+	check "forgetting: others are served" timeout 2 stat "$mnt/g"
+	check "forgetting: a file is closed" grep -q close "$dir/trace"
+	kill "$tracer"
+	wait "$tracer"
+	umount_store "$mnt"
+fi
+
 store_pid=$lower
 umount_store "$low"
 finish
