@@ -420,11 +420,16 @@ static void file_flush(fuse_req_t req, fuse_ino_t ino,
 		       struct fuse_file_info *fi)
 {
 	struct file *file = file_of(fi);
-	int err = 0;
+	int err = 0, copy;
 
 	keep_settle(volume_target(req, ino), file->keep_round);
-	if (atomic_exchange(&file->written, false) && close(dup(file->fd)))
-		err = errno;
+	if (atomic_exchange(&file->written, false)) {
+		copy = dup(file->fd);
+		if (copy < 0 || close(copy))
+			err = errno;
+		if (copy < 0)
+			file->written = true;	/* it has yet to be asked */
+	}
 	fuse_reply_err(req, err);
 }
 

@@ -127,13 +127,28 @@ void lead_lonely(struct loop *loop)
 
 /* ---- standing by ---- */
 
+/* Is one of those who have seats in a slow call? */
+static bool lead_is_slow(const struct loop *loop)
+{
+	unsigned int i, holder;
+
+	for (i = 0; i < loop->nseats; i++) {
+		holder = atomic_load(&loop->seats[i]);
+		if (atomic_load(&loop->workers[holder].slow) & 1)
+			return true;
+	}
+	return false;
+}
+
+/* Who begins a slow call rings if he sees us doze; if he does not, we see it. */
 static void lead_doze(struct worker *worker)
 {
 	struct loop *loop = worker->loop;
 	unsigned int bell = atomic_load(&loop->bell);
 
 	atomic_fetch_add(&loop->dozing, 1);
-	if (!atomic_load(&loop->stopped) && !lead_takes(worker))
+	if (!atomic_load(&loop->stopped) && !lead_takes(worker) &&
+	    !lead_is_slow(loop))
 		lead_futex_wait(&loop->bell, bell, NULL);
 	atomic_fetch_sub(&loop->dozing, 1);
 }
