@@ -281,13 +281,14 @@ static void snap_frame(struct vm *vm, uint32_t pfn, uint64_t now,
 
 int snap_frames(struct vm *vm, struct snap_frame **out, size_t *n)
 {
-	uint64_t now = vm_now_ns(vm);
+	uint64_t now;
 
 	*n = vm->frames.n;
 	*out = malloc(*n * sizeof(**out));
 	if (!*out)
 		return -ENOMEM;
 	vm_lock(vm);
+	now = vm_now_ns(vm);	/* later than any I/O that we see began */
 	for (uint32_t pfn = 0; pfn < vm->frames.n; pfn++)
 		snap_frame(vm, pfn, now, &(*out)[pfn]);
 	vm_unlock(vm);

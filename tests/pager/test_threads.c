@@ -26,6 +26,7 @@
 #include <cmocka.h>
 
 #include "emu/cpu.h"
+#include "pager/snapshot.h"
 #include "tests/lib/testvm.h"
 
 #define RW	(VM_PROT_READ | VM_PROT_WRITE)
@@ -379,6 +380,19 @@ static void check_file(struct crowd *c)
 	}
 }
 
+/* No frame has been busy for longer than the machine has been there, also
+ * one whose I/O began while we looked. */
+static void check_frames(struct crowd *c)
+{
+	struct snap_frame *frame;
+	size_t n;
+
+	assert_int_equal(snap_frames(c->t.vm, &frame, &n), 0);
+	for (size_t i = 0; i < n; i++)
+		assert_true(frame[i].busy_ns < 600000000000ull);
+	free(frame);
+}
+
 static void run_crowd(const struct testvm_opts *o, unsigned nthreads,
 		      bool huge)
 {
@@ -396,6 +410,8 @@ static void run_crowd(const struct testvm_opts *o, unsigned nthreads,
 	while (atomic_load(&c->alive)) {
 		usleep(2000);
 		vm_check(c->t.vm);
+		for (unsigned i = 0; i < 8; i++)
+			check_frames(c);
 	}
 	atomic_store(&c->over, true);
 	pthread_join(host, NULL);
