@@ -10,8 +10,8 @@
 
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "pager/deadline.h"
 #include "pager/frame.h"
 #include "pager/object.h"
 
@@ -123,10 +123,7 @@ static void *lookout_thread(void *arg)
 
 	pthread_mutex_lock(&l->lock);
 	while (!l->stop) {
-		clock_gettime(CLOCK_REALTIME, &ts);
-		ts.tv_nsec += LOOKOUT_MS % 1000 * 1000000;
-		ts.tv_sec += LOOKOUT_MS / 1000 + ts.tv_nsec / 1000000000;
-		ts.tv_nsec %= 1000000000;
+		ts = deadline_in(LOOKOUT_MS);
 		pthread_cond_timedwait(&l->wake, &l->lock, &ts);
 		if (l->stop)
 			break;

@@ -26,6 +26,7 @@
 #include "fs/view.h"
 #include "mmucheck/mmucheck.h"
 #include "pager/client.h"
+#include "pager/deadline.h"
 #include "pager/lookout.h"
 #include "pager/options.h"
 #include "pager/runner.h"
@@ -451,17 +452,13 @@ static void *bar_thread(void *arg)
 	bool drawn = false;
 
 	pthread_mutex_lock(&b->lock);
-	clock_gettime(CLOCK_REALTIME, &ts);
-	ts.tv_sec += 2;
+	ts = deadline_in(2000);
 	while (!b->stop) {
 		if (pthread_cond_timedwait(&b->cond, &b->lock, &ts) == 0)
 			continue;
 		bar_draw(b);
 		drawn = true;
-		clock_gettime(CLOCK_REALTIME, &ts);
-		ts.tv_nsec += 200000000;
-		ts.tv_sec += ts.tv_nsec / 1000000000;
-		ts.tv_nsec %= 1000000000;
+		ts = deadline_in(200);
 	}
 	pthread_mutex_unlock(&b->lock);
 	if (drawn)

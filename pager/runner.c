@@ -19,11 +19,12 @@
 #include <string.h>
 #include <time.h>
 
+#include "deadline.h"
 #include "runner_int.h"
 
 #define STILL_MAX	20		/* looks without progress */
 #define STILL_NS	5000000		/* between two of them */
-#define STOP_LOOK_NS	100000000
+#define STOP_LOOK_MS	100
 
 /* ---- sessions ---- */
 
@@ -130,12 +131,7 @@ static void run_wait(struct run *run)
 
 	pthread_mutex_lock(&run->lock);
 	while (!run->done) {
-		clock_gettime(CLOCK_REALTIME, &until);
-		until.tv_nsec += STOP_LOOK_NS;
-		if (until.tv_nsec >= 1000000000) {
-			until.tv_nsec -= 1000000000;
-			until.tv_sec++;
-		}
+		until = deadline_in(STOP_LOOK_MS);
 		pthread_cond_timedwait(&run->ended, &run->lock, &until);
 		if (run->done || !atomic_load(&s->stop))
 			continue;
