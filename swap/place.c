@@ -96,8 +96,7 @@ void place_lone(int cpu)
 	if (me.score < PLACE_MOST)
 		me.score++;
 	if (++me.rounds % PLACE_RENEW == 0) {
-		place_free();
-		me.score = 0;
+		place_long();
 	} else if (cpu < 0) {
 		place_free();
 	} else if (me.score >= PLACE_LONE) {
@@ -108,10 +107,8 @@ void place_lone(int cpu)
 void place_crowd(void)
 {
 	me.score -= PLACE_FALL;
-	if (me.score > 0)
-		return;
-	me.score = 0;
-	place_free();
+	if (me.score <= 0)
+		place_long();
 }
 
 void place_long(void)
