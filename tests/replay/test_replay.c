@@ -203,6 +203,15 @@ static void build_without(const char *list)
 	build();
 }
 
+/* Sector @n of write @op is missing, and nothing else. */
+static void build_without_sector(uint64_t op, unsigned n)
+{
+	char list[64];
+
+	snprintf(list, sizeof(list), "%u:%u", (unsigned)op, n);
+	build_without(list);
+}
+
 static void build_synced(void)
 {
 	outcome_synced(&outcome);
@@ -370,17 +379,14 @@ static void test_overlaid(void **s)
 static void test_torn(void **s)
 {
 	uint64_t op;
-	char list[64];
 
 	(void)s;
 	record_old();
 	op = write_bytes(2, 0, 1024, 'a');
 	look(false);
-	snprintf(list, sizeof(list), "%u:1", (unsigned)op);
-	build_without(list);
+	build_without_sector(op, 1);
 	assert_string_equal(content("f"), "aaoooooo");
-	snprintf(list, sizeof(list), "%u:0", (unsigned)op);
-	build_without(list);
+	build_without_sector(op, 0);
 	assert_string_equal(content("f"), "ooaaoooo");
 	RANDOMS("f", "oooooooo", "aaoooooo", "ooaaoooo", "aaaaoooo");
 	look_away();
@@ -479,11 +485,9 @@ static void test_short_write(void **s)
 	op = begin_write(2, 0, 2048, 'a', 0);
 	end(op, 768, 0);
 	look(false);
-	snprintf(list, sizeof(list), "%u:0", (unsigned)op);
-	build_without(list);
+	build_without_sector(op, 0);
 	assert_string_equal(content("f"), "ooaooooo");
-	snprintf(list, sizeof(list), "%u:1", (unsigned)op);
-	build_without(list);
+	build_without_sector(op, 1);
 	assert_string_equal(content("f"), "aaoooooo");
 	RANDOMS("f", "oooooooo", "aaaooooo", "aaoooooo", "ooaooooo",
 		"aaaaaaoo", "aaaaaaaa", "aaaaooaa", "ooooaaoo", "ooaaaaoo",
