@@ -510,7 +510,7 @@ static int file_may_copy(const struct file *in, off_t off_in,
 
 	if (!out->no_grow)
 		return 0;
-	if (fstat(in->fd, &st))
+	if (file_stat(in, in->fd, &st))
 		return -errno;
 	if (off_in >= st.st_size)
 		*length = 0;

@@ -13,8 +13,8 @@
  * before and lay the extents over it after they were written and are gone.
  *
  * Locks: held->lock, then held_lock, which guards the table, the references
- * and the sum, for a few dozen instructions, or the rules' lock. A file that left the table while
- * somebody waited for its lock is @dead.
+ * and the sum, for a few dozen instructions, or the rules' lock. A file that
+ * left the table while somebody waited for its lock is @dead.
  */
 #include "fs/held.h"
 #include "fs/file.h"

@@ -140,7 +140,7 @@ static bool lead_is_slow(const struct loop *loop)
 	return false;
 }
 
-/* Who begins a slow call rings if he sees us doze; if he does not, we see it. */
+/* Who begins a slow call rings if he sees us doze; if not, we see him. */
 static void lead_doze(struct worker *worker)
 {
 	struct loop *loop = worker->loop;
