@@ -46,8 +46,8 @@ static unsigned launder_extent(struct vm *vm, struct object *o, uint64_t page,
 	return n;
 }
 
-/* Page @page of @o, in frame @pfn, and its neighbours: to cluster[]. => how many,
- * the first page in *first. */
+/* Page @page of @o, in frame @pfn, and its neighbours: to cluster[]. => how
+ * many, the first page in *first. */
 static unsigned launder_cluster(struct vm *vm, struct object *o, uint64_t page,
 				uint32_t pfn, uint32_t *cluster,
 				uint64_t *first)

@@ -34,8 +34,8 @@ struct proc {
 struct proc *proc_get(struct vm *vm, int pid);
 void proc_hold(struct proc *p);
 void proc_put(struct vm *vm, struct proc *p);
-/* => a new one with two references, the table's and the caller's, and with its
- * map lock held: it can be found at once, but is nobody's yet. NULL and *err. */
+/* => a new one with two references, the table's and the caller's, and its map
+ * lock held: it can be found at once, but is nobody's yet. NULL and *err. */
 struct proc *proc_new(struct vm *vm, const char *name, int ppid, int *err);
 /* End it: unmap all, out of the table. Takes its locks. => -ESRCH: already. */
 int proc_exit(struct vm *vm, struct proc *p);
