@@ -343,24 +343,13 @@ static bool submit_and_wait(struct aio *aio, int64_t timeout_ns)
 	return true;
 }
 
-/* The caller is about to wait: for one I/O, or for several? */
-static void choose_place(struct aio *aio)
-{
-	unsigned n = inflight(aio);
-
-	if (n == 1)
-		place_lone(sched_getcpu());
-	else if (n > 1)
-		place_crowd();
-}
-
 /* reaper held. */
 static void reap_waiting(struct aio *aio, int64_t timeout_ns,
 			 struct finished *done)
 {
-	int64_t deadline = timeout_ns > 0 ? now_ns() + timeout_ns : 0;
+	int64_t begin = now_ns(), deadline = begin + timeout_ns;
+	unsigned waited_for = inflight(aio);
 
-	choose_place(aio);
 	atomic_store(&aio->sleeping, true);
 	for (;;) {
 		bool in_time = submit_and_wait(aio, timeout_ns);
@@ -375,6 +364,10 @@ static void reap_waiting(struct aio *aio, int64_t timeout_ns,
 			break;
 	}
 	atomic_store(&aio->sleeping, false);
+	if (waited_for > 1)
+		place_crowd();
+	else if (waited_for && done->n)
+		place_stay(now_ns() - begin);
 }
 
 static int call_done(struct finished *done)

@@ -5,8 +5,8 @@
  * never busy at once. The scheduler does not know: it wakes the one that was
  * asleep on the CPU that is idle, and waking a halted CPU costs ten times what
  * a switch on the running one does. So, as long as requests stay single, the
- * client stays where it is and the server follows it; with the first crowd
- * both are free again, for then two CPUs do more than one.
+ * client stays where it is, if that helps, and the server follows it; with the
+ * first crowd both are free again, for then two CPUs do more than one.
  *
  * State is per thread; no locks. Best effort: where affinity may not be set,
  * nothing happens.
@@ -14,6 +14,7 @@
 #ifndef SWAP_PLACE_H
 #define SWAP_PLACE_H
 
+#include <stdint.h>
 #include <sys/types.h>
 
 /* The calling thread has had a single request in hand, and the other end runs
@@ -21,6 +22,10 @@
  * stays there. < 0: not known, or what it waits for is a device: the scheduler
  * finds the CPU which that interrupts. */
 void place_lone(int cpu);
+/* The same at the client's end: it waited @ns for its only request. It is kept
+ * where it is if it gets its answers sooner there than where the scheduler
+ * would have it. */
+void place_stay(uint64_t ns);
 /* It had several. Soon it may run anywhere it could before. */
 void place_crowd(void);
 /* They take long, beside which a wake-up is nothing: it may now. */

@@ -212,6 +212,63 @@ static void test_only_one_cpu(void **state)
 	assert_non_null(same);
 }
 
+/* @waited says how long a wait is when it may run on @set. => the rounds of
+ * MANY, by a client, in which it could run on @cpu alone; -1: on any. */
+static int stay(uint64_t (*waited)(const cpu_set_t *set), int cpu)
+{
+	int i, there = 0;
+
+	for (i = 0; i < MANY; i++) {
+		cpu_set_t set = allowed();
+
+		there += cpu < 0 ? CPU_EQUAL(&set, &home) :
+			CPU_COUNT(&set) == 1 && CPU_ISSET(cpu, &set);
+		place_stay(waited(&set));
+	}
+	return there;
+}
+
+/* The server comes to who stays. */
+static uint64_t waited_memory(const cpu_set_t *set)
+{
+	return CPU_COUNT(set) == 1 ? 15000 : 50000;
+}
+
+/* The scheduler leaves it on the second; the disk interrupts the first. */
+static uint64_t waited_disk(const cpu_set_t *set)
+{
+	return CPU_COUNT(set) == 1 && CPU_ISSET(first, set) ? 66000 : 100000;
+}
+
+static uint64_t waited_the_same(const cpu_set_t *set)
+{
+	(void)set;
+	return 70000;
+}
+
+static void test_client_stays_for_the_server(void **state)
+{
+	(void)state;
+	need_two();
+	assert_in_range(stay(waited_memory, -1), 0, MANY / 10);
+	place_long();
+	assert_free();
+}
+
+static void test_client_goes_where_the_disk_interrupts(void **state)
+{
+	(void)state;
+	need_two();
+	assert_in_range(stay(waited_disk, first), MANY * 9 / 10, MANY);
+}
+
+static void test_client_is_free_if_nothing_helps(void **state)
+{
+	(void)state;
+	need_two();
+	assert_in_range(stay(waited_the_same, -1), MANY * 9 / 10, MANY);
+}
+
 #define TEST(t)	cmocka_unit_test_setup(t, forget)
 
 int main(void)
@@ -226,6 +283,9 @@ int main(void)
 		TEST(test_client_that_wanders_is_let_go),
 		TEST(test_cpu_that_is_not_ours),
 		TEST(test_only_one_cpu),
+		TEST(test_client_stays_for_the_server),
+		TEST(test_client_goes_where_the_disk_interrupts),
+		TEST(test_client_is_free_if_nothing_helps),
 	};
 
 	return cmocka_run_group_tests(tests, find_cpus, NULL);
