@@ -11,6 +11,7 @@
 
 #include "pager/core.h"
 #include "pager/fault.h"
+#include "pager/pageio.h"
 #include "pager/process.h"
 #include "pager/sched.h"
 
@@ -54,23 +55,22 @@ static uint64_t access_once(struct vm *vm, struct proc *p, uint64_t addr,
 
 /* => 0: again; -EFAULT or -EIO, and *sig. */
 static int access_settle(struct vm *vm, struct proc *p,
-			 const struct page_fault *pf, int *sig)
+			 const struct page_fault *pf, struct host_waiter *h,
+			 int *sig)
 {
-	struct host_waiter h;
 	const char *why;
 	int err;
 
-	host_waiter_init(&h, vm);
-	switch (fault_resolve(vm, NULL, p, pf, &h.w, sig, &why)) {
+	switch (fault_resolve(vm, NULL, p, pf, &h->w, sig, &why)) {
 	case FAULT_DONE:
 		return 0;
 	case FAULT_SIGNAL:
 		return p->dead ? -ESRCH : -EFAULT;
 	case FAULT_WAIT:
 	default:
-		err = host_wait(&h);
+		err = host_wait(h);
 		if (err != -EDEADLK)
-			err = fault_result(p, &h.w);
+			err = fault_result(p, &h->w);
 		*sig = err < 0 ? SIGBUS : 0;
 		return err == -ENXIO ? -EFAULT : err;
 	}
@@ -87,12 +87,14 @@ static int64_t access_range(struct vm *vm, int pid, uint64_t addr, void *buf,
 {
 	struct proc *p = proc_get(vm, pid);
 	struct fault_history history = { .n = 0 };
+	struct host_waiter h;
 	struct page_fault pf;
 	uint64_t done = 0;
 	int err = 0, s = 0;
 
 	if (!p)
 		return -ESRCH;
+	host_waiter_init(&h, vm);
 	while (done < len && err == 0) {
 		uint64_t n;
 
@@ -107,7 +109,7 @@ static int64_t access_range(struct vm *vm, int pid, uint64_t addr, void *buf,
 		if (n > 0)
 			continue;
 		if (fault_advances(&history, &pf)) {
-			err = access_settle(vm, p, &pf, &s);
+			err = access_settle(vm, p, &pf, &h, &s);
 		} else {
 			err = -EIO;
 			s = SIGBUS;
@@ -115,6 +117,11 @@ static int64_t access_range(struct vm *vm, int pid, uint64_t addr, void *buf,
 	}
 	if (sig)
 		*sig = err ? s : 0;
+	if (h.w.owes) {
+		vm_lock(vm);
+		pageio_pass_on(vm, &h.w);
+		vm_unlock(vm);
+	}
 	proc_put(vm, p);
 	return done || !err ? (int64_t)done : err;
 }

@@ -352,7 +352,7 @@ static enum fault_result fault_read(struct fault *f, struct store *store,
 	uint32_t pfn;
 
 	if (!io)
-		return fault_wait(f, WAIT_PAGEIO);
+		return fault_wait(f, WAIT_READ_IO);
 	pfn = frame_alloc(vm, FRAME_FOR_PAGE);
 	if (pfn == PFN_NONE) {
 		pageio_put(vm, io);
@@ -450,6 +450,7 @@ static enum fault_result fault_locked(struct fault *f,
 		f->top_page = f->a->page + (f->vpn - f->a->start);
 		r = fault_search(f);
 	}
+	pageio_pass_on(f->vm, f->w);
 	vm_unlock(f->vm);
 	return r;
 }
@@ -470,9 +471,10 @@ enum fault_result fault_resolve(struct vm *vm, struct percpu *pc,
 	pthread_mutex_lock(&p->map.lock);
 	r = fault_locked(&f, pf, sig, why);
 	pthread_mutex_unlock(&p->map.lock);
-	if (r == FAULT_SIGNAL) {
+	if (r == FAULT_SIGNAL || (r == FAULT_DONE && w->owes)) {
 		vm_lock(vm);
-		vm_count(vm, SEGV);
+		vm_count_add(vm, SEGV, r == FAULT_SIGNAL);
+		pageio_pass_on(vm, w);
 		vm_unlock(vm);
 	}
 	return r;

@@ -4,7 +4,6 @@
 #include "pager/pageio.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdlib.h>
 
 #include "pager/cow.h"
@@ -89,7 +88,20 @@ void pageio_put(struct vm *vm, struct pageio *io)
 	*list = io;
 	if (io->write)
 		vm->io.free_writes++;
-	wait_wake(vm, WAIT_PAGEIO, 0, 1);
+	wait_wake(vm, io->write ? WAIT_WRITE_IO : WAIT_READ_IO, 0, 1);
+}
+
+void pageio_pass_on(struct vm *vm, struct waiter *w)
+{
+	if (!w->owes)
+		return;
+	w->owes = false;
+	/* Which of the two it was does not matter: who is woken in vain waits
+	 * again. */
+	if (vm->io.reads)
+		wait_wake(vm, WAIT_READ_IO, 0, 1);
+	if (vm->io.writes)
+		wait_wake(vm, WAIT_WRITE_IO, 0, 1);
 }
 
 /* Hand it to the store; from here it is not ours until done. */
@@ -123,10 +135,6 @@ static void pageio_finish(struct vm *vm, struct pageio *io)
 		vm->io.writing -= io->io.npages;
 	sched_io_ended(vm);
 	pageio_put(vm, io);
-	/* Who was woken may not have needed it; no later end will wake the
-	 * others. */
-	if (vm->io.inflight == 0)
-		wait_wake(vm, WAIT_PAGEIO, 0, UINT_MAX);
 	pageout_io_done(vm, io->io.npages);
 }
 

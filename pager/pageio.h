@@ -42,11 +42,17 @@ struct pageio {
 int pageio_init(struct vm *vm);
 void pageio_destroy(struct vm *vm);
 
-/* A descriptor, or NULL: wait for WAIT_PAGEIO. */
+/* A descriptor, or NULL: wait for WAIT_READ_IO, WAIT_WRITE_IO. */
 struct pageio *pageio_get_read(struct vm *vm);
 struct pageio *pageio_get_write(struct vm *vm);
 /* Give one back unused. */
 void pageio_put(struct vm *vm, struct pageio *io);
+/*
+ * A descriptor that comes free wakes one who waits for such a one. He may not
+ * need it any more (another has read the page), or not get it: when he has
+ * looked, he passes the wake-up on, if there still is one to be had.
+ */
+void pageio_pass_on(struct vm *vm, struct waiter *w);
 
 /* Read page @page of @store (a swap slot: it gets a reference) into frame
  * @pfn, which is @o's page already. */

@@ -40,7 +40,7 @@ void pageout_evict(struct vm *vm, uint64_t n);
 
 /*
  * Write file page @pfn (dirty, not busy) and its dirty neighbours as one
- * cluster. => pages put under way; 0: no descriptor (wait for WAIT_PAGEIO).
+ * cluster. => pages put under way; 0: no descriptor (wait for WAIT_WRITE_IO).
  */
 unsigned launder_file(struct vm *vm, uint32_t pfn, bool reclaim);
 

@@ -17,6 +17,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "pager/pageio.h"
 #include "pager/process.h"
 #include "pager/thread.h"
 
@@ -278,6 +279,19 @@ static void sched_load(struct cpu_slot *c, struct vm_thread *t)
 	sched_load_proc(c, t->p);
 }
 
+/* A step of @t. What it was woken for, and did without, others may have. */
+static enum vm_step sched_step(struct cpu_slot *c, struct vm_thread *t)
+{
+	enum vm_step next = t->info.step(t, &c->cpu);
+
+	if (t->w.owes && next != VM_STEP_FAULT) {
+		vm_lock(c->vm);
+		pageio_pass_on(c->vm, &t->w);
+		vm_unlock(c->vm);
+	}
+	return next;
+}
+
 /* Let @t run for a while. => true: it would go on. */
 static bool sched_run(struct cpu_slot *c, struct vm_thread *t)
 {
@@ -291,7 +305,7 @@ static bool sched_run(struct cpu_slot *c, struct vm_thread *t)
 	/* The daemon lets others use what it freed before it looks again. */
 	for (int budget = t == vm->pageout.thread ? 1 : 8; budget; budget--) {
 		sched_load(c, t);
-		switch (t->info.step(t, &c->cpu)) {
+		switch (sched_step(c, t)) {
 		case VM_STEP_AGAIN:
 			t->history.n = 0;
 			break;

@@ -167,7 +167,7 @@ static bool sync_write(struct vm *vm, struct sync *s, struct waiter *w)
 	while (s->o->wb_errors == s->errors &&
 	       (pfn = sync_next(vm, s, sync_wants_write))) {
 		if (!launder_file(vm, pfn, false)) {
-			wait_add(vm, w, WAIT_PAGEIO);
+			wait_add(vm, w, WAIT_WRITE_IO);
 			return false;
 		}
 	}
@@ -204,7 +204,7 @@ static bool sync_fsync(struct vm *vm, struct sync *s, struct waiter *w)
 	}
 	io = pageio_get_read(vm);
 	if (!io) {
-		wait_add(vm, w, WAIT_PAGEIO);
+		wait_add(vm, w, WAIT_READ_IO);
 		return false;
 	}
 	s->fsyncing = true;
@@ -314,6 +314,7 @@ enum sync_result sync_step(struct vm *vm, struct sync *s, struct waiter *w)
 		pthread_mutex_lock(&s->p->map.lock);
 	vm_lock(vm);
 	r = sync_locked(vm, s, w);
+	pageio_pass_on(vm, w);
 	vm_unlock(vm);
 	if (s->p)
 		pthread_mutex_unlock(&s->p->map.lock);
@@ -328,6 +329,7 @@ void sync_drop(struct vm *vm, struct sync *s, struct waiter *w)
 {
 	vm_lock(vm);
 	wait_cancel(vm, w);
+	pageio_pass_on(vm, w);
 	if (s->o)
 		sync_unpin(vm, s);
 	vm_unlock(vm);

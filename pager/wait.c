@@ -62,6 +62,7 @@ unsigned wait_wake(struct vm *vm, uint64_t key, int result, unsigned max)
 		struct waiter *w = wait_unlink(q, at);
 
 		w->result = result;
+		w->owes = key == WAIT_READ_IO || key == WAIT_WRITE_IO;
 		w->wake(w);
 		n++;
 	}

@@ -10,6 +10,7 @@
 #ifndef PAGER_WAIT_H
 #define PAGER_WAIT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct vm;
@@ -18,6 +19,8 @@ struct waiter {
 	struct waiter *next;
 	uint64_t key;			/* 0: not waiting */
 	int result;			/* 0, or -errno of what was awaited */
+	bool owes;			/* woken to take what others wait for
+					 * too: pageio_pass_on() */
 	uint64_t nunmaps;		/* a fault's: of its map, when it began */
 	void (*wake)(struct waiter *w);	/* core lock held; must not take it */
 };
@@ -25,7 +28,8 @@ struct waiter {
 #define WAIT_FRAME(pfn)	((uint64_t)(pfn) + 1)
 #define WAIT_MEMORY	(1ull << 40)	/* to read a page, for a table */
 #define WAIT_ROOM	(5ull << 40)	/* for a page that is new */
-#define WAIT_PAGEIO	(2ull << 40)
+#define WAIT_READ_IO	(2ull << 40)	/* for a descriptor to read by, */
+#define WAIT_WRITE_IO	(6ull << 40)	/* to write by */
 
 /* => core lock held, for all of these. */
 void wait_init(struct vm *vm);
