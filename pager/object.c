@@ -123,12 +123,15 @@ struct object *object_file(struct vm *vm, struct store *store,
 		return o;
 	}
 	o = object_new(vm, OBJECT_FILE);
-	if (o) {
-		o->store = store;
-		o->key = key;
-		HASH_ADD(hh, vm->objects.files, key, sizeof(o->key), o);
-	}
-	return o;
+	if (!o)
+		return NULL;
+	o->store = store;
+	o->key = key;
+	HASH_ADD(hh, vm->objects.files, key, sizeof(o->key), o);
+	if (hash_added(o))
+		return o;
+	object_delete(vm, o);
+	return NULL;
 }
 
 void object_pin(struct vm *vm, struct object *o)

@@ -17,9 +17,9 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <uthash.h>
 
 #include "pager/core.h"
+#include "pager/hash.h"
 #include "pager/pmap.h"
 
 enum object_kind { OBJECT_FILE, OBJECT_ANON };

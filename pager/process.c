@@ -56,9 +56,15 @@ struct proc *proc_new(struct vm *vm, const char *name, int ppid, int *err)
 	*err = vm->last_pid == INT32_MAX ? -EAGAIN :
 					   pmap_create(vm, &p->pmap, p);
 	if (*err == 0) {
-		p->pid = ++vm->last_pid;
+		p->pid = vm->last_pid + 1;
 		atomic_store(&p->refs, 2);
 		HASH_ADD_INT(vm->procs, pid, p);
+		if (hash_added(p)) {
+			vm->last_pid = p->pid;
+		} else {
+			pmap_destroy(vm, &p->pmap);
+			*err = -ENOMEM;
+		}
 	}
 	vm_unlock(vm);
 	if (*err == 0)

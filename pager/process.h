@@ -12,9 +12,9 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <uthash.h>
 
 #include "pager/core.h"
+#include "pager/hash.h"
 #include "pager/map.h"
 #include "pager/pmap.h"
 
