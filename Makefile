@@ -36,6 +36,9 @@ LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o)
 LIB := $(BUILD)/libpager.a
 PROGRAMS := $(BUILD)/pagerfs $(BUILD)/pagervm $(BUILD)/pagerfs-replay
 
+# tests/lib/nomem.c
+WRAP = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
+
 TEST_LIB_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/lib/*.c))
 TEST_BIN := $(patsubst tests/%.c,$(BUILD)/tests/%, \
 	$(filter-out tests/lib/%,$(wildcard tests/*/test_*.c tests/*/tool_*.c)))
@@ -68,7 +71,7 @@ $(BUILD)/pagerfs-replay: $(BUILD)/replay/replay.o $(LIB)
 
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(TEST_LIB_OBJ) $(LIB)
 	@echo "  LINK $@"
-	@$(CC) -o $@ $^ -lcmocka $(LIBS)
+	@$(CC) -o $@ $^ $(WRAP) -lcmocka $(LIBS)
 
 $(BUILD)/bench/%: $(BUILD)/bench/%.o $(LIB)
 	@echo "  LINK $@"

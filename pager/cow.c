@@ -193,24 +193,24 @@ void cow_settle(struct vm *vm, struct object *o, struct gather *g)
 		o->one_mapping = true;
 }
 
-/* @a goes into @child as well. => core lock held. */
+/*
+ * @a goes into @child as well. => core lock held. -ENOMEM: nothing is changed;
+ * above all @a needs no copy, because its entries still have W.
+ */
 static int cow_fork_area(struct vm *vm, struct area *a, struct map *child)
 {
 	struct area copy = *a;
 
+	if (a->object && !a->shared)
+		copy.needs_copy = true;
+	if (!map_insert(vm, child, &copy))
+		return -ENOMEM;
 	if (a->object) {
 		object_ref(a->object);
-		if (!a->shared) {
-			a->needs_copy = true;
-			copy.needs_copy = true;
-		}
+		a->needs_copy = copy.needs_copy;
 		a->object->one_mapping = false;
 	}
-	if (map_insert(vm, child, &copy))
-		return 0;
-	if (a->object)
-		a->object->refs--;
-	return -ENOMEM;
+	return 0;
 }
 
 int cow_fork(struct vm *vm, struct map *parent, struct pmap *pmap,

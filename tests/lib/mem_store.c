@@ -21,11 +21,15 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tests/lib/nomem.h"
+
 #define HALF	(STORE_PAGE_SIZE / 2)
 
 void *mem_resize(void *p, size_t size)
 {
+	nomem_spare(true);
 	p = realloc(p, size ? size : 1);
+	nomem_spare(false);
 	if (!p)
 		abort();
 	return p;

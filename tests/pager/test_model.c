@@ -22,6 +22,7 @@
 
 #include <cmocka.h>
 
+#include "tests/lib/nomem.h"
 #include "tests/lib/refmodel.h"
 #include "tests/lib/testvm.h"
 
@@ -36,12 +37,14 @@ struct config {
 	uint64_t ops;
 	bool tight;		/* memory may run out: SIGBUS at any time */
 	bool fails;		/* so may the store; threads load meanwhile */
+	bool nomem;		/* so may any allocation; the call is made
+				 * again, and must not have done harm */
 };
 
 struct run {
 	const struct config *c;
 	struct testvm t;
-	uint64_t seed, random, op, trace;
+	uint64_t seed, random, op, trace, nomem;
 	struct ref_object *file[REF_FILES];
 	struct {
 		int pid;
@@ -111,6 +114,17 @@ static void random_bytes(struct run *r, uint8_t *b, unsigned n)
 	for (unsigned i = 0; i < n; i++)
 		b[i] = (uint8_t)(v >> (i % 8 * 8)) + (uint8_t)(i / 8);
 }
+
+/* Make a call to the machine, again if it failed because it was made to. */
+#define CALL(r, call) __extension__ ({					\
+	int64_t got_;							\
+									\
+	do {								\
+		if ((r)->c->nomem)					\
+			nomem_often(&(r)->nomem, 4);			\
+		got_ = (call);						\
+	} while (nomem_off() && got_ == -ENOMEM);			\
+	got_; })
 
 /* ---- files ---- */
 
@@ -237,8 +251,10 @@ static void access_outside(struct run *r, unsigned k, unsigned i, unsigned off,
 	int sig = 0;
 	int64_t did;
 
-	did = write ? vm_poke(r->t.vm, r->proc[k].pid, addr, b, len, &sig) :
-		      vm_peek(r->t.vm, r->proc[k].pid, addr, b, len, &sig);
+	did = write ? CALL(r, vm_poke(r->t.vm, r->proc[k].pid, addr, b, len,
+				      &sig)) :
+		      CALL(r, vm_peek(r->t.vm, r->proc[k].pid, addr, b, len,
+				      &sig));
 	if (did == 0 || did > (int64_t)len)
 		bad(r, "peek or poke said %lld", (long long)did);
 	while (at < len && (int64_t)at < did) {
@@ -264,8 +280,10 @@ static void access_inside(struct run *r, unsigned k, unsigned i, unsigned off,
 	unsigned n = len < TV_PAGE - off ? len : TV_PAGE - off;
 	int sig;
 
-	sig = write ? testvm_store(&r->t, r->proc[k].pid, addr, b, len, &at) :
-		      testvm_load(&r->t, r->proc[k].pid, addr, b, len, &at);
+	sig = write ? CALL(r, testvm_store(&r->t, r->proc[k].pid, addr, b, len,
+					   &at)) :
+		      CALL(r, testvm_load(&r->t, r->proc[k].pid, addr, b, len,
+					  &at));
 	if (!sig) {
 		check_went(r, k, i, off, b, n, write);
 		if (n < len)
@@ -376,7 +394,7 @@ static void op_mmap(struct run *r, unsigned k)
 	trace(r, "mmap pid %d page %u, %u pages, %s %s page %u prot %u",
 	      r->proc[k].pid, i, n, shared ? "shared" : "private",
 	      file ? m.path : "anonymous", opage, prot);
-	err = vm_mmap(r->t.vm, r->proc[k].pid, &m, &at);
+	err = CALL(r, vm_mmap(r->t.vm, r->proc[k].pid, &m, &at));
 	if (err || at != m.addr)
 		bad(r, "mmap: %d", err);
 	ref_map(r->proc[k].ref, i, n, prot, shared, o, opage);
@@ -396,7 +414,8 @@ static void op_munmap(struct run *r, unsigned k)
 		i += REF_WINDOW;
 	}
 	trace(r, "munmap pid %d page %u, %u pages", r->proc[k].pid, i, n);
-	err = vm_munmap(r->t.vm, r->proc[k].pid, ref_addr(p, i), n * TV_PAGE);
+	err = CALL(r, vm_munmap(r->t.vm, r->proc[k].pid, ref_addr(p, i),
+				n * TV_PAGE));
 	if (err)
 		bad(r, "munmap: %d", err);
 	ref_unmap(p, i, n);
@@ -414,8 +433,8 @@ static void op_mprotect(struct run *r, unsigned k)
 		whole &= p->page[j].mapped;
 	trace(r, "mprotect pid %d page %u, %u pages, %u", r->proc[k].pid, i, n,
 	      prot);
-	err = vm_mprotect(r->t.vm, r->proc[k].pid, ref_addr(p, i), n * TV_PAGE,
-			  prot);
+	err = CALL(r, vm_mprotect(r->t.vm, r->proc[k].pid, ref_addr(p, i),
+				  n * TV_PAGE, prot));
 	if (err != (whole ? 0 : -ENOMEM))
 		bad(r, "mprotect: %d", err);
 	for (unsigned j = i; whole && j < i + n; j++)
@@ -430,7 +449,7 @@ static void op_brk(struct run *r, unsigned k)
 
 	trace(r, "brk pid %d +%llu", r->proc[k].pid,
 	      (unsigned long long)(brk - p->heap));
-	err = vm_brk(r->t.vm, r->proc[k].pid, brk, &now);
+	err = CALL(r, vm_brk(r->t.vm, r->proc[k].pid, brk, &now));
 	if (err || now != brk)
 		bad(r, "brk: %d", err);
 	ref_brk(p, brk);
@@ -440,7 +459,7 @@ static void op_brk(struct run *r, unsigned k)
 
 static void op_create(struct run *r, unsigned k)
 {
-	int pid = vm_proc_create(r->t.vm, "p");
+	int pid = CALL(r, vm_proc_create(r->t.vm, "p"));
 	struct ref_proc *p;
 
 	(void)k;
@@ -476,7 +495,11 @@ static void op_fork(struct run *r, unsigned k)
 		op_exit(r, k);
 		return;
 	}
+	if (r->c->nomem)
+		nomem_often(&r->nomem, 8);
 	pid = vm_fork(r->t.vm, r->proc[k].pid, NULL);
+	if (nomem_off())
+		vm_check(r->t.vm);
 	trace(r, "fork pid %d -> %d", r->proc[k].pid, pid);
 	if (pid == -ENOMEM)
 		return;
@@ -677,7 +700,7 @@ static void run_config(const struct config *c, uint64_t seed, uint64_t nops,
 	uint64_t lost;
 
 	r->c = c;
-	r->seed = r->random = o.seed = seed;
+	r->seed = r->random = r->nomem = o.seed = seed;
 	r->trace = getenv("PAGER_TRACE") ?
 		strtoull(getenv("PAGER_TRACE"), NULL, 0) : UINT64_MAX;
 	testvm_make(&r->t, &o);
@@ -719,46 +742,58 @@ static uint64_t env(const char *name, uint64_t otherwise)
 
 static const struct config configs[] = {
 	{ "32 bits", { .frames = 40, .swap_slots = 4096,
-		       .order = MEM_RANDOM }, 700000, false, false },
+		       .order = MEM_RANDOM }, .ops = 700000 },
 	{ "64 bits", { .frames = 72, .swap_slots = 4096, .mode = VM_MODE_64,
-		       .order = MEM_RANDOM }, 700000, false, false },
+		       .order = MEM_RANDOM }, .ops = 700000 },
 	{ "clusters of one", { .frames = 48, .swap_slots = 4096, .cluster = 1,
-			       .order = MEM_RANDOM }, 400000, false, false },
+			       .order = MEM_RANDOM }, .ops = 400000 },
 	{ "in order", { .frames = 64, .swap_slots = 4096, .mode = VM_MODE_64,
-			.order = MEM_FIFO }, 400000, false, false },
+			.order = MEM_FIFO }, .ops = 400000 },
 	{ "little swap", { .frames = 48, .swap_slots = 60,
-			   .order = MEM_RANDOM }, 300000, true, false },
-	{ "no swap", { .frames = 64, .order = MEM_RANDOM }, 50000, true, false },
+			   .order = MEM_RANDOM },
+	  .ops = 300000, .tight = true },
+	{ "no swap", { .frames = 64, .order = MEM_RANDOM },
+	  .ops = 50000, .tight = true },
 	{ "evicting at each fault", { .frames = 64, .swap_slots = 4096,
 				      .order = MEM_RANDOM,
-				      .evict_always = true }, 200000, false, false },
+				      .evict_always = true }, .ops = 200000 },
 	{ "PAE", { .frames = 80, .swap_slots = 4096, .mode = VM_MODE_PAE,
-		   .order = MEM_RANDOM }, 200000, false, false },
+		   .order = MEM_RANDOM }, .ops = 200000 },
 	{ "five levels", { .frames = 96, .swap_slots = 4096,
-			   .mode = VM_MODE_LA57, .order = MEM_RANDOM }, 200000,
-	  false, false },
+			   .mode = VM_MODE_LA57, .order = MEM_RANDOM },
+	  .ops = 200000 },
 	{ "much RAM", { .frames = 4096, .swap_slots = 4096,
-			.order = MEM_RANDOM }, 50000, false, false },
+			.order = MEM_RANDOM }, .ops = 50000 },
+	{ "no host memory, 32 bits", { .frames = 40, .swap_slots = 4096,
+				       .order = MEM_RANDOM },
+	  .ops = 100000, .nomem = true },
+	{ "no host memory, 64 bits", { .frames = 72, .swap_slots = 4096,
+				       .mode = VM_MODE_64, .check_tlb = true,
+				       .order = MEM_RANDOM },
+	  .ops = 50000, .nomem = true },
 	{ "failing, 32 bits", { .frames = 40, .swap_slots = 8192,
-				.order = MEM_RANDOM }, 100000, false, true },
+				.order = MEM_RANDOM },
+	  .ops = 100000, .fails = true },
 	{ "failing, 64 bits", { .frames = 72, .swap_slots = 8192,
 				.mode = VM_MODE_64, .check_tlb = true,
-				.order = MEM_RANDOM }, 40000, false, true },
+				.order = MEM_RANDOM },
+	  .ops = 40000, .fails = true },
 	{ "failing, little swap", { .frames = 48, .swap_slots = 300,
-				    .order = MEM_RANDOM }, 60000, true, true },
+				    .order = MEM_RANDOM },
+	  .ops = 60000, .tight = true, .fails = true },
 	/* With each translation that is used checked: none is stale. */
 	{ "checked, 32 bits", { .frames = 40, .swap_slots = 4096,
 				.check_tlb = true, .order = MEM_RANDOM },
-	  100000, false, false },
+	  .ops = 100000 },
 	{ "checked, PAE", { .frames = 80, .swap_slots = 4096,
 			    .mode = VM_MODE_PAE, .check_tlb = true,
-			    .order = MEM_RANDOM }, 100000, false, false },
+			    .order = MEM_RANDOM }, .ops = 100000 },
 	{ "checked, 64 bits", { .frames = 72, .swap_slots = 4096,
 				.mode = VM_MODE_64, .check_tlb = true,
-				.order = MEM_RANDOM }, 100000, false, false },
+				.order = MEM_RANDOM }, .ops = 100000 },
 	{ "checked, five levels", { .frames = 96, .swap_slots = 4096,
 				    .mode = VM_MODE_LA57, .check_tlb = true,
-				    .order = MEM_RANDOM }, 100000, false, false },
+				    .order = MEM_RANDOM }, .ops = 100000 },
 };
 
 static void test_config(void **state)
@@ -788,7 +823,7 @@ int main(void)
 		CONFIG(0), CONFIG(1), CONFIG(2), CONFIG(3), CONFIG(4),
 		CONFIG(5), CONFIG(6), CONFIG(7), CONFIG(8), CONFIG(9),
 		CONFIG(10), CONFIG(11), CONFIG(12), CONFIG(13),
-		CONFIG(14), CONFIG(15), CONFIG(16),
+		CONFIG(14), CONFIG(15), CONFIG(16), CONFIG(17), CONFIG(18),
 		cmocka_unit_test(test_deterministic),
 	};
 
