@@ -164,12 +164,19 @@ void frame_destroy(struct vm *vm)
 	vm->frames.block = NULL;
 }
 
+uint32_t frame_leaves(const struct vm *vm, enum frame_use use)
+{
+	const struct frame_table *t = &vm->frames;
+
+	return use == FRAME_FOR_TABLE ? t->wm_min / 2 :
+	       use == FRAME_FOR_PAGE  ? t->wm_min :
+					t->wm_new;
+}
+
 uint32_t frame_alloc(struct vm *vm, enum frame_use use)
 {
 	struct frame_table *t = &vm->frames;
-	uint32_t leave = use == FRAME_FOR_TABLE ? t->wm_min / 2 :
-			 use == FRAME_FOR_PAGE	? t->wm_min :
-						  t->wm_new;
+	uint32_t leave = frame_leaves(vm, use);
 	uint32_t pfn;
 
 	if (t->nfree <= t->wm_low)

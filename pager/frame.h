@@ -75,6 +75,8 @@ enum frame_use {
 	FRAME_FOR_PAGE,			/* read: leaves wm_min */
 	FRAME_FOR_TABLE,		/* leaves half of that */
 };
+/* How many frames it leaves free. */
+uint32_t frame_leaves(const struct vm *vm, enum frame_use use);
 /*
  * Take a free frame; HELD, its bytes are whatever they were. Wakes the
  * pageout daemon below wm_low. => its number; PFN_NONE: none to be had now.

@@ -431,7 +431,7 @@ static bool pageout_exhausted(struct vm *vm)
 	p->hopeless = true;
 	if (p->evict_want > 0) {
 		p->evict_want = 0;
-		wait_wake(vm, WAIT_EVICT, 0, -1u);
+		wait_wake(vm, WAIT_EVICT, -ENOMEM, -1u);
 	}
 	pageout_refuse(vm);
 	return wait_count(vm, WAIT_MEMORY) + wait_count(vm, WAIT_ROOM) == 0;
@@ -452,7 +452,7 @@ static unsigned pageout_evict_fails(struct vm *vm)
 	struct pageout *p = &vm->pageout;
 
 	p->evict_want = 0;
-	wait_wake(vm, WAIT_EVICT, 0, -1u);
+	wait_wake(vm, WAIT_EVICT, -ENOMEM, -1u);
 	return pageout_want(vm);
 }
 

@@ -35,7 +35,8 @@ void pageout_steal(struct vm *vm, uint32_t pfn, struct gather *g);
 void pageout_retake(struct vm *vm, uint32_t pfn);
 
 #define WAIT_EVICT	(4ull << 40)
-/* Free up to @n frames; WAIT_EVICT is woken when done or impossible. */
+/* Free up to @n frames; WAIT_EVICT is woken when done, or with -ENOMEM when
+ * that is impossible. */
 void pageout_evict(struct vm *vm, uint64_t n);
 
 /*

@@ -287,6 +287,12 @@ int pmap_create(struct vm *vm, struct pmap *p, struct proc *proc)
 	return err;
 }
 
+uint32_t pmap_frames(const struct vm *vm)
+{
+	return frame_leaves(vm, FRAME_FOR_TABLE) + 1 +
+	       pmap_formats[vm->cfg.mode].pinned;
+}
+
 void pmap_destroy(struct vm *vm, struct pmap *p)
 {
 	assert(p->resident == 0);

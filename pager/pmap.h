@@ -55,6 +55,8 @@ void gather_hint(struct vm *vm, struct gather *g);
 
 /* => 0; -ENOMEM: no frame for the top-level table; -EAGAIN: ids used up. */
 int pmap_create(struct vm *vm, struct pmap *p, struct proc *proc);
+/* How many frames must be free for that. */
+uint32_t pmap_frames(const struct vm *vm);
 /* => pmap_remove()d whole, and no CPU uses it. */
 void pmap_destroy(struct vm *vm, struct pmap *p);
 uint64_t pmap_cr3(const struct pmap *p);

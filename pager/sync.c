@@ -258,16 +258,28 @@ static enum sync_result sync_evict(struct vm *vm, struct sync *s,
 	return SYNC_WAIT;
 }
 
+/* Any free frame will do for most; a page table may need several at once (PAE)
+ * and those have to be asked for: the daemon is content with fewer. */
 static enum sync_result sync_memory(struct vm *vm, struct sync *s,
 				    struct waiter *w)
 {
+	const struct frame_table *t = &vm->frames;
+	uint32_t want = pmap_frames(vm);
+
 	if (s->waited)
 		s->result = w->result;
-	if (s->result < 0 || vm->frames.nfree > vm->frames.wm_min)
+	if (t->nfree < want)
+		frame_unstock(vm);
+	if (s->result < 0 || (t->nfree > t->wm_min && t->nfree >= want))
 		return SYNC_DONE;
 	s->waited = true;
-	wait_add(vm, w, WAIT_MEMORY);
-	pageout_wake(vm);
+	if (t->nfree > t->wm_min) {
+		wait_add(vm, w, WAIT_EVICT);
+		pageout_evict(vm, want - t->nfree);
+	} else {
+		wait_add(vm, w, WAIT_MEMORY);
+		pageout_wake(vm);
+	}
 	return SYNC_WAIT;
 }
 

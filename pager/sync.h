@@ -48,7 +48,8 @@ int sync_init(struct sync *s, struct proc *p, uint64_t addr, uint64_t len,
 	      unsigned flags);
 void sync_init_all(struct sync *s);
 void sync_init_evict(struct sync *s, uint64_t nframes);
-/* Wait for free frames. => result -ENOMEM: none can be freed. */
+/* Wait for as many free frames as a new page table needs. => result -ENOMEM:
+ * they cannot be freed. */
 void sync_init_memory(struct sync *s);
 /* => SYNC_DONE: s->result, all given back; SYNC_WAIT: @w is queued; step
  * again when it was woken. No lock held. */

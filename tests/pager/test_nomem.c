@@ -5,7 +5,8 @@
  * write what they share. It runs once for each allocation it makes, with that
  * one failing: the call says -ENOMEM, or an access takes longer; what it did
  * so far holds together (vm_check()); all that run on see their own bytes and
- * nobody else's; and made again it succeeds.
+ * nobody else's; and made again it succeeds. And the other memory, the
+ * machine's own, may be too small for one more page table.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -224,11 +225,89 @@ static void test_create(void **state)
 	ram_destroy(&ram);
 }
 
+/* ---- no frames ---- */
+
+struct memory {
+	bool asked;
+	int result;
+};
+
+static enum vm_step memory_step(struct vm_thread *th, struct cpu *cpu)
+{
+	struct memory *m = vm_thread_arg(th);
+
+	(void)cpu;
+	if (m->asked) {
+		m->result = vm_thread_result(th);
+		return VM_STEP_DONE;
+	}
+	m->asked = true;
+	vm_thread_memory(th);
+	return VM_STEP_WAIT;
+}
+
+/* As the workload language forks: when there is no frame for a table, wait
+ * until there is, or until there never will be. => pid, -ENOMEM. */
+static int fork_waiting(struct testvm *t, int pid)
+{
+	struct memory m;
+	struct vm_thread_info info = { .step = memory_step, .arg = &m };
+
+	for (unsigned try = 0; try < 8; try++) {
+		int child = vm_fork(t->vm, pid, NULL);
+
+		if (child != -ENOMEM)
+			return child;
+		memset(&m, 0, sizeof(m));
+		assert_int_equal(vm_thread_start(t->vm, 0, &info), 0);
+		vm_run(t->vm);
+		assert_true(m.asked);
+		if (m.result < 0)
+			return m.result;
+	}
+	fail_msg("frames are promised, and the fork does not get them");
+	return 0;
+}
+
+/* Fork until there is no room: what can go makes room. */
+static void fork_all(enum vm_mode mode, uint32_t frames, uint32_t slots)
+{
+	struct testvm_opts o = { .frames = frames, .mode = mode,
+				 .swap_slots = slots };
+	unsigned each = mode == VM_MODE_PAE ? 4 : 1, n = 0;
+	struct testvm t;
+	int pid;
+
+	testvm_make(&t, &o);
+	pid = vm_proc_create(t.vm, "p");
+	testvm_map(&t, pid, TV_BASE, 4, RW, VM_MAP_PRIVATE, NULL, 0);
+	testvm_fill(&t, pid, TV_BASE, 4, 5);
+	while (fork_waiting(&t, pid) > 0)
+		n++;
+	vm_check(t.vm);
+	if (slots)	/* all but what is left for tables that fault handlers
+			 * need, and the tables of the pages here */
+		assert_true((n + 2) * each + 4 + 5 >= frames);
+	testvm_free(&t);
+}
+
+static void test_frames(void **state)
+{
+	(void)state;
+	for (uint32_t frames = 20; frames <= 64; frames++)
+		for (enum vm_mode mode = VM_MODE_32; mode <= VM_MODE_LA57;
+		     mode++) {
+			fork_all(mode, frames, 64);
+			fork_all(mode, frames, 0);
+		}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every),
 		cmocka_unit_test(test_create),
+		cmocka_unit_test(test_frames),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -117,6 +117,11 @@ check_equal "a bad one: status" 1 $?
 check "a bad one: it says where" grep -q 'standard input:1: ' "$dir/err"
 
 # ---- memory ----
+for mmu in pae 64; do	# PAE: four frames at once
+	program 1 "RAM too small for one more process, $mmu" "fork.*ENOMEM" \
+		--mmu $mmu --ram 96K <<<"proc p0
+$(for i in {1..40}; do echo "fork p0 p$i"; done)"
+done
 program 1 "RAM too small for the page tables" "RAM|memory|ENOMEM" --ram 64K \
 	<<<'repeat 100 $i {
 proc p$i
