@@ -42,13 +42,19 @@ void proc_put(struct vm *vm, struct proc *p)
 
 struct proc *proc_new(struct vm *vm, const char *name, int ppid, int *err)
 {
-	struct proc *p = calloc(1, sizeof(*p));
+	size_t len = name ? strlen(name) : 0;
+	struct proc *p;
 
+	if (len > VM_NAME_MAX) {
+		*err = -ENAMETOOLONG;
+		return NULL;
+	}
+	p = calloc(1, sizeof(*p));
 	if (!p) {
 		*err = -ENOMEM;
 		return NULL;
 	}
-	strncpy(p->name, name ? name : "", sizeof(p->name) - 1);
+	memcpy(p->name, name ? name : "", len);
 	p->ppid = ppid;
 	map_init(&p->map, vm->cfg.mode);
 	pthread_mutex_lock(&p->map.lock);

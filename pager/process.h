@@ -20,7 +20,7 @@
 
 struct proc {
 	int pid, ppid;
-	char name[32];
+	char name[VM_NAME_MAX + 1];
 	atomic_uint refs;
 	atomic_bool dead;
 	struct map map;

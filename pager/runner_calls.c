@@ -38,6 +38,7 @@ static enum op_result result(struct branch *b, int err)
 
 static enum op_result new_name(struct branch *b, char name[NAME_BUF])
 {
+	_Static_assert(WL_NAME_MAX == VM_NAME_MAX, "all of it is compared");
 	struct runner_session *s = session(b);
 	int pid;
 

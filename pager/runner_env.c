@@ -284,8 +284,10 @@ enum op_result branch_name(struct branch *b, const char *name,
 	while (*s) {
 		/* 21: the digits of any number, and the end */
 		if (n + 21 > NAME_BUF)
-			return branch_fail(b, 0, "name '%s' gets too long",
-					   name);
+			return branch_fail(b, -ENAMETOOLONG,
+					   "expected a name of at most %d "
+					   "characters, found more in '%s'",
+					   WL_NAME_MAX, name);
 		if (*s != '$') {
 			out[n++] = *s++;
 			continue;
@@ -295,6 +297,10 @@ enum op_result branch_name(struct branch *b, const char *name,
 		n += strlen(out + n);
 	}
 	out[n] = 0;
+	if (n > WL_NAME_MAX)
+		return branch_fail(b, -ENAMETOOLONG,
+				   "expected a name of at most %d characters, "
+				   "found '%s'", WL_NAME_MAX, out);
 	return OP_DONE;
 }
 

@@ -81,10 +81,13 @@ uint64_t vm_destroy(struct vm *vm);
 
 /* ---- processes ---- */
 
+#define VM_NAME_MAX	31	/* characters of a process's name */
+
 /* A new process with an empty map. => pid > 0; -ENOMEM: no frame for its page
- * table now, see vm_thread_memory(); -EAGAIN: too many. */
+ * table now, see vm_thread_memory(); -EAGAIN: too many; -ENAMETOOLONG. */
 int vm_proc_create(struct vm *vm, const char *name);
-/* A copy of @pid. => the child's pid; -ESRCH, -ENOMEM. */
+/* A copy of @pid. @name NULL: of the same name. => the child's pid; as for
+ * vm_proc_create(); -ESRCH. */
 int vm_fork(struct vm *vm, int pid, const char *name);
 /* End it: its threads get -ESRCH, its memory goes. => 0, -ESRCH. */
 int vm_exit(struct vm *vm, int pid);

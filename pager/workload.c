@@ -214,6 +214,10 @@ static bool is_name(const char *s, size_t len)
 
 int parser_name(struct parser *p, const char **name, const char *what)
 {
+	_Static_assert(WL_NAME_MAX == 31, "the text says so");
+
+	if (p->tok.kind == TOKEN_WORD && p->tok.len > WL_NAME_MAX)
+		return parser_fail(p, "a name of at most 31 characters");
 	if (p->tok.kind != TOKEN_WORD || !is_name(p->tok.s, p->tok.len))
 		return parser_fail(p, what);
 	*name = parser_strdup(p, p->tok.s, p->tok.len);

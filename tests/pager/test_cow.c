@@ -104,6 +104,26 @@ static void test_states(void **state)
 	vm_check(t.vm);
 }
 
+/* A name is kept whole or not at all. */
+static void test_names(void **state)
+{
+	const char *name = "abcdefghijklmnopqrstuvwxyz01234";
+	const char *longer = "abcdefghijklmnopqrstuvwxyz012345";
+	int p, c;
+
+	(void)state;
+	assert_int_equal(strlen(name), VM_NAME_MAX);
+	assert_int_equal(vm_proc_create(t.vm, longer), -ENAMETOOLONG);
+	p = vm_proc_create(t.vm, name);
+	assert_int_equal(vm_proc_find(t.vm, name), p);
+	assert_int_equal(vm_proc_find(t.vm, longer), -ESRCH);
+	assert_int_equal(vm_fork(t.vm, p, longer), -ENAMETOOLONG);
+	c = vm_fork(t.vm, p, NULL);
+	assert_int_equal(vm_exit(t.vm, p), 0);
+	assert_int_equal(vm_proc_find(t.vm, name), c);
+	assert_int_equal(vm_exit(t.vm, c), 0);
+}
+
 static void test_shared_stays_shared(void **state)
 {
 	int p, c;
@@ -348,6 +368,7 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, make, unmake)
 	const struct CMUnitTest tests[] = {
+		T(test_names),
 		T(test_states), T(test_shared_stays_shared),
 		T(test_child_exits), T(test_parent_exits),
 		T(test_middle_exits), T(test_busy_when_due),

@@ -91,6 +91,8 @@ static const char *const bad[][2] = {
 	{ "\n\nproc", "t:3: expected a name for the process, found end of "
 	  "file" },
 	{ "proc 9x\n", "t:1: expected a name for the process, found '9x'" },
+	{ "\nproc abcdefghijklmnopqrstuvwxyz012345\n", "t:2: expected a name of "
+	  "at most 31 characters, found 'abcdefghijklmnopqrstuvwxyz012345'" },
 	{ "proc fault", "t:1: expected a process name that is no word of "
 	  "`expect`, found 'fault'" },
 	{ "proc p q\n", "t:1: expected end of line, found 'q'" },

@@ -105,6 +105,15 @@ refused 1 "one area by two names" "swap/l1: is named twice" \
 refused 1 "no such program" "none: No such file" "${run[@]}" "$dir/none"
 refused 1 "a directory as program" "plain: Is a dir" "${run[@]}" "$dir/plain"
 program 1 "syntax" "p.pvm:2: expected .*found 'fly'" <<<$'proc p\nfly away'
+long=$(bytes 31 120)
+program 1 "a long name" "p.pvm:1: .*at most 31 characters, found 'x*1'" \
+	<<<"proc ${long}1"
+program 1 "a name that gets long" "p.pvm:2: .*at most 31 .*found 'xx*777'" \
+	<<<"set \$i 777
+proc ${long:2}\$i"
+program 1 "a name twice" "p.pvm:2: .*process '$long' already" \
+	<<<"proc $long
+proc $long"
 program 1 "unknown process" "p.pvm:1: .*'p'" <<<'load p 0'
 program 1 "expectation" "p.pvm:3: .*expected == 1.*found 0" \
 	<<<$'proc p\nmap p a anon 4K\nexpect p a == 1'
