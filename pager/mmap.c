@@ -33,9 +33,9 @@ static int mmap_check(const struct vm_mmap *m)
 	return 0;
 }
 
-/* Open the file and find or make its object, with a reference. */
-static int mmap_file(struct vm *vm, const struct vm_mmap *m,
-		     struct object **o)
+/* Open the file and find or make its object, with a reference; what @a has to
+ * know of it others may be changing, so it is asked under the lock. */
+static int mmap_file(struct vm *vm, const struct vm_mmap *m, struct area *a)
 {
 	bool write = (m->flags & VM_MAP_SHARED) && (m->prot & VM_PROT_WRITE);
 	struct store_engine *e = vm->cfg.engine;
@@ -48,13 +48,18 @@ static int mmap_file(struct vm *vm, const struct vm_mmap *m,
 	if (err < 0)
 		return err;
 	vm_lock(vm);
-	*o = object_file(vm, store, &spare);
+	a->object = object_file(vm, store, &spare);
+	if (a->object) {
+		a->wb_seen = a->object->wb_errors;
+		if (a->shared && !a->object->store->writable)
+			a->max_prot &= ~VM_PROT_WRITE;
+	}
 	vm_unlock(vm);
-	if (!*o)
+	if (!a->object)
 		spare = store;
 	if (spare)
 		spare->ops->close(spare);
-	return *o ? 0 : -ENOMEM;
+	return a->object ? 0 : -ENOMEM;
 }
 
 /* Fill in @a, all but where it stands. */
@@ -67,14 +72,11 @@ static int mmap_area(struct vm *vm, const struct vm_mmap *m, struct area *a)
 	a->max_prot = VM_PROT_READ | VM_PROT_WRITE | VM_PROT_EXEC;
 	a->shared = m->flags & VM_MAP_SHARED;
 	if (m->path) {
-		err = mmap_file(vm, m, &a->object);
+		err = mmap_file(vm, m, a);
 		if (err < 0)
 			return err;
 		a->page = m->offset >> PAGE_SHIFT;
 		a->needs_copy = !a->shared;
-		a->wb_seen = a->object->wb_errors;
-		if (a->shared && !a->object->store->writable)
-			a->max_prot &= ~VM_PROT_WRITE;
 	} else if (a->shared) {
 		vm_lock(vm);
 		a->object = object_anon(vm, PAGES(m->len));

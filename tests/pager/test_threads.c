@@ -606,6 +606,35 @@ static void test_left(void **state)
 	alarm(0);
 }
 
+/* A file is mapped again and again while writes to it fail: for the thread
+ * sanitizer. */
+static void test_mapped_while_it_fails(void **state)
+{
+	struct testvm_opts o = { .ncpus = 2, .real_clock = true };
+	uint8_t b = 1;
+	struct testvm t;
+	int p, q;
+
+	(void)state;
+	alarm(60);
+	testvm_make(&t, &o);
+	mem_file_create(t.mem, "f", NULL, 4 * TV_PAGE);
+	p = vm_proc_create(t.vm, "p");
+	q = vm_proc_create(t.vm, "q");
+	testvm_map(&t, p, TV_BASE, 4, RW, VM_MAP_SHARED, "f", 0);
+	mem_fail(t.mem, STORE_WRITE, 1, 0, EIO);
+	assert_int_equal(vm_start(t.vm), 0);
+	for (unsigned i = 0; i < 300; i++) {
+		assert_int_equal(vm_poke(t.vm, p, TV_BASE, &b, 1, NULL), 1);
+		vm_msync(t.vm, p, TV_BASE, TV_PAGE, VM_MS_ASYNC);
+		testvm_map(&t, q, TV_BASE, 4, RW, VM_MAP_SHARED, "f", 0);
+	}
+	mem_fail_none(t.mem);
+	vm_msync(t.vm, p, TV_BASE, TV_PAGE, VM_MS_SYNC);
+	testvm_free(&t);
+	alarm(0);
+}
+
 int main(void)
 {
 #define CHECKED(m) { "test_checked " #m, test_checked, NULL, NULL, \
@@ -616,6 +645,7 @@ int main(void)
 		cmocka_unit_test(test_much_ram),
 		cmocka_unit_test(test_large_pages),
 		cmocka_unit_test(test_left),
+		cmocka_unit_test(test_mapped_while_it_fails),
 		CHECKED(VM_MODE_32), CHECKED(VM_MODE_PAE),
 		CHECKED(VM_MODE_64), CHECKED(VM_MODE_LA57),
 	};
