@@ -76,6 +76,21 @@ static int access_settle(struct vm *vm, struct proc *p,
 	}
 }
 
+/* It does not get on. => 0: again, a store takes writes again; or as above. */
+static int access_stuck(struct vm *vm, struct host_waiter *h, int *sig)
+{
+	int err;
+
+	h->w.result = 0;
+	if (fault_stuck(vm, &h->w)) {
+		*sig = SIGBUS;
+		return -EIO;
+	}
+	err = host_wait(h);
+	*sig = err < 0 ? SIGBUS : 0;
+	return err;
+}
+
 /* Is there such an address? A 32-bit CPU would drop the upper half of it. */
 static bool access_possible(const struct vm *vm, uint64_t addr)
 {
@@ -111,8 +126,8 @@ static int64_t access_range(struct vm *vm, int pid, uint64_t addr, void *buf,
 		if (fault_advances(&history, &pf)) {
 			err = access_settle(vm, p, &pf, &h, &s);
 		} else {
-			err = -EIO;
-			s = SIGBUS;
+			history.n = 0;
+			err = access_stuck(vm, &h, &s);
 		}
 	}
 	if (sig)

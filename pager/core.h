@@ -118,6 +118,7 @@ struct pageio_pool {
 };
 
 /* The pageout daemon: pageout.c */
+#define PAGEOUT_SUSPECTS	8
 struct pageout {
 	struct vm_thread *thread;
 	bool parked, running, hopeless;
@@ -129,6 +130,13 @@ struct pageout {
 	uint64_t retry_ns;		/* failed writes: not before */
 	unsigned swap_failures;		/* since a write to swap succeeded */
 	uint64_t swap_retry_ns;
+	uint32_t suspect[PAGEOUT_SUSPECTS];	/* slots: pageout_suspect() */
+	unsigned nsuspects;
+	uint64_t down_ns;		/* all writes fail since then; 0: no */
+	uint64_t down_last_ns;		/* when the last failed, */
+	int down_error;			/* its -errno, */
+	char down_name[256];		/* and what could not be written */
+	bool down_said;			/* to cfg.waits */
 	uint32_t *victims;
 	struct gather forget;		/* accessed bits cleared */
 };

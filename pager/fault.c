@@ -76,15 +76,20 @@ const char *fault_why(int result)
 	}
 }
 
-const char *fault_stuck_why(struct vm *vm)
+const char *fault_stuck(struct vm *vm, struct waiter *w)
 {
 	struct swap_store *swap = vm->cfg.swap;
-	bool full;
+	bool full, down;
 
 	vm_lock(vm);
 	full = !swap || swap->nfree(swap) == 0;
+	down = vm->pageout.down_ns != 0;
+	if (down) {
+		wait_add(vm, w, WAIT_STORE);
+		pageout_wake(vm);
+	}
 	vm_unlock(vm);
-	return fault_why(full ? -ENOMEM : -EDEADLK);
+	return down ? NULL : fault_why(full ? -ENOMEM : -EDEADLK);
 }
 
 #define FAULT_TRIES	10000

@@ -33,8 +33,11 @@ enum fault_result fault_resolve(struct vm *vm, struct percpu *pc,
 int fault_result(struct proc *p, const struct waiter *w);
 /* The text for such a result. */
 const char *fault_why(int result);
-/* For one that never gets on: is RAM too small, or is swap full? */
-const char *fault_stuck_why(struct vm *vm);
+/*
+ * For one that does not get on: is RAM too small, or is swap full? => why, for
+ * a SIGBUS; NULL: neither, no write succeeds, and @w waits until one does.
+ */
+const char *fault_stuck(struct vm *vm, struct waiter *w);
 
 /*
  * Does an access get on? One that needs two pages, in a machine with one frame

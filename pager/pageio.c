@@ -221,8 +221,8 @@ static void pageio_read_done(struct store_io *sio)
 }
 
 /*
- * The write of one frame failed: it is dirty as before. A slot is bad only if
- * it failed alone and the medium says so: a store that went away is to find
+ * The write of one frame failed: it is dirty as before. A slot may be bad only
+ * if it failed alone and the medium says so: a store that went away is to find
  * its swap area whole when it comes back.
  */
 static void pageio_write_failed(struct vm *vm, struct pageio *io, unsigned i)
@@ -236,7 +236,7 @@ static void pageio_write_failed(struct vm *vm, struct pageio *io, unsigned i)
 		return;
 	slot = (uint32_t)io->io.page + i;
 	if (io->io.npages == 1 && io->io.error == -EIO)
-		vm->cfg.swap->bad(vm->cfg.swap, slot);
+		pageout_suspect(vm, slot);
 	if (slotmap_at(vm, slot)->object)
 		slotmap_drop(vm, slot);
 }
@@ -275,9 +275,11 @@ static void pageio_write_done(struct store_io *sio)
 	gather_init(&g);
 	vm_lock(vm);
 	if (sio->error)
-		pageout_write_error(vm, io->object, sio->error);
-	else if (!io->object)
-		vm->pageout.swap_failures = 0;
+		pageout_write_error(vm, io->object, (uint32_t)sio->page,
+				    sio->error);
+	else
+		pageout_wrote(vm, io->object ? 0 : (uint32_t)sio->page,
+			      sio->npages);
 	for (unsigned i = 0; i < sio->npages; i++) {
 		struct object *o;
 		uint32_t id;

@@ -9,14 +9,18 @@
  *	  completion (pageio.c) frees what nobody wanted meanwhile
  *
  * When a full scan finds nothing and no write is under way, memory is
- * exhausted: one waiter is told so, and can only give up. Invariant:
+ * exhausted: one waiter is told so, and can only give up. Not so while writes
+ * fail: what has to be written is tried again every 100 ms, for ever, and who
+ * waits for memory waits; people are told (cfg.waits). Invariant:
  * laundering counts the frames with FRAME_RECLAIM. Lock: the core lock.
  */
 #include "pager/pageout.h"
 
 #include <errno.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "pager/frame.h"
 #include "pager/object.h"
@@ -27,6 +31,7 @@
 
 #define PAGEOUT_BATCH	STORE_MAX_PAGES
 #define PAGEOUT_RETRY	100000000ull	/* ns after a failed write */
+#define PAGEOUT_SAY	1000000000ull	/* ns without one that succeeds */
 
 /* ---- what the policy may know of frames ---- */
 
@@ -119,10 +124,79 @@ void pageout_io_done(struct vm *vm, unsigned npages)
 		pageout_wake(vm);
 }
 
-void pageout_write_error(struct vm *vm, struct object *file, int error)
+/* No write succeeds any more: since when, and what was tried last. */
+static void pageout_down(struct vm *vm, const struct object *file,
+			 uint32_t slot, int error)
+{
+	struct pageout *p = &vm->pageout;
+	struct swap_area_info info = { .name = "swap" };
+	uint64_t now = vm_now_ns(vm);
+
+	/* What failed long ago and was not tried since says nothing of now. */
+	if (!p->down_ns || now > p->down_last_ns + PAGEOUT_SAY)
+		p->down_ns = now + 1;	/* not 0, whatever the clock */
+	p->down_last_ns = now;
+	p->down_error = error;
+	if (!file)
+		vm->cfg.swap->info(vm->cfg.swap, SWAP_SLOT_AREA(slot), &info);
+	snprintf(p->down_name, sizeof(p->down_name), "%s",
+		 file ? file->store->name : info.name);
+}
+
+/* A write succeeded, or there is none to make. */
+static void pageout_up(struct vm *vm)
+{
+	vm->pageout.down_ns = 0;
+	vm->pageout.down_said = false;
+	wait_wake(vm, WAIT_STORE, 0, UINT_MAX);
+}
+
+void pageout_suspect(struct vm *vm, uint32_t slot)
+{
+	struct pageout *p = &vm->pageout;
+
+	for (unsigned i = 0; i < p->nsuspects && i < PAGEOUT_SUSPECTS; i++)
+		if (p->suspect[i] == slot)
+			return;
+	if (p->nsuspects < PAGEOUT_SUSPECTS)
+		p->suspect[p->nsuspects] = slot;
+	if (p->nsuspects <= PAGEOUT_SUSPECTS)
+		p->nsuspects++;		/* one too many: none is to blame */
+}
+
+/* Swap takes writes: what it refused before is bad, unless it is in use. */
+static void pageout_convict(struct vm *vm, uint32_t slot, unsigned n)
+{
+	struct swap_store *swap = vm->cfg.swap;
+	struct pageout *p = &vm->pageout;
+
+	if (p->nsuspects <= PAGEOUT_SUSPECTS)
+		for (unsigned i = 0; i < p->nsuspects; i++)
+			if (p->suspect[i] - slot >= n &&
+			    swap->refs(swap, p->suspect[i]) == 0)
+				swap->bad(swap, p->suspect[i]);
+	p->nsuspects = 0;
+}
+
+void pageout_wrote(struct vm *vm, uint32_t slot, unsigned n)
+{
+	struct pageout *p = &vm->pageout;
+
+	if (p->down_ns)
+		pageout_up(vm);
+	if (!slot)
+		return;
+	p->swap_failures = 0;
+	if (p->nsuspects)
+		pageout_convict(vm, slot, n);
+}
+
+void pageout_write_error(struct vm *vm, struct object *file, uint32_t slot,
+			 int error)
 {
 	vm->pageout.retry_ns = vm_now_ns(vm) + PAGEOUT_RETRY;
 	vm->pageout.failures++;
+	pageout_down(vm, file, slot, error);
 	if (!file) {
 		vm->pageout.swap_failures++;
 		vm->pageout.swap_retry_ns = vm->pageout.retry_ns;
@@ -389,6 +463,9 @@ static unsigned pageout_want(struct vm *vm)
 		want = t->wm_high - t->nfree - coming;
 	if (p->evict_want > coming && p->evict_want - coming > want)
 		want = p->evict_want - coming;
+	/* Who waits for the store is to be told when it is back. */
+	if (p->down_ns && !want && wait_count(vm, WAIT_STORE))
+		want = 1;
 	return want > PAGEOUT_BATCH ? PAGEOUT_BATCH : want;
 }
 
@@ -429,6 +506,8 @@ static bool pageout_exhausted(struct vm *vm)
 	    pageout_stale(vm))
 		return false;
 	p->hopeless = true;
+	if (p->down_ns)
+		pageout_up(vm);
 	if (p->evict_want > 0) {
 		p->evict_want = 0;
 		wait_wake(vm, WAIT_EVICT, -ENOMEM, -1u);
@@ -442,7 +521,7 @@ static bool pageout_is_exhausted(const struct vm *vm)
 	const struct pageout *p = &vm->pageout;
 
 	return p->idle_scans > 3ull * vm->frames.n && vm->io.inflight == 0 &&
-	       (vm_now_ns((struct vm *)vm) >= p->retry_ns || p->failures > 3);
+	       vm_now_ns((struct vm *)vm) >= p->retry_ns;
 }
 
 /* The store takes nothing: who asked for frames is not kept, who needs one
@@ -510,6 +589,23 @@ static void pageout_memory_waiters(struct vm *vm, bool rest)
 			  t->nfree - t->wm_new);
 }
 
+/* Somebody waits because no write succeeds, for so long that people should
+ * know. => now it is said. */
+static bool pageout_says(struct vm *vm)
+{
+	struct pageout *p = &vm->pageout;
+	uint64_t now = vm_now_ns(vm);
+
+	if (!p->down_ns || p->down_said || !vm->cfg.waits ||
+	    now < p->down_ns + PAGEOUT_SAY ||
+	    now > p->down_last_ns + PAGEOUT_SAY ||
+	    !(wait_count(vm, WAIT_MEMORY) + wait_count(vm, WAIT_ROOM) +
+	      wait_count(vm, WAIT_STORE)))
+		return false;
+	p->down_said = true;
+	return true;
+}
+
 enum vm_step pageout_step(struct vm_thread *t, struct cpu *cpu)
 {
 	struct vm *vm = vm_thread_vm(t);
@@ -517,6 +613,8 @@ enum vm_step pageout_step(struct vm_thread *t, struct cpu *cpu)
 	enum vm_step next = VM_STEP_AGAIN;
 	unsigned want, done = 0;
 	struct object_stores close;
+	char name[sizeof(p->down_name)];
+	int says = 0;
 
 	(void)cpu;
 	vm_lock(vm);
@@ -532,7 +630,13 @@ enum vm_step pageout_step(struct vm_thread *t, struct cpu *cpu)
 	pageout_memory_waiters(vm, want == 0);
 	if (!close.store && (!want || pageout_must_wait(vm, done)))
 		next = pageout_park(vm, t, want, done);
+	if (pageout_says(vm)) {
+		memcpy(name, p->down_name, sizeof(name));
+		says = -p->down_error;
+	}
 	vm_unlock(vm);
+	if (says)
+		vm->cfg.waits(vm->cfg.waits_ctx, name, says);
 	if (done)
 		sched_kick(vm);
 	if (close.store)

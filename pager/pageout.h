@@ -27,8 +27,17 @@ void pageout_wake(struct vm *vm);
 /* An I/O has ended: frames or descriptors may be free. */
 void pageout_io_done(struct vm *vm, unsigned npages);
 /* A write failed with @error: counted, told to every mapping, not retried at
- * once. @file NULL: swap. */
-void pageout_write_error(struct vm *vm, struct object *file, int error);
+ * once. @file NULL: swap, from @slot on. */
+void pageout_write_error(struct vm *vm, struct object *file, uint32_t slot,
+			 int error);
+/* A write succeeded; @slot: of swap, else 0. */
+void pageout_wrote(struct vm *vm, uint32_t slot, unsigned n);
+/*
+ * The medium refused swap slot @slot, alone. It is bad if others take writes:
+ * that is seen at the next one. If none does, it is no matter of slots, and
+ * the area is to be found whole when the store is back.
+ */
+void pageout_suspect(struct vm *vm, uint32_t slot);
 /* The page @pfn, clean, not busy, goes; its frame is freed by @g. */
 void pageout_steal(struct vm *vm, uint32_t pfn, struct gather *g);
 /* A touch while @pfn was on its way out: it stays. */

@@ -244,6 +244,15 @@ static int up_check(struct machine *m)
 	return m->stale ? 0 : fail("cannot make the machine: out of memory");
 }
 
+/* By a CPU. */
+static void up_waits(void *arg, const char *name, int error)
+{
+	(void)arg;
+	fprintf(stderr, "pagervm: processes wait for memory: %s takes no "
+		"writes (%s); make it writable again and they go on, or end "
+		"the machine with SIGINT or SIGTERM\n", name, strerror(error));
+}
+
 static int up_vm(struct machine *m)
 {
 	struct vm_config c = {
@@ -256,6 +265,7 @@ static int up_vm(struct machine *m)
 		.swap = m->swap,
 		.tlb = m->opt.tlb,
 		.stale = m->stale,
+		.waits = up_waits,
 	};
 	struct runner_opts r = { .base = m->opt.dir, .seed = m->opt.seed };
 	const char *why = "out of memory";

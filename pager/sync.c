@@ -266,6 +266,10 @@ static enum sync_result sync_memory(struct vm *vm, struct sync *s,
 	const struct frame_table *t = &vm->frames;
 	uint32_t want = pmap_frames(vm);
 
+	if (s->waited && w->result == -ENOMEM && vm->pageout.down_ns) {
+		wait_add(vm, w, WAIT_STORE);
+		return SYNC_WAIT;
+	}
 	if (s->waited)
 		s->result = w->result;
 	if (t->nfree < want)

@@ -76,6 +76,15 @@ void thread_give_up(struct vm_thread *t)
 	t->faulting = t->syncing = false;
 }
 
+/* => false, for thread_fault() */
+static bool thread_waits(struct vm_thread *t)
+{
+	t->sig = 0;
+	t->faulting = true;
+	atomic_fetch_add(&t->p->nwaiting, 1);
+	return false;
+}
+
 bool thread_fault(struct vm_thread *t, struct percpu *pc,
 		  const struct page_fault *pf)
 {
@@ -88,8 +97,12 @@ bool thread_fault(struct vm_thread *t, struct percpu *pc,
 		return true;
 	}
 	if (!fault_advances(&t->history, pf)) {
+		t->why = fault_stuck(vm, &t->w);
+		if (!t->why) {
+			t->history.n = 0;
+			return thread_waits(t);
+		}
 		t->sig = SIGBUS;
-		t->why = fault_stuck_why(vm);
 		return true;
 	}
 	switch (fault_resolve(vm, pc, t->p, pf, &t->w, &t->sig, &t->why)) {
@@ -100,10 +113,7 @@ bool thread_fault(struct vm_thread *t, struct percpu *pc,
 		return true;
 	case FAULT_WAIT:
 	default:
-		t->sig = 0;
-		t->faulting = true;
-		atomic_fetch_add(&t->p->nwaiting, 1);
-		return false;
+		return thread_waits(t);
 	}
 }
 

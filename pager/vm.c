@@ -193,6 +193,7 @@ void vm_interrupt(struct vm *vm)
 	vm_lock(vm);
 	wait_wake(vm, WAIT_MEMORY, -EINTR, -1u);
 	wait_wake(vm, WAIT_ROOM, -EINTR, -1u);
+	wait_wake(vm, WAIT_STORE, -EINTR, -1u);
 	vm_unlock(vm);
 }
 

@@ -56,6 +56,14 @@ struct vm_config {
 					 * can run, then jumps */
 	struct store_engine *engine;	/* not owned */
 	struct swap_store *swap;	/* NULL: no swap; not owned */
+	/*
+	 * Told once when processes wait for memory because no write has
+	 * succeeded for a second: to @name, the last with -@error. They go on
+	 * when one does, and only vm_interrupt() ends their wait before.
+	 * Called by any CPU, no lock held. May be NULL.
+	 */
+	void (*waits)(void *ctx, const char *name, int error);
+	void *waits_ctx;
 	/* The CPUs model this part's translation caches (emu/model.h), and
 	 * their counters are the machine's; NULL: full speed. */
 	const struct model_preset *tlb;

@@ -29,6 +29,7 @@ struct waiter {
 #define WAIT_MEMORY	(1ull << 40)	/* to read a page, for a table */
 #define WAIT_ROOM	(5ull << 40)	/* for a page that is new */
 #define WAIT_READ_IO	(2ull << 40)	/* for a descriptor to read by, */
+#define WAIT_STORE	(7ull << 40)	/* to take writes again */
 #define WAIT_WRITE_IO	(6ull << 40)	/* to write by */
 
 /* => core lock held, for all of these. */

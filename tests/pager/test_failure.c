@@ -263,6 +263,47 @@ static void test_store_comes_back(void **state)
 	}
 }
 
+/* @tries evictions while @count writes fail; then all is well. => bad slots */
+static unsigned bad_slots(unsigned tries, uint64_t count)
+{
+	struct testvm_opts o = { .frames = 32, .swap_slots = 12, .cluster = 1,
+				 .seed = 3 };
+	struct swap_area_info info;
+	struct swap_store *swap;
+	struct testvm t;
+	int pid;
+
+	testvm_make(&t, &o);
+	pid = vm_proc_create(t.vm, "p");
+	testvm_map(&t, pid, TV_BASE, 6, RW, VM_MAP_PRIVATE, NULL, 0);
+	for (unsigned i = 0; i < 6; i++)
+		testvm_fill(&t, pid, TV_BASE + i * TV_PAGE, 1, (uint8_t)i);
+	mem_fail(t.mem, STORE_WRITE, 1, count, EIO);
+	for (unsigned i = 0; i < tries; i++)
+		vm_evict(t.vm, 32);
+	vm_check(t.vm);
+	mem_fail_none(t.mem);
+	vm_evict(t.vm, 32);
+	vm_run(t.vm);
+	vm_check(t.vm);
+	for (unsigned i = 0; i < 6; i++)
+		assert_int_equal(testvm_byte(&t, pid, TV_BASE + i * TV_PAGE),
+				 i);
+	swap = mem_swap(t.mem);
+	assert_int_equal(swap->info(swap, 0, &info), 0);
+	testvm_free(&t);
+	return info.nbad;
+}
+
+/* A slot that fails among others that do not is bad. When all fail, none is:
+ * swap is as large as before when the store is back. */
+static void test_bad_slots(void **state)
+{
+	(void)state;
+	assert_int_equal(bad_slots(1, 1), 1);
+	assert_int_equal(bad_slots(20, 0), 0);
+}
+
 /* A machine whose file can never be written again can still be taken down,
  * and says what it lost. */
 static void test_lost(void **state)
@@ -346,6 +387,7 @@ int main(void)
 		cmocka_unit_test(test_every_write),
 		cmocka_unit_test(test_every_sync),
 		cmocka_unit_test(test_store_comes_back),
+		cmocka_unit_test(test_bad_slots),
 		cmocka_unit_test(test_lost),
 		cmocka_unit_test(test_read_for_nobody),
 		cmocka_unit_test(test_dying_retried),
