@@ -131,6 +131,10 @@ static error_t parse_opt(int key, char *arg, struct argp_state *st)
 	case ARGP_KEY_END:
 		if (o->alone && o->nmodes != 1)
 			argp_error(st, "--case needs the --mode it is of");
+		if (!o->alone && o->count < o->nmodes)
+			argp_error(st, "--count: %" PRIu64 " is not enough: "
+				   "there are %u modes to check, each with a "
+				   "case at least", o->count, o->nmodes);
 		break;
 	default:
 		return ARGP_ERR_UNKNOWN;

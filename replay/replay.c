@@ -203,6 +203,9 @@ static error_t replay_take_each(struct replay *replay, int key, char *arg,
 	case KEY_LIMIT:
 		replay->for_each = true;
 		each->limit = replay_number(argp, arg);
+		if (!each->limit)
+			argp_error(argp, "--limit: 0 states would check "
+				   "nothing: 1 at least");
 		return 0;
 	case KEY_POINTS:
 		replay->for_each = true;

@@ -34,6 +34,7 @@ check_equal "the same again" "$first" \
 
 # Wrong usage: one clear line, then where help is.
 for wrong in "--mode 16" "--engine qemu" "--count many" "--count -1" \
+	"--count 0" "--count 3" "--mode 64 --count 0" \
 	"--case 3" "stray"; do
 	# shellcheck disable=SC2086
 	check_equal "status of $wrong" 64 "$(status_of "$vm" mmu-check $wrong)"

@@ -293,7 +293,7 @@ for line in '' 'list' 'build rec' 'burn rec' "info $rec more" \
 	"build --at 0 $rec x" "build --synced-only --keep-all $rec x" \
 	"build --at 1 --last --until-fsync 2 $rec x" \
 	"each --at 1 $rec true" "each --keep-begun $rec true" \
-	"build --limit 1 $rec x" "build --seen $rec x" "list --at 1 $rec" \
+	"each --limit 0 $rec" "build --limit 1 $rec x" "build --seen $rec x" "list --at 1 $rec" \
 	"info --strict $rec" "info --show 1 $rec" "list --fly $rec"; do
 	# shellcheck disable=SC2086
 	"$replay" $line >/dev/null 2>"$dir/err"
