@@ -203,7 +203,9 @@ struct area *map_insert(struct vm *vm, struct map *m, const struct area *tmpl)
 	return a;
 }
 
-int map_split(struct map *m, struct area *a, uint64_t vpn)
+/* Cut the area in two at @vpn inside it. The object gets another reference.
+ * => 0, -ENOMEM. Core lock held. */
+static int map_split(struct map *m, struct area *a, uint64_t vpn)
 {
 	struct area *b = malloc(sizeof(*b));
 

@@ -68,9 +68,6 @@ bool map_valid(const struct map *m, uint64_t vpn, uint64_t n);
  * to the area before it where both are private anonymous memory of one kind and
  * @a is untouched. => core lock held; NULL: no memory. */
 struct area *map_insert(struct vm *vm, struct map *m, const struct area *a);
-/* Cut the area in two at @vpn inside it. The object gets another reference.
- * => 0, -ENOMEM. Core lock held. */
-int map_split(struct map *m, struct area *a, uint64_t vpn);
 /* Cut so that areas begin at @vpn and end at @end. => 0, -ENOMEM. */
 int map_clip(struct vm *vm, struct map *m, uint64_t vpn, uint64_t end);
 /* Take @a out and free it; its object reference is the caller's now. */

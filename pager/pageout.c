@@ -63,6 +63,8 @@ static void env_forget(void *ctx, uint32_t pfn)
 		pmap_frame_accessed(vm, pfn, &vm->pageout.forget);
 }
 
+static enum vm_step pageout_step(struct vm_thread *t, struct cpu *cpu);
+
 int pageout_init(struct vm *vm)
 {
 	struct policy_env env = {
@@ -606,7 +608,7 @@ static bool pageout_says(struct vm *vm)
 	return true;
 }
 
-enum vm_step pageout_step(struct vm_thread *t, struct cpu *cpu)
+static enum vm_step pageout_step(struct vm_thread *t, struct cpu *cpu)
 {
 	struct vm *vm = vm_thread_vm(t);
 	struct pageout *p = &vm->pageout;

@@ -20,8 +20,6 @@ struct object;
 /* Makes the policy and the thread. => scheduler is there. 0, -ENOMEM. */
 int pageout_init(struct vm *vm);
 void pageout_destroy(struct vm *vm);
-/* The thread's body. */
-enum vm_step pageout_step(struct vm_thread *t, struct cpu *cpu);
 /* There may be something to do. */
 void pageout_wake(struct vm *vm);
 /* An I/O has ended: frames or descriptors may be free. */

@@ -40,7 +40,10 @@ void proc_put(struct vm *vm, struct proc *p)
 	free(p);
 }
 
-struct proc *proc_new(struct vm *vm, const char *name, int ppid, int *err)
+/* => a new one with two references, the table's and the caller's, and its map
+ * lock held: it can be found at once, but is nobody's yet. NULL and *err. */
+static struct proc *proc_new(struct vm *vm, const char *name, int ppid,
+			     int *err)
 {
 	size_t len = name ? strlen(name) : 0;
 	struct proc *p;
@@ -114,7 +117,8 @@ void proc_unmap(struct vm *vm, struct proc *p, uint64_t vpn, uint64_t end)
 	}
 }
 
-int proc_exit(struct vm *vm, struct proc *p)
+/* End it: unmap all, out of the table. Takes its locks. => -ESRCH: already. */
+static int proc_exit(struct vm *vm, struct proc *p)
 {
 	bool was;
 

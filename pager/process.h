@@ -34,11 +34,6 @@ struct proc {
 struct proc *proc_get(struct vm *vm, int pid);
 void proc_hold(struct proc *p);
 void proc_put(struct vm *vm, struct proc *p);
-/* => a new one with two references, the table's and the caller's, and its map
- * lock held: it can be found at once, but is nobody's yet. NULL and *err. */
-struct proc *proc_new(struct vm *vm, const char *name, int ppid, int *err);
-/* End it: unmap all, out of the table. Takes its locks. => -ESRCH: already. */
-int proc_exit(struct vm *vm, struct proc *p);
 /* Take down [@vpn, @end), which areas begin and end at. => map lock held. */
 void proc_unmap(struct vm *vm, struct proc *p, uint64_t vpn, uint64_t end);
 

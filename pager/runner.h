@@ -79,10 +79,4 @@ void runner_session_progress(struct runner_session *s,
 int runner_run(struct vm *vm, const struct program *prog,
 	       const struct runner_opts *opts, struct runner_result *res);
 
-/*
- * The content of `pattern SEED`: byte @pos, counted from the start of the
- * mapping. Here for programs that check from outside.
- */
-uint8_t runner_pattern_byte(uint64_t seed, uint64_t pos);
-
 #endif

@@ -315,7 +315,7 @@ static enum vm_step step_result(enum op_result r)
 	}
 }
 
-enum vm_step branch_step(struct vm_thread *t, struct cpu *cpu)
+static enum vm_step branch_step(struct vm_thread *t, struct cpu *cpu)
 {
 	struct branch *b = vm_thread_arg(t);
 	unsigned statements = STEP_STATEMENTS;
@@ -365,7 +365,7 @@ static void parent_release(struct branch *b)
 	}
 }
 
-void branch_end(struct vm_thread *t, void *arg)
+static void branch_end(struct vm_thread *t, void *arg)
 {
 	struct branch *b = arg;
 	struct run *run = b->run;

@@ -138,7 +138,7 @@ int env_set_proc(struct env *env, const char *name, int pid)
 	return env_set(env, ENV_PROC, name, (uint64_t)pid);
 }
 
-bool env_get_var(struct env *env, const char *name, uint64_t *v)
+static bool env_get_var(struct env *env, const char *name, uint64_t *v)
 {
 	uint64_t len;
 

@@ -163,7 +163,6 @@ int env_set_proc(struct env *env, const char *name, int pid);
 int env_set_map(struct env *env, int pid, const char *name, uint64_t addr,
 		uint64_t len);
 int env_fork(struct env *env, int parent, int child);
-bool env_get_var(struct env *env, const char *name, uint64_t *v);
 bool env_get_map(struct env *env, int pid, const char *name, uint64_t *addr,
 		 uint64_t *len);
 /* *pid < 0: it was that, and has exited. */
@@ -185,8 +184,6 @@ void run_free(struct run *run);
 
 /* ---- runner_branch.c ---- */
 
-enum vm_step branch_step(struct vm_thread *t, struct cpu *cpu);
-void branch_end(struct vm_thread *t, void *arg);
 /* Start the program's own branch. => 0, -ENOMEM. */
 int branch_start(struct run *run, const struct wl_stmt *first, uint64_t seed);
 /* A child of @b that runs @first, @index in the block of @owner. */

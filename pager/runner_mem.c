@@ -208,7 +208,9 @@ static uint64_t pattern_word(uint64_t seed, uint64_t index)
 	return rng_mix(seed * 0x9e3779b97f4a7c15ull + index);
 }
 
-uint8_t runner_pattern_byte(uint64_t seed, uint64_t pos)
+/* The content of `pattern SEED`: byte @pos, counted from the start of the
+ * mapping. */
+static uint8_t pattern_byte(uint64_t seed, uint64_t pos)
 {
 	return (uint8_t)(pattern_word(seed, pos / 8) >> (8 * (pos % 8)));
 }
@@ -218,7 +220,7 @@ static uint8_t content_byte(const struct branch *b, uint64_t va)
 {
 	if (!b->stmt->pattern)
 		return (uint8_t)b->cur.value;
-	return runner_pattern_byte(b->cur.value, va - b->cur.base);
+	return pattern_byte(b->cur.value, va - b->cur.base);
 }
 
 /* => bytes to do at once, of the @left at @at: a word, where it may be one */
@@ -567,7 +569,7 @@ static int touch_word(struct branch *b, struct cpu *cpu, uint64_t va)
 
 static int touch_byte(struct branch *b, struct cpu *cpu, uint64_t va)
 {
-	uint8_t v, byte = runner_pattern_byte(b->cur.value, va - b->cur.base);
+	uint8_t v, byte = pattern_byte(b->cur.value, va - b->cur.base);
 
 	if (b->cur.store)
 		return cpu_store8(cpu, va, byte);

@@ -41,7 +41,8 @@ uint64_t rng_below(struct rng *r, uint64_t n)
 	return (uint64_t)(wide >> 64);
 }
 
-double rng_unit(struct rng *r)
+/* Uniform in [0, 1). */
+static double rng_unit(struct rng *r)
 {
 	return (double)(rng_next(r) >> 11) * 0x1p-53;
 }

@@ -21,8 +21,6 @@ uint64_t rng_mix(uint64_t x);
 uint64_t rng_next(struct rng *r);
 /* Uniform in [0, n), without the bias of a remainder. => n > 0. */
 uint64_t rng_below(struct rng *r, uint64_t n);
-/* Uniform in [0, 1). */
-double rng_unit(struct rng *r);
 
 struct zipf {
 	uint64_t n;
