@@ -122,7 +122,7 @@ void pageout_io_done(struct vm *vm, unsigned npages)
 	vm->pageout.hopeless = false;
 	pageout_scan_again(vm, npages);
 	if (vm->frames.nfree <= vm->frames.wm_low || vm->pageout.running ||
-	    vm->pageout.evict_want || vm->objects.dying)
+	    vm->pageout.evict_want || vm->pageout.down_ns || vm->objects.dying)
 		pageout_wake(vm);
 }
 

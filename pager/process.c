@@ -4,12 +4,14 @@
 #include "pager/process.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "pager/cow.h"
 #include "pager/object.h"
 #include "pager/sched.h"
+#include "pager/wait.h"
 
 struct proc *proc_get(struct vm *vm, int pid)
 {
@@ -117,6 +119,16 @@ void proc_unmap(struct vm *vm, struct proc *p, uint64_t vpn, uint64_t end)
 	}
 }
 
+/* Who waits for memory, perhaps for long, may be a thread of what has ended. */
+static void proc_wake(struct vm *vm)
+{
+	vm_lock(vm);
+	wait_wake(vm, WAIT_MEMORY, 0, UINT_MAX);
+	wait_wake(vm, WAIT_ROOM, 0, UINT_MAX);
+	wait_wake(vm, WAIT_STORE, 0, UINT_MAX);
+	vm_unlock(vm);
+}
+
 /* End it: unmap all, out of the table. Takes its locks. => -ESRCH: already. */
 static int proc_exit(struct vm *vm, struct proc *p)
 {
@@ -135,6 +147,7 @@ static int proc_exit(struct vm *vm, struct proc *p)
 	pthread_mutex_unlock(&p->map.lock);
 	if (was)
 		return -ESRCH;
+	proc_wake(vm);
 	proc_put(vm, p);
 	return 0;
 }

@@ -19,6 +19,7 @@
 
 #include <cmocka.h>
 
+#include "emu/cpu.h"
 #include "tests/lib/testvm.h"
 
 #define RW	(VM_PROT_READ | VM_PROT_WRITE)
@@ -304,6 +305,94 @@ static void test_bad_slots(void **state)
 	assert_int_equal(bad_slots(20, 0), 0);
 }
 
+/* ---- waiting for the store ---- */
+
+#define DOWN_PAGES	64u
+
+struct down {
+	struct testvm t;
+	int pid;
+	unsigned page, stage;
+	int sig;
+};
+
+/* Stores to page after page of a file. */
+static enum vm_step down_store(struct vm_thread *th, struct cpu *cpu)
+{
+	struct down *d = vm_thread_arg(th);
+	uint8_t byte = 5;
+	int err;
+
+	d->sig = vm_thread_signal(th, NULL, NULL);
+	if (d->sig || d->page == DOWN_PAGES)
+		return VM_STEP_DONE;
+	cpu_enter(cpu);
+	err = cpu_store(cpu, TV_BASE + d->page * TV_PAGE, &byte, 1);
+	cpu_leave(cpu);
+	if (err)
+		return VM_STEP_FAULT;
+	d->page++;
+	return VM_STEP_AGAIN;
+}
+
+/* After ten seconds ends the process, later lets the store be written. */
+static enum vm_step down_watch(struct vm_thread *th, struct cpu *cpu)
+{
+	struct down *d = vm_thread_arg(th);
+
+	(void)cpu;
+	switch (d->stage++) {
+	case 0:
+		break;
+	case 1:
+		assert_true(d->page > 0 && d->page < DOWN_PAGES);
+		assert_int_equal(d->sig, 0);
+		vm_check(d->t.vm);
+		assert_int_equal(vm_exit(d->t.vm, d->pid), 0);
+		break;
+	default:
+		assert_int_equal(d->sig, SIGSEGV);
+		mem_fail_none(d->t.mem);
+		return VM_STEP_DONE;
+	}
+	vm_thread_sleep(th, 10000000000ull);
+	return VM_STEP_WAIT;
+}
+
+/* Nobody gets a signal because writes fail, however small RAM is; and a
+ * process that ends does not wait for the store. */
+static void down_and_exit(enum vm_mode mode, uint32_t frames)
+{
+	struct testvm_opts o = { .frames = frames, .mode = mode };
+	struct vm_thread_info store = { .step = down_store };
+	struct vm_thread_info watch = { .step = down_watch };
+	struct down d = { .page = 0 };
+
+	testvm_make(&d.t, &o);
+	mem_file_create(d.t.mem, "f", NULL, DOWN_PAGES * TV_PAGE);
+	d.pid = vm_proc_create(d.t.vm, "p");
+	testvm_map(&d.t, d.pid, TV_BASE, DOWN_PAGES, RW, VM_MAP_SHARED, "f",
+		   0);
+	store.arg = watch.arg = &d;
+	mem_fail(d.t.mem, STORE_WRITE, 1, 0, EIO);
+	assert_int_equal(vm_thread_start(d.t.vm, 0, &watch), 0);
+	assert_int_equal(vm_thread_start(d.t.vm, d.pid, &store), 0);
+	alarm(20);
+	vm_run(d.t.vm);
+	alarm(0);
+	assert_int_equal(d.stage, 3);
+	assert_int_equal(testvm_free(&d.t), 0);
+}
+
+static void test_down_and_exit(void **state)
+{
+	(void)state;
+	for (uint32_t frames = 16; frames <= 40; frames++)
+		for (enum vm_mode mode = VM_MODE_32; mode <= VM_MODE_LA57;
+		     mode++)
+			down_and_exit(mode, frames);
+}
+
 /* A machine whose file can never be written again can still be taken down,
  * and says what it lost. */
 static void test_lost(void **state)
@@ -388,6 +477,7 @@ int main(void)
 		cmocka_unit_test(test_every_sync),
 		cmocka_unit_test(test_store_comes_back),
 		cmocka_unit_test(test_bad_slots),
+		cmocka_unit_test(test_down_and_exit),
 		cmocka_unit_test(test_lost),
 		cmocka_unit_test(test_read_for_nobody),
 		cmocka_unit_test(test_dying_retried),
