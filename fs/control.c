@@ -172,8 +172,10 @@ static void control_open_file(struct slot *slot)
 		gate_reply(slot, EACCES, NULL, 0);
 		return;
 	}
+	loop_slow_enter();	/* a name may be asked for in SOURCE */
 	file = control_file_open(kind, control_volume, control_loop,
 				 writes && open->flags & O_TRUNC);
+	loop_slow_leave();
 	out.fh = (uintptr_t)file;
 	gate_reply(slot, file ? 0 : ENOMEM, &out, sizeof(out));
 }

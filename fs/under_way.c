@@ -1,15 +1,13 @@
 /*
  * under_way.c - requests in hand and inodes known, as tables.
  *
- * Both are looked at while they change. A request's fields are read between
- * two looks at its number, which must be the same. Its inode cannot go while
- * it is in hand, so the name is asked for with the inode table locked and the
- * request seen once more: a forget that follows has to wait for the lock.
- * (The watchdog's ended ones may be forgotten, and a forget in hand may have
- * had its effect; they get no name.)
- *
- * Inodes are copied under the lock and named afterwards; one whose descriptor
- * has come to show something else meanwhile is left out.
+ * Both are looked at while they change. Whatever is named is held on to by a
+ * lookup of our own, taken under the inode table's lock and given back when
+ * its name is known: no lock is held while the kernel is asked for that. The
+ * inode of a request cannot go while it is in hand, so the request is seen
+ * once more under the lock: a forget that follows has to wait for it. (The
+ * watchdog's ended ones may be forgotten, and a forget in hand may have had
+ * its effect; they get no name.)
  */
 #include "fs/under_way.h"
 #include "fs/gate.h"
@@ -40,29 +38,46 @@ static bool under_way_keeps(uint64_t unique, unsigned int opcode)
 	return !(unique & 1) && opcode != op_of(FUSE_FORGET);
 }
 
-/* => false: it is not in hand any more. */
-static bool under_way_name(struct under_way *table, struct slot *slot,
-			   uint64_t unique, unsigned int opcode, char *path)
+/*
+ * => false: the request is not in hand any more. Else *@inode is what it is
+ * for, with one lookup more, or NULL.
+ */
+static bool under_way_hold(struct volume *volume, const struct slot *slot,
+			   uint64_t unique, struct inode **inode)
 {
-	struct volume *volume = table->volume;
 	uint64_t nodeid;
 	bool same;
 
-	if (!under_way_keeps(unique, opcode)) {
-		strcpy(path, "-");
-		return true;
-	}
 	pthread_mutex_lock(&volume->inodes.lock);
 	nodeid = request_get(slot->request.nodeid);
 	same = atomic_load(&slot->request.unique) == unique;
-	if (same && nodeid)
-		path_of(volume, nodeid, NULL, path);
+	*inode = same && nodeid ? volume_inode(volume, nodeid) : NULL;
+	if (*inode)
+		(*inode)->nlookup++;
+	pthread_mutex_unlock(&volume->inodes.lock);
+	return same;
+}
+
+/* => false: it is not in hand any more. */
+static bool under_way_name(struct volume *volume, const struct slot *slot,
+			   uint64_t unique, unsigned int opcode, char *path)
+{
+	struct inode *inode = NULL;
+	int fd;
+
+	strcpy(path, "-");
+	if (under_way_keeps(unique, opcode) &&
+	    !under_way_hold(volume, slot, unique, &inode))
+		return false;
+	if (!inode)
+		return true;
+	fd = volume_fd(volume, inode);
+	if (fd >= 0 && !*path_of_fd(volume, fd, path))
+		strcpy(path, "/");
 	/* There may be more of them than one request may use. */
 	volume_let_go();
-	pthread_mutex_unlock(&volume->inodes.lock);
-	if (!nodeid || !*path)
-		strcpy(path, nodeid ? "/" : "-");
-	return same;
+	inode_forget(&volume->inodes, inode, 1);
+	return true;
 }
 
 static void under_way_print_one(struct slot *slot, void *arg)
@@ -77,7 +92,7 @@ static void under_way_print_one(struct slot *slot, void *arg)
 	/* Those for the control directory are the reader's own. */
 	if (!unique || !op_name(opcode) ||
 	    request_get(request->nodeid) >> 63 ||
-	    !under_way_name(table, slot, unique, opcode, path))
+	    !under_way_name(table->volume, slot, unique, opcode, path))
 		return;
 	fprintf(table->out, "%10lu %-7s %-10s %7u %14lu %8lu %s\n",
 		table->now > begun ? (table->now - begun) / 1000 : 0,
@@ -100,43 +115,31 @@ void under_way_print_requests(FILE *out, struct volume *volume,
 /* ---- inodes ---- */
 
 struct under_way_inode {
-	uint64_t nlookup;
-	ino_t ino;
-	mode_t type;
-	int fd;
+	struct inode *inode;
+	uint64_t nlookup;	/* without ours */
 };
 
-/* => What is said of at most @max of them, which the caller frees; NULL. */
-static struct under_way_inode *under_way_copy(struct inode_table *table,
-					      size_t max, size_t *n)
+/* => At most @max of them with one lookup more, for the caller to take back
+ * and to free; NULL. */
+static struct under_way_inode *under_way_hold_all(struct inode_table *table,
+						  size_t max, size_t *n)
 {
-	struct under_way_inode *copy = calloc(max, sizeof(*copy));
+	struct under_way_inode *held = calloc(max, sizeof(*held));
 	struct inode *inode;
 	size_t i;
 
 	*n = 0;
-	if (!copy)
+	if (!held)
 		return NULL;
 	pthread_mutex_lock(&table->lock);
 	for (i = 0; i < table->nchains; i++)
 		for (inode = table->chains[i]; inode && *n < max;
 		     inode = inode->next)
-			copy[(*n)++] = (struct under_way_inode){
-				inode->nlookup, inode->ino, inode->type,
-				inode->fd,
+			held[(*n)++] = (struct under_way_inode){
+				inode, inode->nlookup++,
 			};
 	pthread_mutex_unlock(&table->lock);
-	return copy;
-}
-
-static bool under_way_is(const struct under_way_inode *inode)
-{
-	struct stat st;
-
-	if (inode->fd < 0)
-		return true;
-	/* The device is the volume's idea of it, see volume_identity(). */
-	return !fstat(inode->fd, &st) && st.st_ino == inode->ino;
+	return held;
 }
 
 static char under_way_type(mode_t type)
@@ -153,27 +156,34 @@ static char under_way_type(mode_t type)
 	}
 }
 
+static void under_way_print_inode(FILE *out, struct volume *volume,
+				  const struct under_way_inode *held)
+{
+	int fd = held->inode->fd;
+	char path[PATH_ROOM];
+
+	/* One without a descriptor has its name nowhere at hand. */
+	if (fd < 0)
+		strcpy(path, "(by handle)");
+	else if (!*path_of_fd(volume, fd, path))
+		strcpy(path, "/");
+	fprintf(out, "%12lu %4c %10lu %s\n", held->inode->ino,
+		under_way_type(held->inode->type), held->nlookup, path);
+}
+
 void under_way_print_inodes(FILE *out, struct volume *volume)
 {
 	size_t count = inode_table_count(&volume->inodes), n, i;
 	size_t max = count < UNDER_WAY_INODES ? count : UNDER_WAY_INODES;
-	struct under_way_inode *inodes = under_way_copy(&volume->inodes, max,
-							&n);
-	char path[PATH_ROOM];
+	struct under_way_inode *held = under_way_hold_all(&volume->inodes, max,
+							  &n);
 
 	fprintf(out, "%12s %4s %10s %s\n", "inode", "type", "lookups", "file");
-	for (i = 0; inodes && i < n; i++) {
-		/* One without a descriptor has its name nowhere at hand. */
-		if (inodes[i].fd < 0)
-			strcpy(path, "(by handle)");
-		else
-			path_of_fd(volume, inodes[i].fd, path);
-		if (under_way_is(&inodes[i]))
-			fprintf(out, "%12lu %4c %10lu %s\n", inodes[i].ino,
-				under_way_type(inodes[i].type),
-				inodes[i].nlookup, *path ? path : "/");
+	for (i = 0; i < n; i++) {
+		under_way_print_inode(out, volume, &held[i]);
+		inode_forget(&volume->inodes, held[i].inode, 1);
 	}
 	if (count > n)
 		fprintf(out, "... and %zu more\n", count - n);
-	free(inodes);
+	free(held);
 }
