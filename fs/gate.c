@@ -259,7 +259,7 @@ static uint64_t gate_wait_ns(const struct verdict *verdict)
 
 	if (verdict->until_ns > now)
 		left = verdict->until_ns - now;
-	else if (verdict->nfrozen && inject_frozen(verdict))
+	else if (verdict->frozen_by && inject_frozen(verdict))
 		left = GATE_TICK_NS;
 	return left < GATE_TICK_NS ? left : GATE_TICK_NS;
 }

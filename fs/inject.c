@@ -68,6 +68,28 @@ static bool inject_changed(void)
 	return !inject_holding && gate_watches(GATE_HELD);
 }
 
+/*
+ * May @list come to those of @old? Every freeze gets a bit that none of them
+ * has. => The lock is held.
+ */
+static bool inject_admit(const struct rule *old, struct rule *list)
+{
+	unsigned int count = 0;
+	uint64_t bits = 0;
+
+	for (; old; old = old->next, count++)
+		bits |= old->freeze_bit;
+	for (; list; list = list->next, count++) {
+		if (list->fault != RULE_FREEZE)
+			continue;
+		if (!~bits)
+			return false;
+		list->freeze_bit = ~bits & -~bits;
+		bits |= list->freeze_bit;
+	}
+	return count <= RULES_MAX;
+}
+
 static void inject_start(struct rule *list)
 {
 	uint64_t now = gate_now();
@@ -78,16 +100,11 @@ static void inject_start(struct rule *list)
 	}
 }
 
-int inject_set(const char *text, size_t length, const char *where, bool add,
-	       char message[INJECT_MESSAGE])
+/* => The rules that @list takes the place of. The lock is held. */
+static struct rule *inject_put(struct rule *list, bool add)
 {
-	struct rule *list, *old = NULL, **end = &inject_rules;
-	bool flush;
+	struct rule *old = NULL, **end = &inject_rules;
 
-	list = rules_parse(text, length, where, message, INJECT_MESSAGE);
-	if (message[0])
-		return -EINVAL;
-	pthread_mutex_lock(&inject_lock);
 	if (!add) {
 		old = inject_rules;
 		inject_rules = NULL;
@@ -99,9 +116,34 @@ int inject_set(const char *text, size_t length, const char *where, bool add,
 		end = &(*end)->next;
 	*end = list;
 	inject_start(list);
+	return old;
+}
+
+int inject_set(const char *text, size_t length, const char *where, bool add,
+	       char message[INJECT_MESSAGE])
+{
+	struct rule *list, *old;
+	bool flush, full;
+
+	list = rules_parse(text, length, where, message, INJECT_MESSAGE);
+	if (message[0])
+		return -EINVAL;
+	pthread_mutex_lock(&inject_lock);
+	full = !inject_admit(add ? inject_rules : NULL, list);
+	if (full)
+		old = list;
+	else
+		old = inject_put(list, add);
 	flush = inject_changed();
 	pthread_mutex_unlock(&inject_lock);
 	rules_free(old);
+	if (full) {
+		snprintf(message, INJECT_MESSAGE, "%s: expected no more than "
+			 "%u rules in force, and no more than 64 that freeze: "
+			 "take some away first (.pagerfs/ctl: clear, remove N)",
+			 where, RULES_MAX);
+		return -EINVAL;
+	}
 	/* Without a rule that wants it nothing stays unwritten. */
 	return flush ? held_flush_all() : 0;
 }
@@ -215,12 +257,6 @@ static void inject_torn(struct rule *rule, const struct op_target *target,
 		verdict->amount = length;
 }
 
-static void inject_freeze(const struct rule *rule, struct verdict *verdict)
-{
-	if (verdict->nfrozen < VERDICT_FREEZES)
-		verdict->frozen_by[verdict->nfrozen++] = rule->serial;
-}
-
 /* It acts. => Is the outcome decided? */
 static bool inject_act(struct rule *rule, const struct op_target *target,
 		       struct verdict *verdict)
@@ -232,7 +268,7 @@ static bool inject_act(struct rule *rule, const struct op_target *target,
 		verdict->until_ns += rule_delay_ns(rule);
 		return false;
 	case RULE_FREEZE:
-		inject_freeze(rule, verdict);
+		verdict->frozen_by |= rule->freeze_bit;
 		return false;
 	case RULE_FLIP:
 		verdict->flips += rule->low;
@@ -325,6 +361,7 @@ void inject_judge(struct volume *volume, unsigned int opcode, fuse_ino_t ino,
 
 	memset(verdict, 0, sizeof(*verdict));
 	pthread_mutex_lock(&inject_lock);
+	verdict->frozen_last = inject_last_serial;
 	verdict->hold = inject_cuts && opcode == FUSE_WRITE;
 	for (rule = inject_rules; rule; rule = rule->next)
 		if (inject_ask(rule, opcode, &names, verdict))
@@ -336,14 +373,12 @@ bool inject_frozen(const struct verdict *verdict)
 {
 	struct rule *rule;
 	bool frozen = false;
-	unsigned int i;
 
 	pthread_mutex_lock(&inject_lock);
 	for (rule = inject_rules; rule && !frozen; rule = rule->next)
-		for (i = 0; i < verdict->nfrozen; i++)
-			if (rule->serial == verdict->frozen_by[i] &&
-			    rule->fault == RULE_FREEZE)
-				frozen = rule_is_on(rule, gate_now());
+		if (rule->freeze_bit & verdict->frozen_by &&
+		    rule->serial <= verdict->frozen_last)
+			frozen = rule_is_on(rule, gate_now());
 	pthread_mutex_unlock(&inject_lock);
 	return frozen;
 }

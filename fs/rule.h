@@ -20,7 +20,7 @@
 
 #define RULE_TEXT	512	/* a line, with its end */
 #define RULE_NTH_MAX	8
-#define RULES_MAX	1024
+#define RULES_MAX	1024	/* in a text, and in force */
 
 enum rule_fault {
 	RULE_NONE,
@@ -82,6 +82,7 @@ struct rule {
 	uint64_t switch_ns;	/* bursts: when the present state ends */
 	bool on;
 	uint64_t used;		/* quota: bytes taken */
+	uint64_t freeze_bit;	/* freeze: its own among those in force */
 };
 
 /*

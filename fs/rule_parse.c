@@ -608,9 +608,10 @@ struct rule *rules_parse(const char *text, size_t length, const char *where,
 		end = parse_end(text, stop);
 		good = parse_line(&parse, text, end - text, next);
 		if (*next) {
-			next = &(*next)->next;
 			if (good && ++count > RULES_MAX)
-				good = parse_refuse(&parse, "", "fewer rules");
+				good = parse_refuse(&parse, (*next)->text,
+						    "no more than 1024 rules");
+			next = &(*next)->next;
 		}
 		if (end < stop && *end == '\n')
 			parse.line++;

@@ -10,8 +10,6 @@
 
 #include "fs/rule.h"
 
-#define VERDICT_FREEZES	4
-
 struct verdict {
 	enum rule_fault fault;	/* what decides the outcome */
 	int err;		/* of error, torn, quota; torn: 0 is kill */
@@ -19,8 +17,8 @@ struct verdict {
 	double keep;		/* cut */
 
 	uint64_t until_ns;	/* kept back till then; 0: not */
-	uint64_t frozen_by[VERDICT_FREEZES];	/* serials of rules */
-	unsigned int nfrozen;
+	uint64_t frozen_by;	/* rules, by their freeze_bit, */
+	uint64_t frozen_last;	/* of serials up to this; a bit has others */
 
 	bool hold;
 	uint64_t window;	/* hold: how many at most, 0: any number */

@@ -91,6 +91,20 @@ check "refused when it is closed" grep -q "'err': expected" "$c/ctl"
 check_equal "by pieces" 4 "$(wc -l <"$c/rules")"
 : >"$c/rules"
 check_equal "emptied" 1 "$(wc -l <"$c/rules")"
+# ---- not without end: all together, however they come ----
+for i in 1 2; do
+	for n in {1..512}; do echo 'read y error=EIO'; done >>"$c/rules"
+done
+check_equal "so many" 1025 "$(wc -l <"$c/rules")"
+echo 'read y error=EIO' >>"$c/rules" 2>/dev/null && fail "one more accepted"
+check "said: $(cat "$c/ctl")" grep -q \
+	'^.pagerfs/rules: expected no more than 1024 rules in force' "$c/ctl"
+check_equal "none was added" 1025 "$(wc -l <"$c/rules")"
+for n in {1..64}; do echo 'read y freeze'; done >"$c/rules"
+echo 'read y freeze' >>"$c/rules" 2>/dev/null && fail "65 freezes accepted"
+check "said: $(cat "$c/ctl")" grep -q 'no more than 64 that freeze' "$c/ctl"
+check_equal "none was added" 65 "$(wc -l <"$c/rules")"
+: >"$c/rules"
 # ---- commands ----
 ctl() {
 	exec 9<>"$c/ctl"

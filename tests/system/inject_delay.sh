@@ -87,6 +87,20 @@ wait_for 2 bash -c "! kill -0 $frozen 2>/dev/null" || fail "thaw frees nobody"
 check_equal "and it is done" "open 0;write 10" "$(paste -sd';' "$dir/frozen")"
 check_equal "real file" 10 "$(head -c 10 "$src/f" | tr -dc F | wc -c)"
 check_equal "the rule is gone" 1 "$(wc -l <"$rules")"
+# ---- by many rules: until the last of them is gone ----
+rules "$(for i in 1 2 3 4 5 6; do echo 'write f freeze'; done)"
+"$io" open "$mnt/f" write 0 10 70 >/dev/null &
+frozen=$!
+wait_for 5 eval '[ "$(waiting)" = 1 ]'
+for i in 1 2 3 4 5; do ctl "remove $i"; done
+# one that was not there then takes their place, and means nothing to it
+echo 'write f freeze' >>"$rules"
+sleep 0.3
+check "frozen by the sixth" kill -0 $frozen
+ctl 'remove 6'
+wait_for 2 bash -c "! kill -0 $frozen 2>/dev/null" ||
+	fail "the last one's end frees nobody"
+ctl thaw
 # ---- for a time ----
 rules 'write f to=400ms freeze'
 took 350 3000 "$io" open "$mnt/f" write 0 10 71
