@@ -7,6 +7,7 @@
  * of threads only grows, and flags are set once.
  */
 #include "fs/loop_int.h"
+#include "fs/join.h"
 #include "fs/report.h"
 
 #include <errno.h>
@@ -19,7 +20,7 @@
 #include <unistd.h>
 
 #define LOOP_EXTRA	32	/* threads more when all are stuck */
-#define LOOP_JOIN_S	3	/* what hangs longer in SOURCE is left to it */
+#define LOOP_JOIN_MS	3000	/* what hangs longer in SOURCE is left to it */
 
 void loop_stop(struct loop *loop)
 {
@@ -196,15 +197,11 @@ void loop_drain(struct loop *loop, unsigned int limit_ms)
 
 int loop_join(struct loop *loop)
 {
-	struct timespec until;
-	unsigned int i;
+	unsigned int i, left_ms = LOOP_JOIN_MS;
 	int err = 0;
 
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += LOOP_JOIN_S;
 	for (i = 0; i < loop->nworkers; i++) {
-		if (pthread_timedjoin_np(loop->workers[i].thread, NULL,
-					 &until))
+		if (!join_within(loop->workers[i].thread, &left_ms))
 			return -ETIMEDOUT;
 		if (!err)
 			err = loop->workers[i].err;

@@ -8,6 +8,7 @@
  * Lock: one, around the queue and the counts; held across no run().
  */
 #include "fs/view_jobs.h"
+#include "fs/join.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -34,11 +35,20 @@ int view_thread_start(pthread_t *thread, void *(*body)(void *), void *arg)
 	return -err;
 }
 
+bool view_thread_join(pthread_t thread, unsigned ms)
+{
+	if (join_within(thread, &ms))
+		return true;
+	pthread_detach(thread);
+	return false;
+}
+
+/* By a clock that nobody sets. */
 static struct timespec deadline(unsigned ms)
 {
 	struct timespec ts;
 
-	clock_gettime(CLOCK_REALTIME, &ts);
+	clock_gettime(CLOCK_MONOTONIC, &ts);
 	ts.tv_sec += ms / 1000;
 	ts.tv_nsec += ms % 1000 * 1000000L;
 	if (ts.tv_nsec >= 1000000000L) {
@@ -46,16 +56,6 @@ static struct timespec deadline(unsigned ms)
 		ts.tv_nsec -= 1000000000L;
 	}
 	return ts;
-}
-
-bool view_thread_join(pthread_t thread, unsigned ms)
-{
-	struct timespec until = deadline(ms);
-
-	if (!pthread_timedjoin_np(thread, NULL, &until))
-		return true;
-	pthread_detach(thread);
-	return false;
 }
 
 struct view_jobs *view_jobs_create(unsigned max_threads)
@@ -164,8 +164,8 @@ bool view_jobs_destroy(struct view_jobs *jobs, unsigned ms)
 	jobs_cancel(jobs);
 	pthread_cond_broadcast(&jobs->work);
 	while (jobs->nthreads && err != ETIMEDOUT)
-		err = pthread_cond_timedwait(&jobs->ended, &jobs->lock,
-					     &until);
+		err = pthread_cond_clockwait(&jobs->ended, &jobs->lock,
+					     CLOCK_MONOTONIC, &until);
 	err = jobs->nthreads;
 	pthread_mutex_unlock(&jobs->lock);
 	if (err)

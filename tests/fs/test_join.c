@@ -1,0 +1,113 @@
+/*
+ * test_join.c - threads that are waited for, for so long, while somebody sets
+ * the clock. Set it is by the function below, which all that is linked here
+ * calls.
+ */
+#include "fs/join.h"
+#include "fs/view_jobs.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static atomic_long set_back;	/* seconds */
+
+int clock_gettime(clockid_t clock, struct timespec *now)
+{
+	int err = syscall(SYS_clock_gettime, clock, now);
+
+	if (clock == CLOCK_REALTIME)
+		now->tv_sec -= set_back;
+	return err;
+}
+
+static void *sleep_ms(void *ms)
+{
+	usleep((uintptr_t)ms * 1000);
+	return NULL;
+}
+
+static pthread_t begin(uintptr_t ms)
+{
+	pthread_t thread;
+
+	assert_int_equal(pthread_create(&thread, NULL, sleep_ms, (void *)ms),
+			 0);
+	return thread;
+}
+
+static double seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec + now.tv_nsec / 1e9;
+}
+
+static void test_ends_in_time(void **state)
+{
+	pthread_t thread = begin(10000);
+	unsigned int left = 5000;
+
+	(void)state;
+	assert_true(join_within(begin(100), &left));
+	assert_in_range(left, 1, 4990);
+	left = 50;
+	assert_false(join_within(thread, &left));
+	assert_int_equal(left, 0);
+	assert_false(join_within(thread, &left));
+	pthread_detach(thread);
+}
+
+static void test_clock_set(void **state)
+{
+	double start = seconds();
+
+	(void)state;
+	set_back = 3600;
+	assert_true(view_thread_join(begin(100), 5000));
+	set_back = -3600;
+	assert_false(view_thread_join(begin(10000), 50));
+	set_back = 0;
+	assert_true(seconds() - start < 4);
+}
+
+static atomic_bool begun;
+
+static void run(struct view_job *job, bool cancelled)
+{
+	(void)job;
+	begun = !cancelled;
+	usleep(300000);
+}
+
+/* A pool that has yet something to do, and time for it. */
+static void test_pool(void **state)
+{
+	struct view_job job = { .run = run };
+	struct view_jobs *jobs = view_jobs_create(1);
+
+	(void)state;
+	view_jobs_submit(jobs, &job);
+	while (!begun)
+		usleep(1000);
+	set_back = 3600;
+	assert_true(view_jobs_destroy(jobs, 5000));
+	set_back = 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_ends_in_time),
+		cmocka_unit_test(test_clock_set),
+		cmocka_unit_test(test_pool),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
