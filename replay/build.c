@@ -282,6 +282,7 @@ static int build_special(struct build *build, struct state *state,
 		if (errno != EPERM)
 			return -errno;
 		build->unmade++;
+		*file->built = '\0';	/* nor its other names */
 		return 0;
 	}
 	if (fchmodat(dir, name, attr.mode & 07777, 0))
@@ -321,6 +322,8 @@ static int build_name(struct build *build, struct state *state,
 		return -ELOOP;
 	if (directory && depth >= BUILD_DEEPEST)
 		return -ENAMETOOLONG;
+	if (file->built && !*file->built)
+		return 0;
 	if (file->built)
 		return linkat(build->top, file->built, dir, name, 0) ?
 			-errno : 0;

@@ -41,7 +41,7 @@ struct file {
 	uint64_t dir;		/* its last name, for people */
 	const char *name;
 	char *base;		/* path in the --base directory; or NULL */
-	char *built;		/* where it was put, while building */
+	char *built;		/* where it was put, while building; "": left out */
 	UT_hash_handle hh;
 };
 

@@ -259,6 +259,28 @@ check "deep, --base: built" "$replay" build --base "$src" "$rec" "$dir/out"
 check "deep, --base: whole" cmp "$src/${deep}file" "$dir/out/${deep}file"
 rm -rf "$src/d" "$rec"
 
+# ---- a device of two names, built by who may make none ----
+mkdir "$dir/user"
+if mknod "$src/null" c 1 3 2>/dev/null && chown 65534:65534 "$dir/user"; then
+	rm -rf "$dir/out"
+	ln "$src/null" "$src/null2"
+	echo beside >"$src/file"
+	mount_store "$src" "$mnt" -o record="$rec"
+	umount_store "$mnt"
+	chmod 755 "$dir" && chmod 644 "$rec"
+	install "$replay" "$dir/user/replay"
+	as_nobody() { setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; }
+	check "device: built" as_nobody "$dir/user/replay" build "$rec" \
+		"$dir/user/out"
+	cp "$guard/out" "$dir/err"
+	check "device: one is left out: $(cat "$dir/err")" \
+		grep -q '1 device file' "$dir/err"
+	check "device: not its neighbour" cmp "$src/file" "$dir/user/out/file"
+	check "device: built by root" "$replay" build "$rec" "$dir/out"
+	same "device: with both names" "$src" "$dir/out"
+	rm -f "$src"/null* "$src/file" "$rec"
+fi
+
 # ---- refused ----
 # refuse PATTERN RECORD
 refuse() {
