@@ -201,6 +201,20 @@ static int file_open_any(struct volume *volume, const struct inode *inode,
 	return file_open_below(volume, inode, flags);
 }
 
+/* ... and as if nobody had read it, unless only its owner may ask for that. */
+static int file_open_unseen(struct volume *volume, const struct inode *inode,
+			    int asked, int *flags)
+{
+	int tried = *flags, fd = file_open_any(volume, inode, asked, &tried);
+
+	if (fd == -EPERM && *flags & O_NOATIME) {
+		tried = *flags & ~O_NOATIME;
+		fd = file_open_any(volume, inode, asked, &tried);
+	}
+	*flags = tried;
+	return fd;
+}
+
 static struct file *file_make(struct volume *volume,
 			      const struct inode *inode, int flags, int *err)
 {
@@ -208,10 +222,10 @@ static struct file *file_make(struct volume *volume,
 	int fd, asked = flags;
 
 	flags = file_flags(volume, flags);
-	fd = file_open_any(volume, inode, asked, &flags);
+	fd = file_open_unseen(volume, inode, asked, &flags);
 	if (fd == -EACCES && volume->options.writeback) {
 		flags = (flags & ~O_ACCMODE) | O_WRONLY;
-		fd = file_open_any(volume, inode, asked, &flags);
+		fd = file_open_unseen(volume, inode, asked, &flags);
 	}
 	if (fd < 0) {
 		*err = fd;
