@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <linux/capability.h>
 #include <sched.h>
+#include <stdio.h>
 #include <sys/fsuid.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -76,4 +77,29 @@ void caller_leave(struct caller caller)
 		return;
 	setfsuid(0);
 	setfsgid(0);
+}
+
+/* A user namespace of his own gives a caller capabilities that count there. */
+static bool caller_is_at_home(pid_t pid)
+{
+	char name[40];
+	struct stat his, ours;
+
+	snprintf(name, sizeof(name), "/proc/%d/ns/user", pid);
+	return !stat(name, &his) && !stat("/proc/self/ns/user", &ours) &&
+	       his.st_ino == ours.st_ino;
+}
+
+bool caller_is_trusted(fuse_req_t req)
+{
+	struct __user_cap_header_struct header = {
+		.version = _LINUX_CAPABILITY_VERSION_3,
+		.pid = fuse_req_ctx(req)->pid,
+	};
+	struct __user_cap_data_struct data[2];
+
+	/* 0: not known here, and to capget(2) ourselves. */
+	return header.pid && !syscall(SYS_capget, &header, data) &&
+	       data[0].effective & 1u << CAP_SYS_ADMIN &&
+	       caller_is_at_home(header.pid);
 }

@@ -32,4 +32,7 @@ int caller_start(void);
 struct caller caller_enter(fuse_req_t req);
 void caller_leave(struct caller caller);
 
+/* Is the caller one whom the kernel below shows trusted attributes? */
+bool caller_is_trusted(fuse_req_t req);
+
 #endif

@@ -5,6 +5,7 @@
  * through the descriptor's magic link where the call takes only a path, and
  * answers at once. Nothing is kept here; no locks.
  */
+#include "fs/caller.h"
 #include "fs/file.h"
 #include "fs/loop.h"
 #include "fs/operations.h"
@@ -13,6 +14,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fuse.h>
+#include <linux/limits.h>
+#include <linux/xattr.h>
 #include <string.h>
 #include <sys/statvfs.h>
 #include <sys/xattr.h>
@@ -268,17 +271,47 @@ static void meta_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name,
 	meta_reply_xattr(req, size, value, length);
 }
 
+/*
+ * To us the kernel below shows also what it would not show the caller. Take
+ * that out of the names in @list. => Their length.
+ */
+static ssize_t meta_hide_trusted(fuse_req_t req, char *list, ssize_t length)
+{
+	char *name, *to = list, *next;
+	bool asked = false;
+
+	for (name = list; name < list + length; name = next) {
+		next = name + strlen(name) + 1;
+		if (!strncmp(name, XATTR_TRUSTED_PREFIX,
+			     XATTR_TRUSTED_PREFIX_LEN)) {
+			if (!asked && caller_is_trusted(req))
+				return length;
+			asked = true;
+			continue;
+		}
+		memmove(to, name, next - name);
+		to += next - name;
+	}
+	return length < 0 ? length : to - list;
+}
+
 static void meta_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 {
-	char *value = loop_scratch(size);
+	char *list = loop_scratch(XATTR_LIST_MAX);
 	int fd = volume_use(req, ino);
 	struct volume_path path;
+	ssize_t length;
 
 	if (fd < 0)
 		return;
 	path = volume_path(fd);
-	meta_reply_xattr(req, size, value,
-			 listxattr(path.name, value, size));
+	length = meta_hide_trusted(req, list, listxattr(path.name, list,
+							XATTR_LIST_MAX));
+	if (size && length > (ssize_t)size) {
+		errno = ERANGE;
+		length = -1;
+	}
+	meta_reply_xattr(req, size, list, length);
 }
 
 /*

@@ -1,7 +1,10 @@
 /*
- * tool_same_users.c - ACLs, owners, set-id bits, flags, as below.
+ * tool_same_users.c - ACLs, owners, set-id bits, flags, xattrs, as below.
  */
 #include "tests/fs/same.h"
+
+#include <linux/capability.h>
+#include <sched.h>
 
 struct acl_entry {
 	uint16_t tag, perm;
@@ -269,6 +272,67 @@ static void case_flags(void)
 	close(fd);
 }
 
+/* What there is, and how much room it takes; without room for half of it. */
+static void xattr_list(void)
+{
+	char names[1024], *name;
+	ssize_t length = listxattr("f", names, sizeof(names));
+
+	said("size", listxattr("f", NULL, 0));
+	said("list", length);
+	for (name = names; name < names + length; name += strlen(name) + 1)
+		note("  %s\n", name);
+	if (length > 0)
+		said("as much room", listxattr("f", names, length));
+	said("too little", listxattr("f", names, 8));
+	said("its value", getxattr("f", "trusted.b", names, sizeof(names)));
+}
+
+static void xattr_lower(unsigned int capability, bool lower)
+{
+	struct __user_cap_header_struct header = {
+		.version = _LINUX_CAPABILITY_VERSION_3,
+	};
+	struct __user_cap_data_struct data[2];
+
+	if (syscall(SYS_capget, &header, data))
+		abort();
+	if (lower)
+		data[0].effective &= ~(1u << capability);
+	else
+		data[0].effective = data[0].permitted;
+	if (syscall(SYS_capset, &header, data))
+		abort();
+}
+
+/* All capabilities, but in a namespace of one's own. => The list's length. */
+static int xattr_elsewhere(void)
+{
+	int status = 0;
+	pid_t pid = fork();
+
+	if (!pid)
+		_exit(unshare(CLONE_NEWUSER) ? 255 :
+		      listxattr("f", NULL, 0));
+	waitpid(pid, &status, 0);
+	return WEXITSTATUS(status);
+}
+
+static void case_xattr(void)
+{
+	make_file("f", 1);
+	said("user", setxattr("f", "user.a", "1", 1, 0));
+	said("trusted", setxattr("f", "trusted.b", "2", 1, 0));
+	said("user", setxattr("f", "user.c", "3", 1, 0));
+	said("trusted", setxattr("f", "trusted.longer-than-user", "4", 1, 0));
+	xattr_list();
+	as_user(1234, 1234, xattr_list);
+	xattr_lower(CAP_SYS_ADMIN, true);
+	xattr_list();
+	xattr_lower(CAP_SYS_ADMIN, false);
+	said("elsewhere", xattr_elsewhere());
+}
+
 int main(int argc, char **argv)
 {
 	static const struct same_case cases[] = {
@@ -276,6 +340,7 @@ int main(int argc, char **argv)
 		SAME_ROOT_CASE(owner),
 		SAME_ROOT_CASE(setid),
 		SAME_CASE(flags),
+		SAME_ROOT_CASE(xattr),
 	};
 
 	return same_main(argc, argv, cases, sizeof(cases) / sizeof(*cases));
