@@ -16,12 +16,15 @@
 #include <linux/capability.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/fsuid.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 static __thread mode_t caller_umask;	/* this thread's */
+static __thread uint32_t caller_lacks;	/* capabilities, of the first 32 */
 
 static void caller_keep_capabilities(void)
 {
@@ -32,13 +35,27 @@ static void caller_keep_capabilities(void)
 
 	if (syscall(SYS_capget, &header, data))
 		return;
-	data[0].effective = data[0].permitted;
+	data[0].effective = data[0].permitted & ~caller_lacks;
 	data[1].effective = data[1].permitted;
 	syscall(SYS_capset, &header, data);
 }
 
+/*
+ * A new file's set-group-ID bit must go if its maker is not in the group that
+ * its directory gives it. Linux 6.0 sees to that before we are asked. Before,
+ * the file system below does, unless we are capable of keeping it.
+ */
+static uint32_t caller_find_lacks(void)
+{
+	struct utsname system;
+
+	return uname(&system) || atoi(system.release) < 6 ? 1u << CAP_FSETID :
+							    0;
+}
+
 int caller_start(void)
 {
+	caller_lacks = caller_find_lacks();
 	/* Nothing is in the way of unmounting where we were started. */
 	if (unshare(CLONE_FS) || chdir("/"))
 		return -errno;
