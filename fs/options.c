@@ -249,7 +249,9 @@ void options_usage(void)
 	       "    -o rules=FILE        a file of such rules\n"
 	       "    -o seed=N            of their random choices\n"
 	       "    -o nocontrol         no hidden directory .pagerfs\n"
+	       "    -o noatime           no times of access\n"
 	       "    -o auto_unmount      unmount when the daemon dies\n"
-	       "    -o ro,nosuid,...     mount options as for any mount\n\n"
+	       "    -o ro,nosuid,...     mount options as for any mount\n"
+	       "    -o remount,...       change those of a mount that is there\n\n"
 	       "Unmount with fusermount3 -u MOUNTPOINT or umount.\n");
 }

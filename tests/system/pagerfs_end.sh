@@ -60,6 +60,16 @@ refuse "three arguments" "too many" "$src" "$mnt" "$dir/free"
 refuse "unknown option" "no_such_option" -o no_such_option "$src" "$mnt"
 refuse "bad timeout" "seconds" -o attr_timeout=-1 "$src" "$mnt"
 check "-h" bash -c "'$BUILD/pagerfs' -h | grep -q 'usage: pagerfs'"
+# What the manual page heads a paragraph with, -h has, and it has no other;
+# those of any mount are named in the page's last one.
+"$BUILD/pagerfs" -h | grep -o -- '-o [a-z_]*' | sort -u >"$dir/said"
+sed -n '/^.SH OPTIONS/,/^.SH LOCKS/p' "$here/docs/pagerfs.8" |
+	sed -n 's/^\.[BT].*\\-o\\\{0,1\} \([a-z_]*\).*/-o \1/p' | sort -u >"$dir/page"
+check_equal "-h has all of the manual page" "" \
+	"$(comm -13 "$dir/said" "$dir/page" | paste -sd' ')"
+check_equal "and no more" "-o auto_unmount -o ro" \
+	"$(comm -23 "$dir/said" "$dir/page" | paste -sd' ')"
+check "which are there" [ "$(wc -l <"$dir/page")" -ge 15 ]
 check "-V" bash -c "'$BUILD/pagerfs' -V | grep -q '^pagerfs '"
 
 # in the background: the parent returns when the mount is live
