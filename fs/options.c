@@ -157,6 +157,12 @@ static int options_take_path(struct options *options, const char *path)
 		       "MOUNTPOINT (see pagerfs -h)", path);
 		return -1;
 	}
+	if (!*path) {
+		report("%s is empty: name a directory (a shell variable that "
+		       "is not set?)", place == &options->source ? "SOURCE" :
+		       "MOUNTPOINT");
+		return -1;
+	}
 	*place = strdup(path);
 	return *place ? 0 : -1;
 }

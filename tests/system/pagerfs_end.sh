@@ -56,6 +56,8 @@ refuse "MOUNTPOINT a file" "not a directory" "$src" "$dir/file"
 refuse "MOUNTPOINT in SOURCE" "serve itself" "$src" "$src/in"
 refuse "MOUNTPOINT is SOURCE" "serve itself" "$src" "$src"
 refuse "one argument" "MOUNTPOINT is missing" "$src"
+refuse "SOURCE empty" "SOURCE is empty: name" '' "$mnt"
+refuse "MOUNTPOINT empty" "MOUNTPOINT is empty: name" "$src" ''
 refuse "three arguments" "too many" "$src" "$mnt" "$dir/free"
 refuse "unknown option" "no_such_option" -o no_such_option "$src" "$mnt"
 refuse "bad timeout" "seconds" -o attr_timeout=-1 "$src" "$mnt"
