@@ -31,6 +31,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fuse.h>
+#include <stdatomic.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -39,6 +40,9 @@
 #define DATA_PASSED	32768		/* bytes; less is copied sooner */
 #define DATA_SLOW_NS	2000000		/* a write that waited */
 #define DATA_SHUN_NS	100000000	/* and how long we remember it */
+#define DATA_TRYING	4	/* threads: as many as take requests, at most */
+
+static atomic_uint data_trying;	/* data_tries() */
 
 static void data_continue(struct slot *slot);
 
@@ -50,6 +54,11 @@ static char *data_at(const struct slot *slot)
 static size_t data_left(const struct slot *slot)
 {
 	return slot->length - slot->done;
+}
+
+static bool data_is_direct(const struct slot *slot)
+{
+	return slot->fd == slot->file->fd && slot->file->align > 1;
 }
 
 static void data_reply(struct slot *slot, int err)
@@ -94,7 +103,7 @@ static bool data_at_end(const struct slot *slot, size_t done)
  */
 static bool data_account(struct slot *slot, ssize_t result)
 {
-	bool direct = slot->fd == slot->file->fd && slot->file->align > 1;
+	bool direct = data_is_direct(slot);
 
 	if (result == -EAGAIN || result == -EINTR)
 		return false;
@@ -122,20 +131,35 @@ static void data_done(struct slot *slot, int result)
 }
 
 /*
- * Buffered, on a file system that may not know how not to wait: the ring
- * takes one whose files can be polled (FUSE) at its word, and we would wait
- * with it. To be done by a thread of the ring's, then.
+ * On a file system that others must be asked about, submitting may wait, and
+ * we with it: buffered, because the ring takes one whose files can be polled
+ * (FUSE) at its word that it does not; direct, when there is as much on the
+ * way as it allows. A thread of the ring's waits instead. But it is dear, and
+ * direct ones rarely wait: some of us try, and are replaced if they do.
+ * => true: try, and data_tried() after it.
  */
-static bool data_may_stall(const struct slot *slot)
+static bool data_tries(const struct slot *slot)
 {
-	const struct file *file = slot->file;
+	if (!data_is_direct(slot))
+		return false;
+	if (atomic_fetch_add(&data_trying, 1) < DATA_TRYING) {
+		loop_slow_enter();
+		return true;
+	}
+	atomic_fetch_sub(&data_trying, 1);
+	return false;
+}
 
-	return !(slot->fd == file->fd && file->align > 1) &&
-	       !volume_is_local(file->volume, file->inode);
+static void data_tried(void)
+{
+	loop_slow_leave();
+	atomic_fetch_sub(&data_trying, 1);
 }
 
 static void data_continue(struct slot *slot)
 {
+	bool foreign = !volume_is_local(slot->file->volume, slot->file->inode);
+	bool tries = foreign && data_tries(slot);
 	struct io_uring_sqe *sqe = loop_sqe(slot);
 	off_t offset = slot->offset + slot->done;
 
@@ -146,9 +170,11 @@ static void data_continue(struct slot *slot)
 		io_uring_prep_read(sqe, slot->fd, data_at(slot),
 				   data_left(slot), offset);
 	sqe->rw_flags = slot->rw_flags;
-	if (data_may_stall(slot))
+	if (foreign && !tries)
 		sqe->flags |= IOSQE_ASYNC;
 	loop_submit(slot, sqe);
+	if (tries)
+		data_tried();
 }
 
 /* Transfer here and now. => Bytes or -errno. */
@@ -198,7 +224,7 @@ static ssize_t data_try(struct slot *slot)
 
 	if (file->in_memory)
 		return data_now(slot, 0);
-	if (slot->fd == file->fd && file->align > 1)
+	if (data_is_direct(slot))
 		return -EAGAIN;
 	/* With O_SYNC or O_DSYNC a write waits for the disk each time. */
 	if (slot->write)

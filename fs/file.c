@@ -164,7 +164,12 @@ bool file_kill_setid(int fd, gid_t caller)
 
 void file_kill_setid_now(fuse_req_t req, fuse_ino_t ino, int fd)
 {
-	if (file_kill_setid(fd, fuse_req_ctx(req)->gid))
+	bool killed;
+
+	loop_slow_enter();
+	killed = file_kill_setid(fd, fuse_req_ctx(req)->gid);
+	loop_slow_leave();
+	if (killed)
 		fuse_lowlevel_notify_inval_inode(volume_of(req)->se, ino, -1,
 						 0);
 }

@@ -17,6 +17,9 @@
  * somebody sits in the same call for a whole tick takes the seat from him. He
  * finishes what he has begun and stands by.
  *
+ * Waiting with all slots in flight is such a call: nothing more can be taken.
+ * When no stand-by is left, loop_reinforce() adds one.
+ *
  * A thread that is stuck may have swallowed a wake-up, for a poll of its own
  * that was still in its ring; who takes its seat looks for requests at once.
  * It takes its poll out before the call, because each wake-up goes to who has
@@ -64,6 +67,8 @@ void loop_slow_enter(void)
 
 void loop_slow_leave(void)
 {
+	if (loop_self->slow_depth == 1)
+		worker_submit(loop_self);	/* may wait, too */
 	if (--loop_self->slow_depth)
 		return;
 	atomic_fetch_add(&loop_self->slow, 1);

@@ -3,7 +3,7 @@
  *
  * What one of them does is in worker.c, which of them takes requests in
  * lead.c, and the room for a request in slot.c. All functions here but
- * loop_stop() are the main thread's or the watchdog's. No locks: the number
+ * loop_stop() are the main thread's. No locks: the number
  * of threads only grows, and flags are set once.
  */
 #include "fs/loop_int.h"
@@ -20,6 +20,8 @@
 #include <unistd.h>
 
 #define LOOP_EXTRA	32	/* threads more when all are stuck */
+#define LOOP_CALM_MS	500	/* between two looks whether they are, */
+#define LOOP_HURRY_MS	20	/* and when they were at the last */
 #define LOOP_JOIN_MS	3000	/* what hangs longer in SOURCE is left to it */
 
 void loop_stop(struct loop *loop)
@@ -132,30 +134,54 @@ static bool loop_is_asked(const struct loop *loop)
 	return poll(&requests, 1, 0) > 0;
 }
 
-/*
- * Nobody has begun or ended a slow call since the last time, and a request
- * waits: those who could take it are stuck, or have swallowed a wake-up.
- */
-void loop_reinforce(struct loop *loop)
+static bool loop_is_stuck(const struct loop *loop)
 {
-	unsigned int n = loop->nworkers, sum = 0, i;
-	struct worker *worker = &loop->workers[n];
-	bool stuck = false;
+	unsigned int i;
 
-	for (i = 0; i < n; i++) {
-		unsigned int slow = atomic_load(&loop->workers[i].slow);
+	for (i = 0; i < loop->nworkers; i++)
+		if (atomic_load(&loop->workers[i].slow) & 1)
+			return true;
+	return false;
+}
 
-		sum += slow;
-		stuck |= slow & 1;
-	}
-	if (!stuck || sum != loop->stuck_sum || !loop_is_asked(loop)) {
-		loop->stuck_sum = sum;
-		return;
-	}
+static unsigned int loop_taken(const struct loop *loop)
+{
+	unsigned int i, sum = 0;
+
+	for (i = 0; i < loop->nworkers; i++)
+		sum += atomic_load(&loop->workers[i].taken);
+	return sum;
+}
+
+/* One that could not begin is not counted. => The caller waits for it. */
+static void loop_add(struct loop *loop)
+{
+	struct worker *worker = &loop->workers[loop->nworkers];
+
 	if (worker->rank >= loop->room || atomic_load(&loop->stopped) ||
 	    pthread_create(&worker->thread, NULL, worker_main, worker))
 		return;
-	atomic_store(&loop->nworkers, n + 1);
+	atomic_store(&loop->nworkers, worker->rank + 1);
+	while (sem_wait(&loop->ready))
+		;
+	if (!worker->err)
+		return;
+	atomic_store(&loop->nworkers, worker->rank);
+	pthread_join(worker->thread, NULL);
+}
+
+unsigned int loop_reinforce(struct loop *loop)
+{
+	unsigned int taken = loop_taken(loop), before = loop->taken;
+
+	loop->taken = taken;
+	if (!loop_is_asked(loop)) {
+		loop->hurries = false;
+	} else if (taken == before && loop_is_stuck(loop)) {
+		loop->hurries = true;
+		loop_add(loop);
+	}
+	return loop->hurries ? LOOP_HURRY_MS : LOOP_CALM_MS;
 }
 
 int loop_ended_fd(const struct loop *loop)

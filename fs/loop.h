@@ -117,11 +117,12 @@ enum loop_phase {
 enum loop_phase loop_phase(const struct slot *slot);
 
 /*
- * Called now and then by one thread: when all serving threads have been in
- * the same system call since the last time, start one more, so that somebody
- * takes requests. What has come stays.
+ * For the main thread, again and again while they serve: if a request waits,
+ * nobody has taken one since the last time, and somebody is stuck (in a call,
+ * or because all his slots are in flight), start one more. What has come
+ * stays. => ms until the next time.
  */
-void loop_reinforce(struct loop *loop);
+unsigned int loop_reinforce(struct loop *loop);
 
 /* From any thread: see each slot there is, free or not. */
 void loop_visit(struct loop *loop,
@@ -136,7 +137,8 @@ const struct newer *loop_newer(void);
 /* Room for a reply, good until the handler returns. @size is bounded. */
 void *loop_scratch(size_t size);
 
-/* Around a call that may wait: another thread takes over if it does. */
+/* Around a call that may wait: another thread takes over if it does. What was
+ * put into the ring between the two is submitted there. */
 void loop_slow_enter(void);
 void loop_slow_leave(void);
 

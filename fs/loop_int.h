@@ -50,6 +50,7 @@ struct worker {
 	pid_t client;		/* thread that made the last request */
 	unsigned int singles;
 	long switches;		/* involuntary ones: worker_alternates() */
+	atomic_uint taken;	/* requests */
 	atomic_uint slow;	/* odd while in a call that may wait */
 	unsigned int slow_depth;
 	int err;
@@ -61,7 +62,8 @@ struct loop {
 	atomic_uint nworkers;	/* grows: loop_reinforce() */
 	struct worker *workers;	/* with room for LOOP_EXTRA more */
 	unsigned int room;	/* for so many */
-	unsigned int stuck_sum;	/* loop_reinforce() */
+	unsigned int taken;	/* by all of them; loop_reinforce() */
+	bool hurries;		/* they were stuck */
 	int wake_fd;		/* readable: look at @draining and @stopped */
 	int ended_fd;
 	sem_t ready;

@@ -246,7 +246,7 @@ static bool session_wait(struct loop *loop, int signal_fd)
 		{ .fd = signal_fd, .events = POLLIN },
 	};
 
-	while (poll(fds, 2, -1) < 0 && errno == EINTR)
+	while (poll(fds, 2, loop_reinforce(loop)) <= 0)
 		;
 	return !fds[0].revents;
 }
@@ -268,7 +268,6 @@ static int session_run(struct volume *volume, struct loop *loop,
 		loop_drain(loop, gate_watches(GATE_CUT) ? SESSION_CUT_MS :
 			   SESSION_DRAIN_MS);
 	}
-	/* No more threads: it might start one that is not waited for. */
 	watchdog_stop();
 	return loop_join(loop);
 }

@@ -1,6 +1,5 @@
 /*
- * watchdog.c - a thread that looks at all requests some times in a timeout,
- * and sees to it that one thread is always left to take them.
+ * watchdog.c - a thread that looks at all requests some times in a timeout.
  *
  * Who answers is settled by one atomic operation on request->unique: the
  * watchdog makes it odd by compare-and-swap, the serving thread takes it out
@@ -116,7 +115,6 @@ static void *watchdog_main(void *arg)
 		pthread_mutex_unlock(&watchdog_lock);
 		now = gate_now();
 		loop_visit(watchdog_loop, watchdog_look_at, &now);
-		loop_reinforce(watchdog_loop);
 		pthread_mutex_lock(&watchdog_lock);
 	}
 	pthread_mutex_unlock(&watchdog_lock);

@@ -148,6 +148,8 @@ static bool worker_take_one(struct worker *worker)
 	length = worker_receive(worker, slot);
 	if (length > 0) {
 		worker->free = slot->next;
+		atomic_fetch_add_explicit(&worker->taken, 1,
+					  memory_order_relaxed);
 		worker_dispatch(worker, slot, length);
 		return true;
 	}
@@ -321,12 +323,25 @@ void worker_leave_queue(struct worker *worker)
 	io_uring_submit_and_get_events(&worker->ring);
 }
 
+/* All our slots are in flight: if that lasts, somebody else has to take. */
+static void worker_wait_full(struct worker *worker)
+{
+	worker->unsubmitted = 0;	/* by the call that waits */
+	loop_slow_enter();
+	io_uring_submit_and_wait(&worker->ring, 1);
+	loop_slow_leave();
+}
+
 /* Sleep until the ring or, for who takes them, requests have something. */
 static void worker_wait(struct worker *worker)
 {
 	bool takes = lead_takes(worker);
 
-	if (takes && !worker->polling && worker->free) {
+	if (takes && !worker->free) {
+		worker_wait_full(worker);
+		return;
+	}
+	if (takes && !worker->polling) {
 		worker_poll(worker, worker->loop->fd, EPOLLEXCLUSIVE,
 			    &worker->polling);
 		worker->polling = true;

@@ -3,7 +3,7 @@
 # served, with no -o timeout to help. SOURCE gets stuck on command: it is
 # another pagerfs, whose rules freeze it.
 . "$(dirname "$0")/lib.sh"
-time_limit 60
+time_limit 120
 need_root
 src=$dir/src low=$dir/low mnt=$dir/mnt
 mkdir -p "$src"
@@ -12,7 +12,7 @@ echo other >"$src/g"
 mount_store "$src" "$low" -o attr_timeout=0,entry_timeout=0
 lower=$store_pid
 freeze() { cat <<<"$1" >"$low/.pagerfs/rules"; }
-thaw() { : >"$low/.pagerfs/rules"; }
+thaw() { echo clear >"$low/.pagerfs/ctl"; }
 # begin OPTIONS: one seat, so that nobody else takes requests by chance
 begin() {
 	mount_store "$low" "$mnt" -o "threads=2,attr_timeout=0,entry_timeout=0$1"
@@ -50,6 +50,52 @@ sleep 0.5
 served "a read"
 check "it is stuck" kill -0 "$stuck"
 end
+
+# ---- in opening a file that is being read, by more clients than threads ----
+begin
+freeze 'read f freeze
+open late* freeze'
+for i in {1..9}; do
+	echo >"$src/late$i"
+	(timeout 30 cat "$mnt/f" "$mnt/late$i" >/dev/null 2>&1) &
+	late[i]=$!
+done
+for i in {11..19}; do
+	echo >"$src/late$i"
+	timeout 30 cat "$mnt/late$i" >/dev/null 2>&1 &
+	late[i]=$!
+done
+served "more calls than threads"
+check "they are in its table" [ "$(grep -c ' served ' \
+	"$mnt/.pagerfs/inflight")" -ge 10 ]
+thaw
+wait "${late[@]}"
+umount_store "$mnt"
+
+# ---- in reads that fill all slots of a thread (128), of two, of four ----
+reads() { grep -c ' read ' "$1/.pagerfs/inflight"; }
+many() {
+	hang() { [ "$(reads "$low")" = "$1" ]; }
+	fio --name=many --filename="$mnt/h" --rw=randread --bs=4k --size=8M \
+		--ioengine=io_uring --direct=1 --iodepth=$(($1 / 4)) \
+		--numjobs=4 >"$dir/fio" 2>&1 &
+	stuck=$!
+	wait_for 20 hang "$1" || fail "only $(reads "$low") reads hang"
+	served "$1 reads"
+	check_equal "$1 reads: shown" "$1" "$(reads "$mnt")"
+	thaw
+	wait "$stuck"
+	check_equal "$1 reads: all of them in the end" 0 $?
+	umount_store "$mnt"
+}
+if command -v fio >/dev/null; then
+	truncate -s 8M "$src/h"
+	for n in 256 512; do
+		begin
+		freeze 'read h freeze'
+		many $n
+	done
+fi
 
 # ---- in forgetting: closing the last descriptor of a file may take long ----
 if command -v strace >/dev/null; then
