@@ -608,30 +608,49 @@ static void test_left(void **state)
 
 /* A file is mapped again and again while writes to it fail: for the thread
  * sanitizer. */
+struct failing {
+	struct testvm t;
+	int pid;
+	atomic_bool over;
+};
+
+static void *failing_msync(void *arg)
+{
+	struct failing *f = arg;
+	uint8_t b = 1;
+
+	for (unsigned i = 0; i < 300; i++) {
+		if (vm_poke(f->t.vm, f->pid, TV_BASE, &b, 1, NULL) != 1)
+			abort();
+		vm_msync(f->t.vm, f->pid, TV_BASE, TV_PAGE, VM_MS_SYNC);
+	}
+	atomic_store(&f->over, true);
+	return NULL;
+}
+
 static void test_mapped_while_it_fails(void **state)
 {
 	struct testvm_opts o = { .ncpus = 2, .real_clock = true };
-	uint8_t b = 1;
-	struct testvm t;
-	int p, q;
+	struct failing f = { .over = false };
+	pthread_t host;
+	int q;
 
 	(void)state;
 	alarm(60);
-	testvm_make(&t, &o);
-	mem_file_create(t.mem, "f", NULL, 4 * TV_PAGE);
-	p = vm_proc_create(t.vm, "p");
-	q = vm_proc_create(t.vm, "q");
-	testvm_map(&t, p, TV_BASE, 4, RW, VM_MAP_SHARED, "f", 0);
-	mem_fail(t.mem, STORE_WRITE, 1, 0, EIO);
-	assert_int_equal(vm_start(t.vm), 0);
-	for (unsigned i = 0; i < 300; i++) {
-		assert_int_equal(vm_poke(t.vm, p, TV_BASE, &b, 1, NULL), 1);
-		vm_msync(t.vm, p, TV_BASE, TV_PAGE, VM_MS_ASYNC);
-		testvm_map(&t, q, TV_BASE, 4, RW, VM_MAP_SHARED, "f", 0);
-	}
-	mem_fail_none(t.mem);
-	vm_msync(t.vm, p, TV_BASE, TV_PAGE, VM_MS_SYNC);
-	testvm_free(&t);
+	testvm_make(&f.t, &o);
+	mem_file_create(f.t.mem, "f", NULL, 4 * TV_PAGE);
+	f.pid = vm_proc_create(f.t.vm, "p");
+	q = vm_proc_create(f.t.vm, "q");
+	testvm_map(&f.t, f.pid, TV_BASE, 4, RW, VM_MAP_SHARED, "f", 0);
+	mem_fail(f.t.mem, STORE_WRITE, 1, 0, EIO);
+	assert_int_equal(vm_start(f.t.vm), 0);
+	pthread_create(&host, NULL, failing_msync, &f);
+	while (!atomic_load(&f.over))
+		testvm_map(&f.t, q, TV_BASE, 4, RW, VM_MAP_SHARED, "f", 0);
+	pthread_join(host, NULL);
+	mem_fail_none(f.t.mem);
+	vm_msync(f.t.vm, f.pid, TV_BASE, TV_PAGE, VM_MS_SYNC);
+	testvm_free(&f.t);
 	alarm(0);
 }
 
