@@ -190,7 +190,8 @@ fuzz-rules:
 	$(BUILD)/fuzz/rules -max_total_time=$(FUZZ_SECONDS) -max_len=2000 \
 		$(BUILD)/fuzz/rules-corpus
 
-FUZZ_FS = $(filter-out fs/pagerfs.c fs/view%,$(wildcard fs/*.c)) swap/place.c
+FUZZ_FS = $(filter-out fs/pagerfs.c fs/view%,$(wildcard fs/*.c)) \
+	$(wildcard record/*.c) swap/place.c
 
 fuzz-requests:
 	@mkdir -p $(BUILD)/fuzz/requests-corpus

@@ -56,7 +56,8 @@ static void loop_seat(struct loop *loop)
 		seats = cpus;
 	if (seats > LOOP_SEATS)
 		seats = LOOP_SEATS;
-	loop->nseats = loop->wanted = seats;
+	loop->nseats = seats;
+	atomic_init(&loop->wanted, seats);
 	for (i = 0; i < seats; i++)
 		loop->seats[i] = i;
 }
