@@ -3,19 +3,22 @@
  *
  * Each message is formatted into one buffer and leaves in one call, so that
  * lines of two threads never mix. libfuse's own messages take the same way.
- * No locks: @to_syslog and @report_most are set before other threads exist.
+ * No locks: @report_most is set before other threads exist. @to_syslog is not:
+ * the watchdog and the serving threads may have something to say while the
+ * daemon leaves its terminal.
  */
 #include "fs/report.h"
 
 #include <errno.h>
 #include <fuse_log.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <syslog.h>
 
-static bool to_syslog;
+static atomic_bool to_syslog;
 static enum report_level report_most = REPORT_WARNING;
 
 static void report_line(enum report_level level, const char *format,
@@ -32,7 +35,7 @@ static void report_line(enum report_level level, const char *format,
 	length = strlen(line);
 	if (length && line[length - 1] == '\n')
 		line[length - 1] = '\0';
-	if (to_syslog)
+	if (atomic_load(&to_syslog))
 		syslog(priorities[level], "%s", line);
 	else
 		fprintf(stderr, "pagerfs: %s\n", line);
@@ -81,6 +84,6 @@ static void report_library(enum fuse_log_level level, const char *format,
 void report_to_syslog(void)
 {
 	openlog("pagerfs", LOG_PID, LOG_DAEMON);
-	to_syslog = true;
+	atomic_store(&to_syslog, true);
 	fuse_set_log_func(report_library);
 }

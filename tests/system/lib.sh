@@ -29,6 +29,14 @@ printf 'leak:%s\n' file_start fuse_session_mount dir_open \
 	control_file_open control_append \
 	>"$guard/lsan"
 export LSAN_OPTIONS=suppressions=$guard/lsan:print_suppressions=0
+# Threads that hang in SOURCE are left behind on purpose (session_abandon()).
+echo 'thread:loop_' >"$guard/tsan"
+# What a sanitizer says counts also where nobody asks how the process ended,
+# and whoever it runs as.
+chmod 711 "$guard" && mkdir -m 1777 "$guard/reports" || exit 1
+reports=log_path=$guard/reports/of
+export ASAN_OPTIONS=$reports${ASAN_OPTIONS:+:$ASAN_OPTIONS}
+export TSAN_OPTIONS=$reports:suppressions=$guard/tsan${TSAN_OPTIONS:+:$TSAN_OPTIONS}
 
 say() {
 	echo "$test_name: $*" >&2
@@ -167,6 +175,15 @@ daemons_end() {
 	done <"$guard/pids"
 }
 
+sanitizers_end() {
+	local report
+	for report in "$guard"/reports/*; do
+		[ -s "$report" ] || continue
+		fail "a sanitizer: $(grep SUMMARY "$report")"
+		cat "$report" >&2
+	done
+}
+
 cleanup() {
 	local status=$?
 	trap - EXIT
@@ -175,6 +192,7 @@ cleanup() {
 	mounts_end
 	daemons_end
 	wait 2>/dev/null
+	sanitizers_end
 	rm -rf --one-file-system "$dir" "$guard"
 	[ "$failures" = 0 ] || [ "$status" != 0 ] || status=1
 	exit $status
