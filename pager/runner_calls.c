@@ -113,6 +113,32 @@ enum op_result call_exit(struct branch *b)
 
 /* ---- mappings ---- */
 
+/* The call was refused; if for its range, it is said what is wrong with it. */
+static enum op_result range_refused(struct branch *b, uint64_t addr,
+				    uint64_t len, uint64_t offset, int err)
+{
+	unsigned long long odd = addr % PAGE ? addr : offset;
+
+	if (err != -EINVAL || b->outer)
+		return branch_refused(b, err);
+	if (len == 0)
+		return branch_fail(b, err, "expected a size, found 0 (EINVAL)");
+	if (odd % PAGE)
+		return branch_fail(b, err, "expected %s that is a multiple of "
+				   "%llu, found %#llx (EINVAL)",
+				   addr % PAGE ? "an address" : "an offset",
+				   PAGE, odd);
+	return branch_fail(b, err, "expected addresses of the process, found "
+			   "%#llx and %llu bytes (EINVAL)",
+			   (unsigned long long)addr, (unsigned long long)len);
+}
+
+static enum op_result range_result(struct branch *b, int err)
+{
+	return err < 0 ? range_refused(b, b->cur.addr, b->cur.len, 0, err) :
+			 OP_DONE;
+}
+
 /* The path as the machine is to open it. => NULL: out of memory. */
 static char *full_path(struct branch *b)
 {
@@ -155,7 +181,8 @@ static enum op_result map_named(struct branch *b, struct vm_mmap *args)
 		return OP_FAIL;
 	err = vm_mmap(s->vm, b->cur.pid, args, &at);
 	if (err)
-		return branch_refused(b, err);
+		return range_refused(b, args->addr, args->len, args->offset,
+				     err);
 	return result(b, env_set_map(&s->env, b->cur.pid, name, at,
 				     args->len));
 }
@@ -190,20 +217,22 @@ enum op_result call_map(struct branch *b)
 
 enum op_result call_unmap(struct branch *b)
 {
-	return result(b, vm_munmap(session(b)->vm, b->cur.pid, b->cur.addr,
-				   b->cur.len));
+	return range_result(b, vm_munmap(session(b)->vm, b->cur.pid,
+					 b->cur.addr, b->cur.len));
 }
 
 enum op_result call_advise(struct branch *b)
 {
-	return result(b, vm_madvise(session(b)->vm, b->cur.pid, b->cur.addr,
-				    b->cur.len, b->stmt->number));
+	return range_result(b, vm_madvise(session(b)->vm, b->cur.pid,
+					  b->cur.addr, b->cur.len,
+					  b->stmt->number));
 }
 
 enum op_result call_protect(struct branch *b)
 {
-	return result(b, vm_mprotect(session(b)->vm, b->cur.pid, b->cur.addr,
-				     b->cur.len, b->stmt->prot));
+	return range_result(b, vm_mprotect(session(b)->vm, b->cur.pid,
+					   b->cur.addr, b->cur.len,
+					   b->stmt->prot));
 }
 
 /* ---- the heap ---- */
@@ -264,11 +293,13 @@ static enum op_result started(struct branch *b, int err)
 
 enum op_result call_msync(struct branch *b)
 {
+	int err;
+
 	if (b->cur.phase)
 		return result(b, vm_thread_result(b->thread));
-	return started(b, vm_thread_msync(b->thread, b->cur.addr, b->cur.len,
-					  b->stmt->async ? VM_MS_ASYNC :
-							   VM_MS_SYNC));
+	err = vm_thread_msync(b->thread, b->cur.addr, b->cur.len,
+			      b->stmt->async ? VM_MS_ASYNC : VM_MS_SYNC);
+	return err ? range_result(b, err) : started(b, 0);
 }
 
 enum op_result call_sync(struct branch *b)

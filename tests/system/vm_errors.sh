@@ -125,6 +125,20 @@ echo 'fly' >"$dir/fly"
 check_equal "a bad one: status" 1 $?
 check "a bad one: it says where" grep -q 'standard input:1: ' "$dir/err"
 
+# ---- ranges ----
+while IFS='|' read -r call said; do
+	program 1 "$call" "p.pvm:3: .*$said .EINVAL" \
+		<<<$'proc p\nmap p a anon 8K\n'"$call"
+done <<'END'
+map p b anon 0|expected a size, found 0
+map p b anon 4K at 0x1001|an address that is a multiple of 4096, found 0x1001
+map p b file f shared offset 100 size 4K|an offset that is a multiple of 4096, found 0x64
+unmap p a+1 4K|an address that is a multiple of 4096, found 0x.*1
+protect p a+1 4K r|an address that is a multiple of 4096, found 0x.*1
+msync p a+1 4K|an address that is a multiple of 4096, found 0x.*1
+unmap p 0xfffffffffffff000 4K|addresses of the process, found 0xf*000 and 4096 bytes
+END
+
 # ---- memory ----
 for mmu in pae 64; do	# PAE: four frames at once
 	program 1 "RAM too small for one more process, $mmu" "fork.*ENOMEM" \
