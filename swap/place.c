@@ -48,6 +48,7 @@
 #define PLACE_LOOK	128	/* and between two */
 
 #define STAY_SAMPLES	32
+#define STAY_SOON	(2 * STAY_SAMPLES)
 #define STAY_TRIAL	384
 #define STAY_REST	2048	/* rounds between two trials, */
 #define STAY_MOST	65536	/* and when none has helped for long */
@@ -201,9 +202,19 @@ static void stay_decide(void)
 		return;
 	}
 	stay_back();
-	me.rest = me.rest < STAY_REST ? STAY_REST : me.rest * 2;
+	me.rest = me.rest < STAY_REST ? STAY_REST : me.rest * 4;
 	if (me.rest > STAY_MOST)
 		me.rest = STAY_MOST;
+}
+
+/* The server follows who is kept. One who was kept, and so was followed, sees
+ * soon that another place is worse. */
+static bool stay_tried(void)
+{
+	if (me.stayed == STAY_SOON)
+		return !me.left_free &&
+			stay_median() > me.usual_ns + me.usual_ns / 4;
+	return me.stayed == STAY_TRIAL;
 }
 
 /* => it is time for a trial, or waits have become longer. */
@@ -223,7 +234,7 @@ void place_stay(uint64_t ns)
 		return;
 	me.sample[me.stayed % STAY_SAMPLES] = ns;
 	me.stayed++;
-	if (me.trying && me.stayed == STAY_TRIAL)
+	if (me.trying && stay_tried())
 		stay_decide();
 	else if (!me.trying && stay_tired())
 		stay_try();
