@@ -224,11 +224,12 @@ void loop_drain(struct loop *loop, unsigned int limit_ms)
 
 int loop_join(struct loop *loop)
 {
-	unsigned int i, left_ms = LOOP_JOIN_MS;
+	const struct timespec until = join_deadline(LOOP_JOIN_MS);
+	unsigned int i;
 	int err = 0;
 
 	for (i = 0; i < loop->nworkers; i++) {
-		if (!join_within(loop->workers[i].thread, &left_ms))
+		if (!join_by(loop->workers[i].thread, &until))
 			return -ETIMEDOUT;
 		if (!err)
 			err = loop->workers[i].err;

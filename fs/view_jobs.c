@@ -37,25 +37,12 @@ int view_thread_start(pthread_t *thread, void *(*body)(void *), void *arg)
 
 bool view_thread_join(pthread_t thread, unsigned ms)
 {
-	if (join_within(thread, &ms))
+	const struct timespec until = join_deadline(ms);
+
+	if (join_by(thread, &until))
 		return true;
 	pthread_detach(thread);
 	return false;
-}
-
-/* By a clock that nobody sets. */
-static struct timespec deadline(unsigned ms)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	ts.tv_sec += ms / 1000;
-	ts.tv_nsec += ms % 1000 * 1000000L;
-	if (ts.tv_nsec >= 1000000000L) {
-		ts.tv_sec++;
-		ts.tv_nsec -= 1000000000L;
-	}
-	return ts;
 }
 
 struct view_jobs *view_jobs_create(unsigned max_threads)
@@ -156,7 +143,7 @@ static void jobs_cancel(struct view_jobs *jobs)
 
 bool view_jobs_destroy(struct view_jobs *jobs, unsigned ms)
 {
-	struct timespec until = deadline(ms);
+	struct timespec until = join_deadline(ms);
 	int err = 0;
 
 	pthread_mutex_lock(&jobs->lock);

@@ -51,16 +51,17 @@ static double seconds(void)
 
 static void test_ends_in_time(void **state)
 {
+	struct timespec until = join_deadline(5000);
 	pthread_t thread = begin(10000);
-	unsigned int left = 5000;
+	double start = seconds();
 
 	(void)state;
-	assert_true(join_within(begin(100), &left));
-	assert_in_range(left, 1, 4990);
-	left = 50;
-	assert_false(join_within(thread, &left));
-	assert_int_equal(left, 0);
-	assert_false(join_within(thread, &left));
+	assert_true(join_by(begin(100), &until));
+	assert_true(seconds() - start < 4);
+	until = join_deadline(50);
+	assert_false(join_by(thread, &until));
+	assert_true(join_is_past(&until));
+	assert_false(join_by(thread, &until));
 	pthread_detach(thread);
 }
 
