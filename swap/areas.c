@@ -37,7 +37,7 @@ static int choose(const struct areas *areas)
 		unsigned a = (areas->turn + i) % SWAP_AREAS_MAX;
 		const struct area *area = &areas->area[a];
 
-		if (!area->slots || !slots_nfree(area->slots))
+		if (!area->slots || area->drain || !slots_nfree(area->slots))
 			continue;
 		if (best < 0 || area->priority > areas->area[best].priority)
 			best = (int)a;
@@ -108,7 +108,7 @@ static uint64_t areas_nfree(struct swap_store *swap)
 	uint64_t n = 0;
 
 	for (unsigned a = 0; a < SWAP_AREAS_MAX; a++)
-		if (areas->area[a].slots)
+		if (areas->area[a].slots && !areas->area[a].drain)
 			n += slots_nfree(areas->area[a].slots);
 	return n;
 }
@@ -159,9 +159,32 @@ int areas_add(struct areas *areas, uint32_t end, const char *name,
 			return err;
 		area->name = name;
 		area->priority = priority;
+		area->drain = false;
 		return (int)a;
 	}
 	return -EMFILE;
+}
+
+int areas_remove(struct areas *areas, unsigned a)
+{
+	struct area *area;
+
+	if (!known(areas, a))
+		return -ENOENT;
+	area = &areas->area[a];
+	if (slots_nused(area->slots))
+		return -EBUSY;
+	slots_destroy(area->slots);
+	memset(area, 0, sizeof(*area));
+	return 0;
+}
+
+int areas_drain(struct areas *areas, unsigned a, bool drain)
+{
+	if (!known(areas, a))
+		return -ENOENT;
+	areas->area[a].drain = drain;
+	return 0;
 }
 
 void areas_check(const struct areas *areas)

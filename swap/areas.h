@@ -21,6 +21,7 @@ struct area {
 	struct slots *slots;	/* NULL: no such area */
 	const char *name;
 	int priority;
+	bool drain;		/* takes no new pages */
 };
 
 struct areas {
@@ -38,6 +39,12 @@ void areas_free(struct areas *areas);
  * => the area's number; -EMFILE: SWAP_AREAS_MAX already; -ENOMEM. */
 int areas_add(struct areas *areas, uint32_t end, const char *name,
 	      int priority);
+
+/* => 0; -ENOENT; -EBUSY: slots in use. */
+int areas_remove(struct areas *areas, unsigned area);
+
+/* => 0; -ENOENT. */
+int areas_drain(struct areas *areas, unsigned area, bool drain);
 
 void areas_check(const struct areas *areas);
 

@@ -27,8 +27,6 @@ void engine_destroy(struct store_engine *engine);
  */
 int engine_swap(struct store_engine *engine, struct swap_store **swap);
 
-/* The check of this module, for the tests: what came to how many system
- * calls. */
 void engine_stats(struct store_engine *engine, struct aio_stats *stats);
 
 #endif

@@ -152,3 +152,8 @@ int file_store_open(struct aio *aio, const char *path, bool writable,
 	*store = &fs->store;
 	return 0;
 }
+
+bool file_store_is_direct(const struct store *store)
+{
+	return file_of(store)->file.direct;
+}

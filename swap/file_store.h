@@ -23,4 +23,7 @@
 int file_store_open(struct aio *aio, const char *path, bool writable,
 		    struct store **store);
 
+/* Whether @store goes past the host's page cache. */
+bool file_store_is_direct(const struct store *store);
+
 #endif

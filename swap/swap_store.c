@@ -317,6 +317,20 @@ int swap_store_add(struct swap_store *s, const char *path, uint64_t bytes,
 	return ret;
 }
 
+int swap_store_drain(struct swap_store *swap, unsigned area, bool drain)
+{
+	return areas_drain(areas_of(swap), area, drain);
+}
+
+int swap_store_remove(struct swap_store *swap, unsigned area)
+{
+	int err = areas_remove(areas_of(swap), area);
+
+	if (!err)
+		drop_file(real_of(swap), area);
+	return err;
+}
+
 void swap_store_check(struct swap_store *swap)
 {
 	struct real_swap *real = real_of(swap);

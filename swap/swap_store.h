@@ -7,8 +7,8 @@
  * is added: slots name nothing across runs. The io->page of a STORE_SYNC is any
  * slot of the area to be synced.
  *
- * Locks: none of its own. alloc, ref, unref, bad, add are serialised by the
- * caller; submit may come at the same time from any thread.
+ * Locks: none of its own. alloc, ref, unref, bad, add, remove, drain are
+ * serialised by the caller; submit may come at the same time from any thread.
  */
 #ifndef SWAP_SWAP_STORE_H
 #define SWAP_SWAP_STORE_H
@@ -39,8 +39,15 @@ int swap_store_create(struct aio *aio, struct swap_store **swap);
 int swap_store_add(struct swap_store *swap, const char *path, uint64_t bytes,
 		   int priority);
 
-/* The check of this module, for the tests: assert that the slot maps are
- * whole. Cost grows with the slots. */
+/* Whether alloc leaves @area alone; its slots stay good. The first step of
+ * taking it away. => 0; -ENOENT. */
+int swap_store_drain(struct swap_store *swap, unsigned area, bool drain);
+
+/* Take @area away and close its file, which stays. => nothing in flight on
+ * it. => 0; -ENOENT; -EBUSY: slots in use. May wait. */
+int swap_store_remove(struct swap_store *swap, unsigned area);
+
+/* Assert that the slot maps are whole. Cost grows with the slots. */
 void swap_store_check(struct swap_store *swap);
 
 #endif

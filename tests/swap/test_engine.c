@@ -223,6 +223,8 @@ static void test_read(void **state)
 	need_uring();
 	make_file("f", 256 * PAGE);
 	store = open_store("f", false);
+	print_message("%s: O_DIRECT %s\n", w.dir,
+		      file_store_is_direct(store) ? "yes" : "no");
 	spread(pfn, 256);
 	for (unsigned i = 0; i < 256; i++)
 		line[i] = i + 3;
@@ -767,11 +769,10 @@ static void test_swap(void **state)
 	swap->store.ops->close(&swap->store);
 }
 
-/* An area is one machine's at a time, and one store's; then another's. */
-static void test_swap_again(void **state)
+static void test_swap_remove(void **state)
 {
 	struct swap_store *swap, *other;
-	uint32_t slot;
+	uint32_t slot, slot2;
 
 	(void)state;
 	need_uring();
@@ -779,24 +780,26 @@ static void test_swap_again(void **state)
 	other = make_swap();
 	assert_int_equal(swap_store_add(swap, path_of("r0"), 9 * PAGE, 0), 0);
 	assert_int_equal(swap_store_add(swap, path_of("r1"), 9 * PAGE, -1), 1);
-	assert_int_equal(swap->alloc(swap, 8, &slot), 8);
-	assert_int_equal(SWAP_SLOT_AREA(slot), 0);
 	assert_int_equal(swap->alloc(swap, 1, &slot), 1);
-	assert_int_equal(SWAP_SLOT_AREA(slot), 1);
-	assert_int_equal(swap->nfree(swap), 7);
+	assert_int_equal(swap_store_remove(swap, 0), -EBUSY);
+	assert_int_equal(swap_store_drain(swap, 0, true), 0);
+	assert_int_equal(swap->nfree(swap), 8);
+	assert_int_equal(swap->alloc(swap, 1, &slot2), 1);
+	assert_int_equal(SWAP_SLOT_AREA(slot2), 1);
+	swap->unref(swap, slot);
+	assert_int_equal(swap_store_remove(swap, 0), 0);
+	assert_int_equal(swap_store_remove(swap, 0), -ENOENT);
+	/* The file is still an area, and free to be added again. */
+	assert_int_equal(swap_store_add(swap, path_of("r0"), 0, 3), 0);
 	assert_int_equal(swap_store_add(swap, path_of("r0"), 0, 3), -EALREADY);
 	assert_int_equal(swap_store_add(swap, path_of("r0"), 99 * PAGE, 3),
 			 -EALREADY);
 	assert_int_equal(swap_store_add(other, path_of("r0"), 99 * PAGE, 3),
 			 -EBUSY);
+	assert_int_equal(size_of("r0"), 9 * PAGE);
+	other->store.ops->close(&other->store);
 	swap_store_check(swap);
 	swap->store.ops->close(&swap->store);
-	/* The file is still an area, and free to be added again. */
-	assert_int_equal(swap_store_add(other, path_of("r0"), 0, 3), 0);
-	assert_int_equal(other->nfree(other), 8);
-	assert_int_equal(size_of("r0"), 9 * PAGE);
-	swap_store_check(other);
-	other->store.ops->close(&other->store);
 }
 
 static void test_swap_errors(void **state)
@@ -868,8 +871,7 @@ static void test_swap_full_disk(void **state)
 	assert_int_equal(swap_store_add(swap, path, 1 << 20, 0), -ENOSPC);
 	assert_int_equal(access(path, F_OK), -1);
 	assert_int_equal(swap_store_add(swap, path, 32 << 10, 0), 0);
-	swap->store.ops->close(&swap->store);
-	swap = make_swap();
+	assert_int_equal(swap_store_remove(swap, 0), 0);
 	assert_int_equal(swap_store_add(swap, path, 1 << 20, 0), -ENOSPC);
 	swap->store.ops->close(&swap->store);
 	assert_int_equal(umount(path_of("tiny")), 0);
@@ -892,7 +894,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_spin),
 		cmocka_unit_test(test_threads),
 		cmocka_unit_test(test_swap),
-		cmocka_unit_test(test_swap_again),
+		cmocka_unit_test(test_swap_remove),
 		cmocka_unit_test(test_swap_errors),
 		cmocka_unit_test(test_swap_truncated),
 		cmocka_unit_test(test_swap_full_disk),
