@@ -25,6 +25,11 @@
  * times are known to be set that way. On tmpfs and ramfs stores through a
  * mapping never set them; there a file must also have no writer now.
  *
+ * With -o kernel_cache the user says that nobody changes SOURCE but through
+ * the mount, and the kernel itself sees to it that what it has cached follows
+ * such changes. Then the file is not looked at, in no file system; of a good
+ * sample remain that the older pages are dropped, and the faults.
+ *
  * Lock: keep_lock guards struct keep of all inodes, for a few instructions.
  */
 #include "fs/keep.h"
@@ -71,21 +76,27 @@ static bool keep_same(const struct keep *a, const struct keep *b)
 	       a->ctime == b->ctime && a->disturbed == b->disturbed;
 }
 
-/*
- * => false: this is no time for it. *@passed: has the ctime, so that a change
- * from now on brings another one?
- */
-static bool keep_sample(const struct file *file, struct keep *sample,
-			bool *passed)
+/* => false: this is no time for it. */
+static bool keep_undisturbed(struct keep *sample)
 {
-	struct timespec now;
-	struct stat st;
 	bool quiet;
 
 	*sample = (struct keep){ .disturbed = gate_disturbed(&quiet) };
+	return quiet;
+}
+
+/*
+ * => false: it cannot be told. *@passed: has the ctime, so that a change from
+ * now on brings another one?
+ */
+static bool keep_times(const struct file *file, struct keep *sample,
+		       bool *passed)
+{
+	struct timespec now;
+	struct stat st;
+
 	/* Not what the time is, but what a file changed now would get. */
-	if (!quiet || clock_gettime(CLOCK_REALTIME_COARSE, &now) ||
-	    fstat(file->fd, &st))
+	if (clock_gettime(CLOCK_REALTIME_COARSE, &now) || fstat(file->fd, &st))
 		return false;
 	sample->size = st.st_size;
 	sample->mtime = keep_ns(st.st_mtim);
@@ -130,20 +141,28 @@ static bool keep_known(struct inode *inode, const struct keep *sample,
 	return known;
 }
 
+/* May a file system's times be trusted? */
+static bool keep_trusts(const struct volume *volume, const struct inode *inode)
+{
+	return volume->local && inode->dev == volume->inodes.root.dev;
+}
+
 bool keep_open(struct volume *volume, struct inode *inode, struct file *file)
 {
+	bool others = volume->options.cache != OPTIONS_CACHE_ALWAYS;
+	bool passed = true;
 	struct keep sample;
-	bool passed;
 
-	if (volume->options.noauto_cache || !volume->local ||
-	    inode->dev != volume->inodes.root.dev ||
-	    !keep_sample(file, &sample, &passed))
+	if (volume->options.cache == OPTIONS_CACHE_NEVER ||
+	    !keep_undisturbed(&sample) ||
+	    (others && !(keep_trusts(volume, inode) &&
+			 keep_times(file, &sample, &passed))))
 		return false;
 	if (keep_known(inode, &sample, &file->keep_round) &&
-	    !(file->in_memory && keep_writers(file)))
+	    !(others && file->in_memory && keep_writers(file)))
 		return !file->keep_round;
 	file->keep_round = 0;
-	if (!passed || keep_writers(file))
+	if (!passed || (others && keep_writers(file)))
 		keep_forget(inode);
 	else
 		file->keep_round = keep_start(inode, &sample);

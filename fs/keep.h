@@ -5,7 +5,8 @@
  * says FOPEN_KEEP_CACHE. It is said only if nobody can have changed the file
  * since the pages were dropped last, whoever did it and how; when in doubt it
  * is not. The one change that goes unseen: a file in memory (tmpfs, ramfs)
- * that is mapped in SOURCE, stored to and unmapped between two opens.
+ * that is mapped in SOURCE, stored to and unmapped between two opens. With -o
+ * kernel_cache the user answers for what others change.
  */
 #ifndef FS_KEEP_H
 #define FS_KEEP_H

@@ -50,8 +50,9 @@ static const struct fuse_opt options_table[] = {
 	FIELD("auto_unmount", auto_unmount, 1),
 	FIELD("writeback", writeback, 1),
 	FIELD("no_writeback", writeback, 0),
-	FIELD("auto_cache", noauto_cache, 0),
-	FIELD("noauto_cache", noauto_cache, 1),
+	FIELD("auto_cache", cache, OPTIONS_CACHE_AUTO),
+	FIELD("noauto_cache", cache, OPTIONS_CACHE_NEVER),
+	FIELD("kernel_cache", cache, OPTIONS_CACHE_ALWAYS),
 	FIELD("record=%s", record, 0),
 	FIELD("record_base=yes", record_base, 1),
 	FIELD("record_base=no", record_base, 0),
@@ -247,6 +248,7 @@ void options_usage(void)
 	       "    -o log_level=LEVEL   error, warning (default) or info\n"
 	       "    -o writeback         let the kernel cache writes\n"
 	       "    -o noauto_cache      read a file anew each time it is opened\n"
+	       "    -o kernel_cache      never do: nobody else changes SOURCE\n"
 	       "    -o record=FILE       write what is done to the files to FILE\n"
 	       "    -o record_base=no    ... without the files as they are now\n"
 	       "    -o allow_other       let other users in\n"

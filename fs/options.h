@@ -19,6 +19,13 @@ enum options_action {
 	OPTIONS_VERSION,
 };
 
+/* When does what is cached of a file stay when it is opened again? */
+enum options_cache {
+	OPTIONS_CACHE_AUTO,	/* if nobody can have changed it: keep.h */
+	OPTIONS_CACHE_NEVER,
+	OPTIONS_CACHE_ALWAYS,	/* the user says that nobody else does */
+};
+
 struct options {
 	char *source;		/* absolute, symlinks resolved later */
 	char *mountpoint;
@@ -31,7 +38,7 @@ struct options {
 	int auto_unmount;	/* -o auto_unmount: whatever ends the daemon */
 	int remount;		/* -o remount: change a mount that is there */
 	int writeback;		/* -o writeback: the kernel caches writes */
-	int noauto_cache;	/* nothing stays cached when a file is opened */
+	int cache;		/* of a file that is opened: OPTIONS_CACHE_* */
 	char *record;		/* -o record=FILE, or NULL */
 	int record_base;	/* with the files as they are at the start */
 	double attr_timeout;	/* seconds the kernel trusts attributes */

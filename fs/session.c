@@ -69,6 +69,9 @@ static void session_init(void *userdata, struct fuse_conn_info *conn)
 	/* Only the kernel below knows what a default ACL does to a umask. */
 	conn->want |= conn->capable & (FUSE_CAP_POSIX_ACL |
 				       FUSE_CAP_DONT_MASK);
+	/* A time that is another one is of a change the kernel knows of. */
+	if (volume->options.cache == OPTIONS_CACHE_ALWAYS)
+		conn->want &= ~FUSE_CAP_AUTO_INVAL_DATA;
 	if (volume->options.writeback)
 		conn->want |= conn->capable & FUSE_CAP_WRITEBACK_CACHE;
 }

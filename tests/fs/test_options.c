@@ -55,7 +55,7 @@ static void test_plain(void **state)
 	assert_string_equal(options.mountpoint, "mnt");
 	assert_false(options.foreground);
 	assert_true(options.attr_timeout == 1.0);
-	assert_false(options.noauto_cache);
+	assert_int_equal(options.cache, OPTIONS_CACHE_AUTO);
 	assert_true(options.entry_timeout == 1.0);
 	assert_true(options.negative_timeout == 0.0);
 	options_free(&options);
@@ -72,7 +72,7 @@ static void test_flags(void **state)
 	assert_true(options.foreground);
 	assert_true(options.single);
 	assert_true(options.writeback);
-	assert_true(options.noauto_cache);
+	assert_int_equal(options.cache, OPTIONS_CACHE_NEVER);
 	assert_int_equal(options.threads, 3);
 	assert_true(options.attr_timeout == 0.5);
 	options_free(&options);
