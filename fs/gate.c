@@ -108,11 +108,14 @@ static void gate_settle(struct slot *slot, bool failed)
 	const struct verdict *verdict = &request->verdict;
 	uint64_t freed = 0;
 
-	if (!failed && verdict->quota_before)
+	if (!failed && verdict->quota_before) {
+		loop_slow_enter();
 		freed = quota_freed(gate_served_volume,
 				    op_of(request_get(request->opcode)),
 				    request_get(request->nodeid),
 				    verdict->quota_before);
+		loop_slow_leave();
+	}
 	inject_settle(verdict, failed, freed);
 }
 

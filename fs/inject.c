@@ -6,19 +6,23 @@
  * ...) ends it, and those behind it are not asked. What they say is copied
  * into the request's verdict, so that rules may come and go meanwhile.
  *
- * Lock: inject_lock guards the list and everything in the rules. It is held
- * while a path is read from /proc and while a file is asked for its holes,
- * both only when there is a rule that wants it.
+ * What rules want to know of the files is asked for before they are gone
+ * through, because SOURCE may hang.
+ *
+ * Lock: inject_lock guards the list and everything in the rules. Nothing is
+ * waited for while it is held.
  */
 #include "fs/inject.h"
 #include "fs/gate.h"
 #include "fs/held.h"
+#include "fs/loop.h"
 #include "fs/path.h"
 #include "fs/quota.h"
 #include "fs/report.h"
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -29,6 +33,8 @@ static uint64_t inject_last_serial;
 static uint64_t inject_seeded;
 static bool inject_cuts;	/* one of the rules cuts the power */
 static bool inject_holding;	/* one of them may hold writes back */
+static _Atomic uint64_t inject_naming;	/* OP_BIT()s of those with a pattern */
+static atomic_bool inject_limits;	/* one of them is a quota */
 
 /* ---- the set ---- */
 
@@ -50,17 +56,30 @@ void inject_seed(uint64_t seed)
 	pthread_mutex_unlock(&inject_lock);
 }
 
+static bool inject_is_for_all(const struct rule *rule)
+{
+	return !strcmp(rule->pattern, "*");
+}
+
 /* => The lock is held. The list has changed. => Is anything held no more? */
 static bool inject_changed(void)
 {
 	const struct rule *rule;
+	uint64_t naming = 0;
+	bool limits = false;
 
 	inject_cuts = inject_holding = false;
 	for (rule = inject_rules; rule; rule = rule->next) {
 		inject_cuts |= rule->fault == RULE_CUT;
 		inject_holding |= rule->fault == RULE_CUT ||
 				  rule->fault == RULE_HOLD;
+		limits |= rule->fault == RULE_QUOTA;
+		if (!inject_is_for_all(rule))
+			naming |= rule->fault == RULE_QUOTA ? UINT64_MAX :
+							      rule->ops;
 	}
+	atomic_store(&inject_naming, naming);
+	atomic_store(&inject_limits, limits);
 	if (inject_rules)
 		gate_watch(GATE_RULES);
 	else
@@ -205,30 +224,46 @@ void inject_thaw(void)
 
 /* ---- a request ---- */
 
-/* What a request is called: found when the first rule asks. */
-struct inject_names {
-	struct volume *volume;
-	fuse_ino_t ino;
-	const struct op_target *target;
-	bool known;
-	char one[PATH_ROOM], other[PATH_ROOM];
+/* What SOURCE says of a request. A rule that came too late for what it wants
+ * to be known has nothing to say of this one. */
+struct inject_facts {
+	bool named;		/* @one and @other are */
+	char one[PATH_ROOM], other[PATH_ROOM];	/* what it is about: paths */
+	bool measured;		/* @need and @before are */
+	uint64_t need, before;	/* bytes: quota_need(), quota_now() */
 };
 
-static bool inject_named(const struct rule *rule, struct inject_names *names)
+/* Find what the rules there are may want to know. May wait. */
+static void inject_find(struct volume *volume, unsigned int opcode,
+			fuse_ino_t ino, const struct op_target *target,
+			struct inject_facts *facts)
 {
-	const struct op_target *target = names->target;
-
-	if (!strcmp(rule->pattern, "*"))
-		return true;
-	if (!names->known) {
-		path_of(names->volume, names->ino, target->name, names->one);
-		if (target->other)
-			path_of(names->volume, target->other,
-				target->other_name, names->other);
-		names->known = true;
+	facts->named = atomic_load(&inject_naming) & OP_BIT(opcode);
+	facts->measured = atomic_load(&inject_limits) && quota_watches(opcode);
+	if (!facts->named && !facts->measured)
+		return;
+	loop_slow_enter();
+	facts->other[0] = '\0';
+	if (facts->named)
+		path_of(volume, ino, target->name, facts->one);
+	if (facts->named && target->other)
+		path_of(volume, target->other, target->other_name,
+			facts->other);
+	if (facts->measured) {
+		facts->need = quota_need(volume, opcode, ino, target);
+		facts->before = quota_now(volume, opcode, ino, target);
 	}
-	return rule_names(rule, names->one) ||
-	       (target->other && rule_names(rule, names->other));
+	loop_slow_leave();
+}
+
+static bool inject_named(const struct rule *rule,
+			 const struct op_target *target,
+			 const struct inject_facts *facts)
+{
+	return inject_is_for_all(rule) ||
+		(facts->named &&
+		 (rule_names(rule, facts->one) ||
+		  (target->other && rule_names(rule, facts->other))));
 }
 
 /* Bytes of the request that are left: fewer than there are. */
@@ -297,27 +332,25 @@ static bool inject_act(struct rule *rule, const struct op_target *target,
 /* Does @rule let it pass, as far as it can be seen from the request? */
 static bool inject_fits(struct rule *rule, unsigned int opcode,
 			const struct op_target *target,
-			struct inject_names *names)
+			const struct inject_facts *facts)
 {
 	if (!(rule->ops & OP_BIT(opcode)))
 		return false;
 	if (!rule_covers(rule, target->ranged, target->offset,
 			 target->length))
 		return false;
-	return inject_named(rule, names);
+	return inject_named(rule, target, facts);
 }
 
 /* A quota acts when it is used up. => Is the outcome decided? */
 static bool inject_quota(struct rule *rule, unsigned int opcode,
-			 struct inject_names *names, struct verdict *verdict)
+			 const struct inject_facts *facts,
+			 struct verdict *verdict)
 {
-	uint64_t need;
+	uint64_t need = rule->ops & OP_BIT(opcode) ? facts->need : 0;
 
 	if (!rule_is_on(rule, gate_now()))
 		return false;
-	need = rule->ops & OP_BIT(opcode) ?
-		quota_need(names->volume, opcode, names->ino, names->target) :
-		0;
 	if (need)
 		rule->matched++;
 	if (need && (need > rule->low || rule->used > rule->low - need)) {
@@ -331,40 +364,39 @@ static bool inject_quota(struct rule *rule, unsigned int opcode,
 		rule->used += need;
 	verdict->quota = rule->serial;
 	verdict->quota_taken = need > 1 ? need : 0;
-	verdict->quota_before = quota_now(names->volume, opcode, names->ino,
-					  names->target);
+	verdict->quota_before = facts->before;
 	return false;
 }
 
 /* A quota hears also of what gives back, whatever operations it is for. */
 static bool inject_ask(struct rule *rule, unsigned int opcode,
-		       struct inject_names *names, struct verdict *verdict)
+		       const struct op_target *target,
+		       const struct inject_facts *facts,
+		       struct verdict *verdict)
 {
 	if (rule->fault == RULE_QUOTA) {
-		if (verdict->quota || !quota_watches(opcode) ||
-		    !inject_named(rule, names))
+		if (verdict->quota || !facts->measured ||
+		    !inject_named(rule, target, facts))
 			return false;
-		return inject_quota(rule, opcode, names, verdict);
+		return inject_quota(rule, opcode, facts, verdict);
 	}
-	return inject_fits(rule, opcode, names->target, names) &&
-	       rule_due(rule, gate_now()) &&
-	       inject_act(rule, names->target, verdict);
+	return inject_fits(rule, opcode, target, facts) &&
+	       rule_due(rule, gate_now()) && inject_act(rule, target, verdict);
 }
 
 void inject_judge(struct volume *volume, unsigned int opcode, fuse_ino_t ino,
 		  const struct op_target *target, struct verdict *verdict)
 {
-	struct inject_names names = {
-		.volume = volume, .ino = ino, .target = target,
-	};
+	struct inject_facts facts;
 	struct rule *rule;
 
 	memset(verdict, 0, sizeof(*verdict));
+	inject_find(volume, opcode, ino, target, &facts);
 	pthread_mutex_lock(&inject_lock);
 	verdict->frozen_last = inject_last_serial;
 	verdict->hold = inject_cuts && opcode == FUSE_WRITE;
 	for (rule = inject_rules; rule; rule = rule->next)
-		if (inject_ask(rule, opcode, &names, verdict))
+		if (inject_ask(rule, opcode, target, &facts, verdict))
 			break;
 	pthread_mutex_unlock(&inject_lock);
 }

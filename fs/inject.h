@@ -35,7 +35,7 @@ int inject_load(const struct options *options);
 
 /*
  * What the rules say about a request for @opcode (op_of()) on @ino and
- * @target. => @verdict.
+ * @target. => @verdict. SOURCE may be asked, and hang; no lock is held then.
  */
 void inject_judge(struct volume *volume, unsigned int opcode, fuse_ino_t ino,
 		  const struct op_target *target, struct verdict *verdict);

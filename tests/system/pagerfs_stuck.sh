@@ -51,6 +51,21 @@ served "a read"
 check "it is stuck" kill -0 "$stuck"
 end
 
+# ---- in asking where a file has holes, for a quota ----
+begin
+echo 'write f quota=1M' >"$mnt/.pagerfs/rules"
+freeze 'lseek f freeze'
+timeout 30 dd if=/dev/zero of="$mnt/f" bs=4k count=1 conv=notrunc status=none &
+stuck=$!
+wait_for 10 grep -q ' lseek ' "$low/.pagerfs/inflight" || fail "nothing hangs"
+served "a quota"
+check "a quota: the rules can be read" timeout 5 cat "$mnt/.pagerfs/rules"
+check "a quota: and taken back" timeout 5 \
+	bash -c "echo clear >'$mnt/.pagerfs/ctl'"
+check "a quota: it is stuck" kill -0 "$stuck"
+end
+echo text >"$src/f"
+
 # ---- in opening a file that is being read, by more clients than threads ----
 begin
 freeze 'read f freeze
