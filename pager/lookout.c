@@ -124,7 +124,7 @@ static void *lookout_thread(void *arg)
 	pthread_mutex_lock(&l->lock);
 	while (!l->stop) {
 		ts = deadline_in(LOOKOUT_MS);
-		pthread_cond_timedwait(&l->wake, &l->lock, &ts);
+		deadline_wait(&l->wake, &l->lock, &ts);
 		if (l->stop)
 			break;
 		pthread_mutex_unlock(&l->lock);

@@ -464,7 +464,7 @@ static void *bar_thread(void *arg)
 	pthread_mutex_lock(&b->lock);
 	ts = deadline_in(2000);
 	while (!b->stop) {
-		if (pthread_cond_timedwait(&b->cond, &b->lock, &ts) == 0)
+		if (deadline_wait(&b->cond, &b->lock, &ts) == 0)
 			continue;
 		bar_draw(b);
 		drawn = true;

@@ -132,7 +132,7 @@ static void run_wait(struct run *run)
 	pthread_mutex_lock(&run->lock);
 	while (!run->done) {
 		until = deadline_in(STOP_LOOK_MS);
-		pthread_cond_timedwait(&run->ended, &run->lock, &until);
+		deadline_wait(&run->ended, &run->lock, &until);
 		if (run->done || !atomic_load(&s->stop))
 			continue;
 		pthread_mutex_unlock(&run->lock);
