@@ -329,10 +329,21 @@ static int stmt_parse(struct parser *p, struct wl_stmt **out)
 	return 0;
 }
 
-/* Statements up to @close, which is left current. */
-static int block_parse(struct parser *p, enum token_kind close,
+static int fail_open(struct parser *p, const struct wl_stmt *s)
+{
+	char what[64];
+
+	snprintf(what, sizeof(what), "'}' that closes the block of line %u",
+		 s->line);
+	return parser_fail(p, what);
+}
+
+/* Statements up to the end of @s's block, or the file's (NULL), which is left
+ * current. */
+static int block_parse(struct parser *p, const struct wl_stmt *s,
 		       struct wl_stmt **first, unsigned *count)
 {
+	enum token_kind close = s ? TOKEN_CLOSE : TOKEN_EOF;
 	struct wl_stmt **tail = first;
 
 	for (;;) {
@@ -340,13 +351,15 @@ static int block_parse(struct parser *p, enum token_kind close,
 			parser_advance(p);
 		if (p->tok.kind == close)
 			return 0;
+		if (p->tok.kind == TOKEN_EOF)
+			return fail_open(p, s);
 		if (stmt_parse(p, tail))
 			return -1;
 		tail = &(*tail)->next;
 		++*count;
-		if (p->tok.kind != TOKEN_END && p->tok.kind != close)
-			return parser_fail(p, p->tok.kind == TOKEN_EOF ?
-					   "'}'" : "end of line");
+		if (p->tok.kind != TOKEN_END && p->tok.kind != close &&
+		    p->tok.kind != TOKEN_EOF)
+			return parser_fail(p, "end of line");
 	}
 }
 
@@ -359,7 +372,7 @@ int parser_body(struct parser *p, struct wl_stmt *s)
 	s->text_len = (unsigned)(p->last_end - s->text);
 	p->loop[p->depth++] = s->var;
 	parser_advance(p);
-	if (block_parse(p, TOKEN_CLOSE, &s->body, &s->nbody))
+	if (block_parse(p, s, &s->body, &s->nbody))
 		return -1;
 	assert(p->depth && p->tok.kind == TOKEN_CLOSE);
 	p->depth--;
@@ -424,7 +437,7 @@ static int program_fill(struct parser *p, const char *text, size_t len)
 		return -1;
 	lexer_init(&p->lex, copy, len);
 	parser_advance(p);
-	if (block_parse(p, TOKEN_EOF, &prog->first, &count))
+	if (block_parse(p, NULL, &prog->first, &count))
 		return -1;
 	prog->total_known = true;
 	prog->total = block_total(prog->first, &prog->total_known);

@@ -113,8 +113,12 @@ static const char *const bad[][2] = {
 	  "100%), found '101%'" },
 	{ "touch p a read zipf 17", "t:1: expected a skew from 0 to 16 (like "
 	  "0.99), found '17'" },
-	{ "repeat 2 {\nproc p\n", "t:3: expected a statement (proc, map, "
-	  "touch, expect... see docs/workload.md), found end of file" },
+	{ "\nrepeat 2 {\nproc p\n", "t:4: expected '}' that closes the block "
+	  "of line 2, found end of file" },
+	{ "do {\ndo {\nproc p\n}", "t:4: expected '}' that closes the block "
+	  "of line 1, found end of file" },
+	{ "do {", "t:1: expected '}' that closes the block of line 1, found "
+	  "end of file" },
 	{ "}\n", "t:1: expected a statement (proc, map, touch, expect... see "
 	  "docs/workload.md), found '}'" },
 	{ "repeat 2 $i { set $i 3 }", "t:1: expected a variable that no block "
