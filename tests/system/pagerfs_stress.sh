@@ -23,6 +23,8 @@ judge() {
 }
 judge "disk" "$src"
 judge "write cache" "$src" -o writeback
+judge "kept" "$src" -o kernel_cache
+judge "write cache, kept" "$src" -o writeback,kernel_cache
 judge "tmpfs" "$memory"
 rm -rf "$memory"
 
