@@ -157,10 +157,12 @@ static unsigned int loop_taken(const struct loop *loop)
 /* One that could not begin is not counted. => The caller waits for it. */
 static void loop_add(struct loop *loop)
 {
-	struct worker *worker = &loop->workers[loop->nworkers];
+	struct worker *worker;
 
-	if (worker->rank >= loop->room || atomic_load(&loop->stopped) ||
-	    pthread_create(&worker->thread, NULL, worker_main, worker))
+	if (loop->nworkers == loop->room || atomic_load(&loop->stopped))
+		return;
+	worker = &loop->workers[loop->nworkers];
+	if (pthread_create(&worker->thread, NULL, worker_main, worker))
 		return;
 	atomic_store(&loop->nworkers, worker->rank + 1);
 	while (sem_wait(&loop->ready))

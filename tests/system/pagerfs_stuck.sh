@@ -87,6 +87,23 @@ thaw
 wait "${late[@]}"
 umount_store "$mnt"
 
+# ---- in more calls than there can ever be threads: it goes on after them ----
+mount_store "$low" "$mnt" -o threads=1,attr_timeout=0,entry_timeout=0
+freeze 'lookup late* freeze'
+late=()
+for i in {1..40}; do
+	timeout 30 stat "$mnt/late$i" >/dev/null 2>&1 &
+	late[i]=$!
+done
+hang() { [ "$(grep -c ' lookup ' "$low/.pagerfs/inflight")" = 33 ]; }
+wait_for 15 hang || fail "not all 33 threads are stuck"
+sleep 1
+check "all threads stuck: the daemon is there" kill -0 "$store_pid"
+thaw
+wait "${late[@]}"
+served "all threads were stuck"
+umount_store "$mnt"
+
 # ---- in reads that fill all slots of a thread (128), of two, of four ----
 reads() { grep -c ' read ' "$1/.pagerfs/inflight"; }
 many() {
