@@ -492,9 +492,9 @@ static void file_fallocate(fuse_req_t req, fuse_ino_t ino, int mode,
 		fuse_reply_err(req, -err);
 		return;
 	}
+	file_change(req, ino, file_of(fi));
 	slot = loop_claim(req, file_slow_done);
 	sqe = loop_sqe(slot);
-	file_change(req, ino, file_of(fi));
 	io_uring_prep_fallocate(sqe, file_of(fi)->fd, mode, offset, length);
 	loop_submit(slot, sqe);
 }

@@ -32,6 +32,7 @@
  */
 #include "fs/loop_int.h"
 
+#include <assert.h>
 #include <linux/futex.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -55,6 +56,8 @@ void lead_ring_bell(struct loop *loop)
 
 void loop_slow_enter(void)
 {
+	/* An entry that is not prepared yet would go with the others. */
+	assert(!loop_self->preparing);
 	if (loop_self->slow_depth++)
 		return;
 	/* What is prepared must not wait for the call to return. */

@@ -8,8 +8,9 @@
  *
  *  - answers at once; the slot is free again when the handler returns; or
  *  - claims the slot (loop_claim()), starts an operation on the ring
- *    (loop_sqe(), loop_submit()) and returns. The slot's @completed is
- *    called in the same thread when the operation is done; it starts the
+ *    (loop_sqe(), loop_submit(), and nothing in between but preparing it: the
+ *    entry could go with others as it is) and returns. The slot's @completed
+ *    is called in the same thread when the operation is done; it starts the
  *    next one or answers and calls loop_finish().
  */
 #ifndef FS_LOOP_H

@@ -41,6 +41,7 @@ struct worker {
 	atomic_uint inflight;	/* loop_drain() looks on from outside */
 	unsigned int sending;	/* of these, answers that loop_send() has */
 	unsigned int unsubmitted;
+	bool preparing;		/* between loop_sqe() and loop_submit() */
 	bool polling;		/* a poll of /dev/fuse is in the ring */
 	bool cancelling;	/* and is being taken out */
 	bool called;		/* a wake-up was for us: look for requests */

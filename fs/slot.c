@@ -102,11 +102,14 @@ struct slot *loop_claim(fuse_req_t req,
 
 struct io_uring_sqe *loop_sqe(struct slot *slot)
 {
+	assert(!slot->worker->preparing);
+	slot->worker->preparing = true;
 	return worker_sqe(slot->worker);
 }
 
 void loop_submit(struct slot *slot, struct io_uring_sqe *sqe)
 {
+	slot->worker->preparing = false;
 	io_uring_sqe_set_data(sqe, slot);
 	slot->worker->unsubmitted++;
 }
