@@ -87,13 +87,13 @@ static int data_go_buffered(struct slot *slot)
 	return fd < 0 ? fd : 0;
 }
 
-/* Did a short read, of @done bytes, end where the file does? Otherwise ask
- * for the rest. */
+/* Did a short read, of @done bytes, end where the file does? Otherwise, or if
+ * it does not say, ask for the rest. */
 static bool data_at_end(const struct slot *slot, size_t done)
 {
 	struct stat st;
 
-	return file_stat(slot->file, slot->fd, &st) ||
+	return !file_stat(slot->file, slot->fd, &st) &&
 	       slot->offset + (off_t)done >= st.st_size;
 }
 
@@ -333,7 +333,9 @@ static void data_read(fuse_req_t req, fuse_ino_t ino, size_t size,
 		return;
 	}
 	slot = loop_claim(req, data_done);
-	slot->write = slot->whole = false;
+	slot->write = false;
+	/* Where the page cache is told less, the file ends for it. */
+	slot->whole = !(fi->flags & O_DIRECT);
 	slot->rw_flags = 0;
 	data_start(slot, file_of(fi), size, offset);
 }

@@ -66,6 +66,23 @@ check "a quota: it is stuck" kill -0 "$stuck"
 end
 echo text >"$src/f"
 
+# ---- not stuck, but bad in the middle: the file does not end there ----
+head -c 256K /dev/urandom >"$src/bad"
+for more in '' ,writeback ,kernel_cache; do
+	begin "$more"
+	freeze 'read bad at=64K..65K error=EIO'
+	cat "$mnt/bad" >"$dir/read" 2>"$dir/said" && fail "bad$more: no error"
+	check "bad$more: said" grep -q 'Input/output error' "$dir/said"
+	check_equal "bad$more: what is before it" 65536 \
+		"$(stat -c %s "$dir/read")"
+	check "bad$more: the bytes" cmp -n 65536 "$src/bad" "$dir/read"
+	check_equal "bad$more: its size" 262144 "$(stat -c %s "$mnt/bad")"
+	check "bad$more: behind it" cmp -i 69632 "$src/bad" "$mnt/bad"
+	thaw
+	check "bad$more: mended" cmp "$src/bad" "$mnt/bad"
+	umount_store "$mnt"
+done
+
 # ---- in opening a file that is being read, by more clients than threads ----
 begin
 freeze 'read f freeze
