@@ -98,8 +98,19 @@ static struct file *file_start(struct volume *volume,
 	return file;
 }
 
+/* A client who opens @inode with @flags may write past the page cache. */
+static void file_note_direct(struct file *file, struct inode *inode, int flags)
+{
+	if (!(flags & O_DIRECT) || (flags & O_ACCMODE) == O_RDONLY)
+		return;
+	file->past_cache = inode;
+	keep_past_cache(inode, true);
+}
+
 static void file_end(struct file *file)
 {
+	if (file->past_cache)
+		keep_past_cache(file->past_cache, false);
 	if (file->twin >= 0)
 		volume_close_fd(file->volume, file->twin);
 	volume_close_fd(file->volume, file->fd);
@@ -303,6 +314,7 @@ static void file_open(fuse_req_t req, fuse_ino_t ino,
 	    FUSE_OPEN_KILL_SUIDGID)
 		file_kill_setid(file->fd, fuse_req_ctx(req)->gid);
 	fi->fh = (uintptr_t)file;
+	file_note_direct(file, inode, fi->flags);
 	fi->direct_io = file_goes_direct(volume, fi->flags) ||
 			file->append_only;
 	fi->keep_cache = !fi->direct_io && keep_open(volume, inode, file);
@@ -415,6 +427,7 @@ static void file_create(fuse_req_t req, fuse_ino_t ino, const char *name,
 		return;
 	}
 	fi->fh = (uintptr_t)file;
+	file_note_direct(file, volume_inode(volume, entry.ino), fi->flags);
 	fi->direct_io = file_goes_direct(volume, fi->flags);
 	fi->noflush = !file_needs_flush(file);
 	if (fuse_reply_create(req, &entry, fi)) {

@@ -31,6 +31,7 @@ struct file {
 	atomic_bool no_grow;	/* swap/nogrow.h */
 	atomic_bool written;	/* since the last flush */
 	unsigned int keep_round;	/* keep_settle() */
+	struct inode *past_cache;	/* keep_past_cache(), or NULL */
 };
 
 static inline struct file *file_of(struct fuse_file_info *fi)

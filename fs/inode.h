@@ -40,6 +40,7 @@ struct inode {
 	atomic_int fd;		/* O_PATH; -1: not pinned. Set once */
 	struct handle *handle;	/* without which @fd stays what it is */
 	struct keep keep;	/* fs/keep.c */
+	atomic_uint past_cache;	/* the same: who writes past it */
 };
 
 struct inode_table {

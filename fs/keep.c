@@ -16,6 +16,9 @@
  *    answer to the open; until then another open, which may be on its way at
  *    the same time, must not keep them. Closing the file shows that it has.
  *  - No faults were injected, no writes held or failed, from then to now.
+ *  - Nobody had the file open on the mount to write with O_DIRECT. The kernel
+ *    drops pages when such a write begins; one that is read while it is on its
+ *    way may be of before it.
  *
  * After writes through the mount ctime is another one and the next open takes
  * a new sample, not the last close: somebody may have written in SOURCE
@@ -154,7 +157,7 @@ bool keep_open(struct volume *volume, struct inode *inode, struct file *file)
 	struct keep sample;
 
 	if (volume->options.cache == OPTIONS_CACHE_NEVER ||
-	    !keep_undisturbed(&sample) ||
+	    atomic_load(&inode->past_cache) || !keep_undisturbed(&sample) ||
 	    (others && !(keep_trusts(volume, inode) &&
 			 keep_times(file, &sample, &passed))))
 		return false;
@@ -177,4 +180,13 @@ void keep_settle(struct inode *inode, unsigned int round)
 	if (inode->keep.round == round)
 		inode->keep.settled = true;
 	pthread_mutex_unlock(&keep_lock);
+}
+
+void keep_past_cache(struct inode *inode, bool comes)
+{
+	if (comes)
+		atomic_fetch_add(&inode->past_cache, 1);
+	keep_forget(inode);
+	if (!comes)
+		atomic_fetch_sub(&inode->past_cache, 1);
 }

@@ -34,5 +34,7 @@ struct keep {
  */
 bool keep_open(struct volume *volume, struct inode *inode, struct file *file);
 void keep_settle(struct inode *inode, unsigned int round);
+/* A client who may write to @inode past the page cache comes, or goes. */
+void keep_past_cache(struct inode *inode, bool comes);
 
 #endif

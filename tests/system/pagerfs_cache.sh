@@ -155,6 +155,19 @@ for more in kernel_cache kernel_cache,writeback noauto_cache,kernel_cache; do
 	dd if="$mnt/other" of="$mnt/file" oflag=direct conv=notrunc bs=4k \
 		count=2 seek=2 status=none
 	check "$more: by O_DIRECT" cmp "$src/file" "$mnt/file"
+	coproc past {
+		exec python3 -c 'import os, sys
+os.open(sys.argv[1], os.O_WRONLY | os.O_DIRECT)
+print("open", flush=True)
+sys.stdin.read()' "$mnt/file"
+	}
+	read -r -u "${past[0]}"
+	cat "$mnt/file" >/dev/null
+	dropped "$more: somebody may write past the cache" cat "$mnt/file"
+	exec {past[1]}>&-
+	wait "$past_PID"
+	dropped "$more: or may have" cat "$mnt/file"
+	check_equal "$more: kept again" 0 "$(reads_of cat "$mnt/file")"
 	cp "$mnt/file" "$mnt/copy"
 	check "$more: copied" cmp "$src/copy" "$mnt/copy"
 	if [ -w "$mnt/.pagerfs/rules" ]; then
