@@ -35,7 +35,9 @@ static void fault_kill(void)
 static void fault_cut(const struct verdict *verdict)
 {
 	gate_watch(GATE_CUT);
+	loop_slow_enter();
 	held_cut(verdict->keep, verdict->random);
+	loop_slow_leave();
 	kill(getpid(), SIGTERM);
 }
 

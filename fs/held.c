@@ -532,16 +532,17 @@ static bool held_serve_file(struct slot *slot, unsigned int opcode,
 			    const struct held_how *how)
 {
 	struct volume *volume = gate_volume();
+	bool answered = false;
 	struct held *held;
-	bool answered;
 
-	held = held_enter(volume, volume_inode(volume, ino), how->hold);
-	if (!held)
-		return false;
+	/* Its lock may be held by one who waits for SOURCE. */
 	loop_slow_enter();
-	answered = held_serve_one(held, slot, opcode, target, how);
+	held = held_enter(volume, volume_inode(volume, ino), how->hold);
+	if (held) {
+		answered = held_serve_one(held, slot, opcode, target, how);
+		held_leave(held);
+	}
 	loop_slow_leave();
-	held_leave(held);
 	return answered;
 }
 

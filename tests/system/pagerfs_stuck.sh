@@ -66,6 +66,28 @@ check "a quota: it is stuck" kill -0 "$stuck"
 end
 echo text >"$src/f"
 
+# ---- in a file that has held writes, with others waiting for it ----
+begin
+echo 'write f hold' >"$mnt/.pagerfs/rules"
+dd if=/dev/zero of="$mnt/f" bs=4k count=1 conv=notrunc status=none
+freeze 'read f freeze'
+for i in 1 2 3 4; do
+	timeout 30 dd if="$mnt/f" of=/dev/null bs=8k count=1 iflag=direct \
+		status=none &
+	late[i]=$!
+done
+stuck=${late[1]}
+wait_for 10 grep -q ' read ' "$low/.pagerfs/inflight" || fail "nothing hangs"
+sleep 0.5
+served "a held file"
+check "a held file: it is stuck" kill -0 "$stuck"
+echo drop >"$mnt/.pagerfs/ctl" &
+dropped=$!
+thaw
+wait "$dropped" "${late[@]:1:4}"
+umount_store "$mnt"
+echo text >"$src/f"
+
 # ---- not stuck, but bad in the middle: the file does not end there ----
 head -c 256K /dev/urandom >"$src/bad"
 for more in '' ,writeback ,kernel_cache; do
