@@ -123,8 +123,7 @@ int loop_start(struct loop *loop)
 	loop_report_start(err);
 	loop->nworkers = started;
 	loop_stop(loop);
-	loop_join(loop);
-	return err;
+	return loop_join(loop) == -ETIMEDOUT ? -ETIMEDOUT : err;
 }
 
 /* Does a request wait that nobody takes? */

@@ -276,6 +276,7 @@ static bool worker_complete(struct worker *worker, struct io_uring_cqe *cqe)
 	waited = !slot->sending;
 	worker->answering = slot;
 	slot->completed(slot, result);
+	volume_let_go();
 	worker->answering = NULL;
 	return waited;
 }
@@ -408,6 +409,8 @@ static void worker_close(struct worker *worker)
 	pipe_close();
 	if (worker->ring.ring_fd > 0)
 		io_uring_queue_exit(&worker->ring);
+	/* loop_add() may try once more. */
+	memset(&worker->ring, 0, sizeof(worker->ring));
 }
 
 static void worker_serve(struct worker *worker)
