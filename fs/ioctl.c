@@ -18,7 +18,9 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
-#define FLAGS_RESERVED	(FS_IMMUTABLE_FL | FS_APPEND_FL)
+/* What takes a capability below, which we have; the last one in ext4 that of
+ * CAP_SYS_RESOURCE. */
+#define FLAGS_RESERVED	(FS_IMMUTABLE_FL | FS_APPEND_FL | FS_JOURNAL_DATA_FL)
 #define XFLAGS_RESERVED	(FS_XFLAG_IMMUTABLE | FS_XFLAG_APPEND)
 
 /* An ioctl's argument: what the file below has, or shall have. */
