@@ -224,7 +224,9 @@ static void sync_report(struct sync *s)
 		seen = a->wb_seen;
 		a->wb_seen = s->o->wb_errors;
 	}
-	if (seen != s->o->wb_errors && s->result == 0)
+	/* One since we began is ours, too, though somebody else was told. */
+	if ((seen != s->o->wb_errors || s->errors != s->o->wb_errors) &&
+	    s->result == 0)
 		s->result = s->o->wb_error;
 }
 

@@ -37,6 +37,20 @@ check "the next msync has nothing to tell p" ctl 'msync p data'
 check_equal "nothing is dirty" 0 "$(counter nr_dirty)"
 check "the file" cmp "$src/files/f" <(bytes 1048576 2)
 
+# ---- two who wait for the same write are both told ----
+rules 'write files/f delay=300ms
+write files/f times=1 error=EIO'
+ctl 'store p data 7'
+check "both are told" ctl 'together {
+	expect error EIO msync p data
+	expect error EIO msync p data
+}'
+check_equal "the rule acted" 1 "$(acted 2)"
+rules ''
+check "and then it is written" ctl 'msync p data'
+ctl 'fill p data 2
+msync p data'
+
 # ---- torn writes: half a page on the disk is written again as a whole ----
 rules 'write files/f times=3 torn'
 ctl 'fill p data 3
