@@ -511,8 +511,11 @@ static char *read_file(const char *path, size_t *len)
 		if (room - *len < 65536) {
 			room = room ? room * 2 : 1 << 17;
 			more = realloc(text, room);
-			if (!more)
+			if (!more) {
+				free(text);	/* a part will not do */
+				text = NULL;
 				break;
+			}
 			text = more;
 		}
 		n = fread(text + *len, 1, room - *len, f);

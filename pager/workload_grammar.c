@@ -62,12 +62,24 @@ static int arg_new_proc(struct parser *p, struct wl_stmt *s)
 }
 
 /* A process is also known by its number. */
+/* In decimal and without a unit, as the runner reads it. */
+static bool token_is_decimal(const struct token *tok)
+{
+	unsigned i;
+
+	for (i = 0; i < tok->len; i++)
+		if (!lex_is_digit(tok->s[i]))
+			return false;
+	return true;
+}
+
 static int arg_proc(struct parser *p, struct wl_stmt *s)
 {
 	uint64_t pid;
 
 	if (p->tok.kind == TOKEN_WORD && lex_is_digit(p->tok.s[0])) {
-		if (number_parse(p->tok.s, p->tok.len, &pid) || !pid ||
+		if (!token_is_decimal(&p->tok) ||
+		    number_parse(p->tok.s, p->tok.len, &pid) || !pid ||
 		    pid > INT32_MAX)
 			return parser_fail(p, "a process number");
 		s->proc = parser_strdup(p, p->tok.s, p->tok.len);

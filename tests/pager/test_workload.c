@@ -119,6 +119,8 @@ static const char *const bad[][2] = {
 	  "of line 1, found end of file" },
 	{ "do {", "t:1: expected '}' that closes the block of line 1, found "
 	  "end of file" },
+	{ "exit 1K", "t:1: expected a process number, found '1K'" },
+	{ "exit 0x10", "t:1: expected a process number, found '0x10'" },
 	{ "}\n", "t:1: expected a statement (proc, map, touch, expect... see "
 	  "docs/workload.md), found '}'" },
 	{ "repeat 2 $i { set $i 3 }", "t:1: expected a variable that no block "
