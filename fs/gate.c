@@ -237,7 +237,7 @@ static void gate_begin(struct slot *slot, const struct fuse_in_header *in,
 	request_set(request->length, target->length);
 	request_set(request->opcode, in->opcode);
 	request_set(request->pid, in->pid);
-	request_set(request->interrupted, false);
+	request_set(request->interrupted, 0);
 	request_set(request->begun_ns, now);
 	request_set(request->served_ns, now);
 	atomic_store_explicit(&request->unique, in->unique,
@@ -282,7 +282,8 @@ static void gate_resume(struct slot *slot, int result)
 		gate_reply(slot, EIO, NULL, 0);
 		return;
 	}
-	if (request_get(request->interrupted)) {
+	if (request_get(request->interrupted) ==
+	    (request_get(request->unique) & ~1ull)) {
 		gate_reply(slot, EINTR, NULL, 0);
 		return;
 	}
@@ -357,6 +358,9 @@ bool gate_arrive(struct slot *slot)
 		control_scrub(loop_message(slot));
 	if (control_wants(in, &target)) {
 		slot->request.control = true;
+		/* Not for the watchdog: its file is ours, and is closed when
+		 * nobody works on it. */
+		request_set(slot->request.served_ns, 0);
 		control_serve(slot, &target);
 		return false;
 	}
@@ -381,7 +385,8 @@ static void gate_interrupt_one(struct slot *slot, void *arg)
 
 	if ((unique & ~1ull) != interruption->unique)
 		return;
-	request_set(slot->request.interrupted, true);
+	/* By its name: the slot may have the next request by now. */
+	request_set(slot->request.interrupted, interruption->unique);
 	interruption->found = true;
 }
 

@@ -24,10 +24,11 @@ struct request {
 	_Atomic uint64_t offset, length;
 	_Atomic uint64_t begun_ns;	/* when it came */
 	_Atomic uint64_t served_ns;	/* since when it is being served; 0:
-					 * a rule keeps it back */
+					 * a rule keeps it back, or it is for
+					 * .pagerfs */
 	_Atomic uint32_t opcode;
 	_Atomic uint32_t pid;
-	atomic_bool interrupted;
+	_Atomic uint64_t interrupted;	/* @unique of who was to stop waiting */
 	/* The serving thread's own: */
 	bool control;		/* for .pagerfs: not counted */
 	bool judged;		/* there is a verdict */

@@ -233,5 +233,16 @@ bool watchdog_defers(struct slot *slot)
 		return false;
 	/* It waits for us, and not for the file below. */
 	request_set(slot->request.served_ns, 0);
-	return loop_park(slot, WATCHDOG_RETRY_NS, watchdog_again);
+	if (loop_park(slot, WATCHDOG_RETRY_NS, watchdog_again))
+		return true;
+	/* No room for it to wait: then what it lets go of stays for good. */
+	switch (loop_message(slot)->opcode) {
+	case FUSE_RELEASE:
+	case FUSE_RELEASEDIR:
+		gate_reply(slot, 0, NULL, 0);
+		break;
+	default:		/* forgetting has no answer */
+		break;
+	}
+	return true;
 }
