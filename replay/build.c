@@ -324,6 +324,9 @@ static int build_name(struct build *build, struct state *state,
 		return -ENAMETOOLONG;
 	if (file->built && !*file->built)
 		return 0;
+	/* As long as there is room for: it may be cut off, and mean another. */
+	if (file->built && strlen(file->built) == sizeof(build->path) - 1)
+		return -ENAMETOOLONG;
 	if (file->built)
 		return linkat(build->top, file->built, dir, name, 0) ?
 			-errno : 0;
