@@ -600,6 +600,9 @@ static int down(struct machine *m)
 	uint64_t lost = 0;
 	int err;
 
+	/* What was written to ctl and is not done yet: ends by itself, soon. */
+	if (m->session)
+		runner_session_stop(m->session);
 	if (view_stop(m->view) == -EBUSY) {
 		/* A request waits for a store that is gone: it would use the
 		 * machine after its end. */

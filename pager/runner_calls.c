@@ -23,6 +23,7 @@
 #define PAGE		4096ull
 #define SPAWN_STEP	64	/* branches started in one step */
 #define RETRY_NS	1000000	/* between two looks at a counter */
+#define NAP_NS		100000000
 
 static struct runner_session *session(struct branch *b)
 {
@@ -316,9 +317,30 @@ enum op_result call_evict(struct branch *b)
 	return started(b, vm_thread_evict(b->thread, b->cur.count));
 }
 
+/* Has the statement's time, from its first call on, yet to pass? */
+static bool time_is_left(struct branch *b, uint64_t *ns)
+{
+	uint64_t now = vm_now_ns(session(b)->vm);
+
+	if (!b->cur.phase) {
+		b->cur.phase = 1;
+		if (__builtin_add_overflow(now, b->stmt->ns, &b->cur.deadline))
+			b->cur.deadline = UINT64_MAX;
+	}
+	*ns = b->cur.deadline - now;
+	return now < b->cur.deadline;
+}
+
+/* In naps, between which the branch sees that it is to stop. */
 enum op_result call_sleep(struct branch *b)
 {
-	return branch_sleep(b, b->stmt->ns);
+	uint64_t left;
+
+	if (b->cur.slept)
+		branch_sleep(b, 0);
+	if (!time_is_left(b, &left))
+		return OP_DONE;
+	return branch_sleep(b, left < NAP_NS ? left : NAP_NS);
 }
 
 enum op_result call_check(struct branch *b)
@@ -415,25 +437,10 @@ static enum op_result since_mark(struct branch *b, uint64_t *v)
 	return branch_fail(b, 0, "expected a `mark` before");
 }
 
-static bool keep_looking(struct branch *b)
-{
-	uint64_t now;
-
-	if (!b->stmt->ns)
-		return false;
-	now = vm_now_ns(session(b)->vm);
-	if (!b->cur.phase) {
-		b->cur.phase = 1;
-		if (__builtin_add_overflow(now, b->stmt->ns, &b->cur.deadline))
-			b->cur.deadline = UINT64_MAX;
-	}
-	return now < b->cur.deadline;
-}
-
 enum op_result call_expect_count(struct branch *b)
 {
 	const struct wl_stmt *s = b->stmt;
-	uint64_t v;
+	uint64_t v, left;
 
 	if (b->cur.slept)
 		branch_sleep(b, 0);
@@ -443,7 +450,7 @@ enum op_result call_expect_count(struct branch *b)
 		return OP_FAIL;
 	if (runner_compare(s->cmp, v, b->cur.value))
 		return OP_DONE;
-	if (keep_looking(b))
+	if (s->ns && time_is_left(b, &left))
 		return branch_sleep(b, RETRY_NS);
 	return branch_fail(b, -EPROTO, "expected %s %s %llu, found %lld",
 			   s->name, runner_compare_name(s->cmp),

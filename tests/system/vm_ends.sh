@@ -19,4 +19,26 @@ for signal in INT TERM HUP; do
 		"$dir/err"
 done
 umount_store "$dir/mnt"
+
+# ---- asleep: a signal ends that, too ----
+mount_store "$dir/src" "$dir/mnt"
+printf 'proc p\nsleep 600s\n' >"$dir/asleep.pvm"
+timeout -k 12 -s INT 1 "$BUILD/pagervm" run -d "$dir/mnt" "$dir/asleep.pvm" \
+	2>/dev/null
+check_equal "asleep: 124 is ended by it, 137 killed" 124 $?
+# ---- and a command in ctl the end of the program; what was stored is kept ----
+printf 'proc p\nmap p d file files/d shared\nfill p d pattern 5\nsleep 1s\n' \
+	>"$dir/short.pvm"
+"$BUILD/pagervm" run -d "$dir/mnt" -n short "$dir/short.pvm" 2>"$dir/err" &
+machine=$!
+wait_for 5 test -e "$dir/mnt/vm/short/ctl" || fail "no ctl"
+(echo 'sleep 600s' >"$dir/mnt/vm/short/ctl") 2>/dev/null &
+command=$!
+wait "$machine"
+check_equal "a command in ctl at the end: $(cat "$dir/err")" 0 $?
+wait "$command"
+printf 'proc p\nmap p d file files/d shared\nexpect fill p d pattern 5\n' |
+	check "what was stored is in the file" "$BUILD/pagervm" run \
+	-d "$dir/mnt" -
+umount_store "$dir/mnt"
 finish
