@@ -153,8 +153,10 @@ static int open_area(struct candidate *c, bool create)
 		err = open_direct(c, 0);
 	if (err)
 		return err;
-	if (flock(c->fd, LOCK_EX | LOCK_NB))
+	if (flock(c->fd, LOCK_EX | LOCK_NB)) {
+		c->created = false;	/* it is whose lock it is */
 		return errno == EWOULDBLOCK ? -EBUSY : -errno;
+	}
 	if (fstat(c->fd, &st))
 		return -errno;
 	c->old_size = (uint64_t)st.st_size;
