@@ -179,7 +179,9 @@ static int cpu_translate_two(struct cpu *cpu, uint64_t va, uint64_t next,
 		cpu_fault(cpu);
 		return -1;
 	}
-	if (!tlb_lookup(&cpu->tlb, va, access, 1) &&
+	/* The TLB answers for explicit accesses only. */
+	if (((flags & MMU_IMPLICIT) ||
+	     !tlb_lookup(&cpu->tlb, va, access, 1)) &&
 	    cpu_refused(cpu, va, access, flags))
 		return -1;
 	span->host[1] = cpu_translate(cpu, next, access, flags);

@@ -208,8 +208,10 @@ static uint64_t shootdown_post(const struct shootdown *sd, struct cpu *cpu)
 	uint32_t keeps;
 	unsigned i = 0;
 
-	keeps = __atomic_load_n(&cpu->keeps, __ATOMIC_SEQ_CST);
+	/* In this order: who sees CR3 after a switch that kept something has
+	 * to see that it keeps, which was set before. */
 	cr3 = __atomic_load_n(&cpu->regs.cr3, __ATOMIC_SEQ_CST) & CR3_ROOT;
+	keeps = __atomic_load_n(&cpu->keeps, __ATOMIC_SEQ_CST);
 	if (!sd->everything && !keeps) {
 		while (i < sd->n && sd->e[i].cr3 != cr3)
 			i++;
