@@ -340,6 +340,15 @@ static void data_read(fuse_req_t req, fuse_ino_t ino, size_t size,
 	data_start(slot, file_of(fi), size, offset);
 }
 
+/* One write is to be durable, of a file that was not opened so. After those
+ * through its cache the kernel asks for an fsync itself. */
+static int data_sync_flags(const struct fuse_file_info *fi)
+{
+	if (fi->writepage || !(fi->flags & O_DIRECT) || !(fi->flags & O_DSYNC))
+		return 0;
+	return (fi->flags & O_SYNC) == O_SYNC ? RWF_SYNC : RWF_DSYNC;
+}
+
 static void data_write(fuse_req_t req, fuse_ino_t ino, const char *buf,
 		       size_t size, off_t offset, struct fuse_file_info *fi)
 {
@@ -354,6 +363,7 @@ static void data_write(fuse_req_t req, fuse_ino_t ino, const char *buf,
 	slot->rw_flags = fi->flags & O_APPEND && !fi->writepage &&
 		(!volume_of(req)->options.writeback ||
 		 file_of(fi)->append_only) ? RWF_APPEND : 0;
+	slot->rw_flags |= data_sync_flags(fi);
 	file_of(fi)->written = true;
 	if (((const struct fuse_write_in *)loop_request())->write_flags &
 	    FUSE_WRITE_KILL_SUIDGID)

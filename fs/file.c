@@ -312,7 +312,7 @@ static void file_open(fuse_req_t req, fuse_ino_t ino,
 	}
 	if (((const struct fuse_open_in *)loop_request())->open_flags &
 	    FUSE_OPEN_KILL_SUIDGID)
-		file_kill_setid(file->fd, fuse_req_ctx(req)->gid);
+		file_kill_setid_now(req, ino, file->fd);
 	fi->fh = (uintptr_t)file;
 	file_note_direct(file, inode, fi->flags);
 	fi->direct_io = file_goes_direct(volume, fi->flags) ||

@@ -135,7 +135,9 @@ static void name_rename(fuse_req_t req, fuse_ino_t ino, const char *name,
 			fuse_ino_t newino, const char *newname,
 			unsigned int flags)
 {
-	int parent, newparent;
+	bool makes = flags & RENAME_WHITEOUT;	/* a file of the caller's */
+	int parent, newparent, err;
+	struct caller caller;
 
 	if (name_refused(req, name) || name_refused(req, newname))
 		return;
@@ -144,8 +146,12 @@ static void name_rename(fuse_req_t req, fuse_ino_t ino, const char *name,
 	if (newparent < 0)
 		return;
 	volume_pin(volume_of(req), newparent, newname);
-	fuse_reply_err(req, renameat2(parent, name, newparent, newname,
-				      flags) ? errno : 0);
+	if (makes)
+		caller = caller_enter(req);
+	err = renameat2(parent, name, newparent, newname, flags) ? errno : 0;
+	if (makes)
+		caller_leave(caller);
+	fuse_reply_err(req, err);
 }
 
 void name_install(struct fuse_lowlevel_ops *ops)

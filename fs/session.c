@@ -237,6 +237,7 @@ static int session_block_signals(void)
 	sigaddset(&signals, SIGHUP);
 	sigprocmask(SIG_BLOCK, &signals, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);	/* who writes is told EFBIG */
 	signal(SIGIO, SIG_IGN);		/* keep_writers() */
 	return signalfd(-1, &signals, SFD_CLOEXEC);
 }

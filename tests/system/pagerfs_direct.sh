@@ -59,4 +59,27 @@ check "in smaller pieces: $(grep " $mnt " /proc/mounts)" \
 check "read" dd if="$mnt/mib" of="$dir/mib" iflag=direct bs=1M
 check "the same" cmp "$dir/mib" "$src/mib"
 umount_store "$mnt"
+
+# ---- one write that is to be durable, of a file not opened so: the device is
+# told to empty its cache ----
+device=/sys/dev/block/$(stat -c %Hd:%Ld "$src")/stat
+flushes() { awk '{ print $16 + 0 }' "$device" 2>/dev/null || echo 0; }
+before=$(flushes)
+dd if=/dev/zero of="$src/flushed" bs=4k count=1 conv=fsync status=none
+if [ "$(flushes)" = "$before" ]; then
+	say "no cache to empty below: durable writes are left out"
+else
+	mount_store "$src" "$mnt"
+	before=$(flushes)
+	check "durable writes" python3 - "$mnt/durable" <<-'end'
+	import mmap, os, sys
+	page = mmap.mmap(-1, 4096)
+	fd = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT | os.O_DIRECT)
+	for i in range(50):
+	    os.pwritev(fd, [page], i * 4096, os.RWF_DSYNC)
+	end
+	check "each of them: $(($(flushes) - before)) of 50" \
+		[ $(($(flushes) - before)) -ge 50 ]
+	umount_store "$mnt"
+fi
 finish
