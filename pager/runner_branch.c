@@ -476,14 +476,9 @@ enum op_result branch_await(struct branch *b, unsigned *pending)
 	return OP_WAIT;
 }
 
-/* Once; the second call finds that the time has passed. */
 enum op_result branch_sleep(struct branch *b, uint64_t ns)
 {
-	if (b->cur.slept) {
-		b->cur.slept = false;
-		return OP_DONE;
-	}
-	b->cur.slept = b->asleep = true;
+	b->asleep = true;
 	atomic_fetch_add(&b->run->sleeping, 1);
 	vm_thread_sleep(b->thread, ns);
 	return OP_WAIT;

@@ -317,8 +317,9 @@ enum op_result call_evict(struct branch *b)
 	return started(b, vm_thread_evict(b->thread, b->cur.count));
 }
 
-/* Has the statement's time, from its first call on, yet to pass? */
-static bool time_is_left(struct branch *b, uint64_t *ns)
+/* => How much of the statement's time, from its first call on, has yet to pass:
+ * nanoseconds. */
+static uint64_t time_left(struct branch *b)
 {
 	uint64_t now = vm_now_ns(session(b)->vm);
 
@@ -327,18 +328,15 @@ static bool time_is_left(struct branch *b, uint64_t *ns)
 		if (__builtin_add_overflow(now, b->stmt->ns, &b->cur.deadline))
 			b->cur.deadline = UINT64_MAX;
 	}
-	*ns = b->cur.deadline - now;
-	return now < b->cur.deadline;
+	return now < b->cur.deadline ? b->cur.deadline - now : 0;
 }
 
 /* In naps, between which the branch sees that it is to stop. */
 enum op_result call_sleep(struct branch *b)
 {
-	uint64_t left;
+	uint64_t left = time_left(b);
 
-	if (b->cur.slept)
-		branch_sleep(b, 0);
-	if (!time_is_left(b, &left))
+	if (!left)
 		return OP_DONE;
 	return branch_sleep(b, left < NAP_NS ? left : NAP_NS);
 }
@@ -440,17 +438,15 @@ static enum op_result since_mark(struct branch *b, uint64_t *v)
 enum op_result call_expect_count(struct branch *b)
 {
 	const struct wl_stmt *s = b->stmt;
-	uint64_t v, left;
+	uint64_t v;
 
-	if (b->cur.slept)
-		branch_sleep(b, 0);
 	if (counter(b, s->name, &v) != OP_DONE)
 		return OP_FAIL;
 	if (s->op == WL_EXPECT_DELTA && since_mark(b, &v) != OP_DONE)
 		return OP_FAIL;
 	if (runner_compare(s->cmp, v, b->cur.value))
 		return OP_DONE;
-	if (s->ns && time_is_left(b, &left))
+	if (s->ns && time_left(b))
 		return branch_sleep(b, RETRY_NS);
 	return branch_fail(b, -EPROTO, "expected %s %s %llu, found %lld",
 			   s->name, runner_compare_name(s->cmp),

@@ -84,7 +84,6 @@ struct cursor {
 	bool drawn;			/* touch: slot and store are chosen */
 	bool store;
 	bool bad;			/* content is not what was expected */
-	bool slept;			/* branch_sleep() was called */
 	unsigned phase;
 	int pid;
 	int sig;			/* the fault that was caught */
@@ -191,6 +190,7 @@ enum op_result branch_spawn(struct branch *b, const struct wl_stmt *first,
 			    bool single, uint64_t index, unsigned *pending);
 /* Park until *pending is 0. */
 enum op_result branch_await(struct branch *b, unsigned *pending);
+/* For @ns; then the statement is called again. => OP_WAIT */
 enum op_result branch_sleep(struct branch *b, uint64_t ns);
 /* Begin the body of b->stmt, @count times. */
 enum op_result branch_enter(struct branch *b, uint64_t count);

@@ -61,8 +61,6 @@ static int arg_new_proc(struct parser *p, struct wl_stmt *s)
 	return parser_name(p, &s->name, "a name for the process");
 }
 
-/* A process is also known by its number. */
-/* In decimal and without a unit, as the runner reads it. */
 static bool token_is_decimal(const struct token *tok)
 {
 	unsigned i;
@@ -73,6 +71,8 @@ static bool token_is_decimal(const struct token *tok)
 	return true;
 }
 
+/* A process is also known by its number: in decimal and without a unit, as the
+ * runner reads it. */
 static int arg_proc(struct parser *p, struct wl_stmt *s)
 {
 	uint64_t pid;
