@@ -709,6 +709,7 @@ void held_forget(struct volume *volume)
 	struct held *held, *next;
 	unsigned int i;
 
+	loop_slow_enter();
 	for (i = 0; i < HELD_CHAINS; i++) {
 		pthread_mutex_lock(&held_lock);
 		held = held_chains[i];
@@ -727,6 +728,7 @@ void held_forget(struct volume *volume)
 			held_leave(held);
 		}
 	}
+	loop_slow_leave();
 }
 
 static void held_print_one(FILE *out, const char *name, const char *type,

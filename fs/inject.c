@@ -243,7 +243,6 @@ static void inject_find(struct volume *volume, unsigned int opcode,
 	if (!facts->named && !facts->measured)
 		return;
 	loop_slow_enter();
-	facts->other[0] = '\0';
 	if (facts->named)
 		path_of(volume, ino, target->name, facts->one);
 	if (facts->named && target->other)

@@ -229,20 +229,18 @@ static void watchdog_again(struct slot *slot, int result)
 
 bool watchdog_defers(struct slot *slot)
 {
+	uint32_t opcode;
+
 	if (!watchdog_must_wait(slot))
 		return false;
 	/* It waits for us, and not for the file below. */
 	request_set(slot->request.served_ns, 0);
 	if (loop_park(slot, WATCHDOG_RETRY_NS, watchdog_again))
 		return true;
-	/* No room for it to wait: then what it lets go of stays for good. */
-	switch (loop_message(slot)->opcode) {
-	case FUSE_RELEASE:
-	case FUSE_RELEASEDIR:
+	/* No room for it to wait: then what it lets go of stays for good. (Only
+	 * forgetting has no answer.) */
+	opcode = loop_message(slot)->opcode;
+	if (opcode == FUSE_RELEASE || opcode == FUSE_RELEASEDIR)
 		gate_reply(slot, 0, NULL, 0);
-		break;
-	default:		/* forgetting has no answer */
-		break;
-	}
 	return true;
 }
