@@ -145,10 +145,19 @@ mount_store() {
 	guard_mount "$at"
 }
 
-# umount_store MOUNTPOINT: unmount, and the daemon must end well.
+take_away() {
+	if [ "$(id -u)" = 0 ]; then umount "$1"; else fusermount3 -u "$1"; fi
+}
+
+# umount_store MOUNTPOINT: unmount, and the daemon must end well. The kernel
+# takes a killed client's io_uring apart after its end, and closes its files
+# with it: until then the mount is busy.
 umount_store() {
 	local status
-	if [ "$(id -u)" = 0 ]; then umount "$1"; else fusermount3 -u "$1"; fi
+	if ! wait_for 10 take_away "$1" 2>"$guard/umount"; then
+		fail "umount $1: $(tail -n 1 "$guard/umount")"
+		exit 1
+	fi
 	wait "$store_pid"
 	status=$?
 	check_equal "status of the daemon" 0 "$status"
