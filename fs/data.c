@@ -63,6 +63,8 @@ static bool data_is_direct(const struct slot *slot)
 
 static void data_reply(struct slot *slot, int err)
 {
+	if (slot->placed)
+		append_done(slot->file);
 	if (slot->done && !slot->whole)
 		err = 0;	/* what was moved counts; the rest asks again */
 	if (err)
@@ -333,7 +335,7 @@ static void data_read(fuse_req_t req, fuse_ino_t ino, size_t size,
 		return;
 	}
 	slot = loop_claim(req, data_done);
-	slot->write = false;
+	slot->write = slot->placed = false;
 	/* Where the page cache is told less, the file ends for it. */
 	slot->whole = !(fi->flags & O_DIRECT);
 	slot->rw_flags = 0;
@@ -349,26 +351,38 @@ static int data_sync_flags(const struct fuse_file_info *fi)
 	return (fi->flags & O_SYNC) == O_SYNC ? RWF_SYNC : RWF_DSYNC;
 }
 
+/* => RWF_APPEND, or 0: it has its place. */
+static int data_append_flags(struct slot *slot, struct file *file,
+			     const struct fuse_write_in *in)
+{
+	struct stat st;
+
+	slot->placed = false;
+	if (!append_asked(file, in))
+		return 0;
+	if (in->flags & O_DIRECT && !file_stat(file, file->fd, &st))
+		slot->placed = append_takes_place(file, in, st.st_size);
+	return slot->placed ? 0 : RWF_APPEND;
+}
+
 static void data_write(fuse_req_t req, fuse_ino_t ino, const char *buf,
 		       size_t size, off_t offset, struct fuse_file_info *fi)
 {
+	const struct fuse_write_in *in = loop_request();
 	struct slot *slot = loop_claim(req, data_done);
+	struct file *file = file_of(fi);
 
 	slot->payload = (char *)buf;
 	slot->write = true;
 	/* The kernel makes EIO of an asynchronous direct write that came back
 	 * short, and takes pages of a mapping for written. */
 	slot->whole = fi->flags & O_DIRECT || fi->writepage;
-	/* Pages of a mapping have their place, whatever the open flags. */
-	slot->rw_flags = fi->flags & O_APPEND && !fi->writepage &&
-		(!volume_of(req)->options.writeback ||
-		 file_of(fi)->append_only) ? RWF_APPEND : 0;
-	slot->rw_flags |= data_sync_flags(fi);
-	file_of(fi)->written = true;
-	if (((const struct fuse_write_in *)loop_request())->write_flags &
-	    FUSE_WRITE_KILL_SUIDGID)
-		file_kill_setid_now(req, ino, file_of(fi)->fd);
-	data_start(slot, file_of(fi), size, offset);
+	slot->rw_flags = data_append_flags(slot, file, in) |
+			 data_sync_flags(fi);
+	file->written = true;
+	if (in->write_flags & FUSE_WRITE_KILL_SUIDGID)
+		file_kill_setid_now(req, ino, file->fd);
+	data_start(slot, file, size, offset);
 }
 
 void data_install(struct fuse_lowlevel_ops *ops)

@@ -8,13 +8,14 @@
  *
  * O_APPEND is not kept on the descriptors: the kernel writes pages of a
  * shared mapping back through any descriptor, at their own offsets, and
- * appending those would tear the file. It goes with each write instead. Only
- * a file which the file system below opens in no other way (chattr +a) keeps
+ * appending those would tear the file. It goes with each write instead
+ * (fs/append.c). Only a file which the file system below opens in no other way (chattr +a) keeps
  * it; then the kernel is told not to cache it.
  */
 #ifndef FS_FILE_H
 #define FS_FILE_H
 
+#include "fs/append.h"
 #include "fs/volume.h"
 
 #include <stdatomic.h>
@@ -32,6 +33,7 @@ struct file {
 	atomic_bool written;	/* since the last flush */
 	unsigned int keep_round;	/* keep_settle() */
 	struct inode *past_cache;	/* keep_past_cache(), or NULL */
+	struct append append;	/* fs/append.c */
 };
 
 static inline struct file *file_of(struct fuse_file_info *fi)

@@ -401,11 +401,15 @@ static bool held_write(struct held *held, struct slot *slot,
 	struct file *file = (struct file *)(uintptr_t)in->fh;
 	struct fuse_write_out out = { .size = in->size };
 	int64_t offset = in->offset;
+	bool placed = false;
 	int err;
 
-	if (in->flags & O_APPEND && !(in->write_flags & FUSE_WRITE_CACHE) &&
-	    !file->volume->options.writeback)
+	if (append_asked(file, in)) {
 		offset = held_size(held);
+		placed = offset >= 0 && append_takes_place(file, in, offset);
+		if (placed)
+			offset = in->offset;
+	}
 	if (in->write_flags & FUSE_WRITE_KILL_SUIDGID)
 		file_kill_setid(held->fd, loop_message(slot)->gid);
 	file->written = true;
@@ -419,6 +423,8 @@ static bool held_write(struct held *held, struct slot *slot,
 	/* The rule may be gone, and then nobody else flushes it. */
 	if (!err && how->hold && !inject_holds())
 		err = held_flush(held);
+	if (placed)
+		append_done(file);
 	if (err)
 		held_reply(slot, err);
 	else

@@ -56,19 +56,18 @@ static bool parse_read(struct recorder *recorder, const void *in,
 	return true;
 }
 
-/* Where a write of O_APPEND will go: the kernel has one at a time per file */
-static uint64_t parse_place(const struct recorder *recorder,
-			    const struct fuse_write_in *write)
+/* Where a write will go, if it is O_APPEND. */
+static uint64_t parse_place(const struct fuse_write_in *write)
 {
-	const struct file *file = (void *)(uintptr_t)write->fh;
+	struct file *file = (void *)(uintptr_t)write->fh;
 	struct stat st;
+	uint64_t size;
 
-	if (!(write->flags & O_APPEND) ||
-	    write->write_flags & FUSE_WRITE_CACHE ||
-	    recorder->volume->options.writeback || fstat(file->fd, &st))
+	if (!append_asked(file, write) || fstat(file->fd, &st))
 		return write->offset;
-	return held_shown_size(file->inode->dev, file->inode->ino, st.st_mode,
-			 st.st_size);
+	size = held_shown_size(file->inode->dev, file->inode->ino, st.st_mode,
+			       st.st_size);
+	return append_has_place(file, write, size) ? write->offset : size;
 }
 
 static bool parse_write(struct recorder *recorder, const void *in,
@@ -78,10 +77,10 @@ static bool parse_write(struct recorder *recorder, const void *in,
 	const struct fuse_write_in *write = in;
 	const struct file *file = (void *)(uintptr_t)write->fh;
 
-	(void)names;
+	(void)recorder, (void)names;
 	begin->record.type = RECORD_WRITE;
 	begin->record.flags = file->flags & O_DSYNC ? RECORD_SYNC : 0;
-	begin->record.offset = parse_place(recorder, write);
+	begin->record.offset = parse_place(write);
 	begin->record.length = write->size;
 	parse_piece(begin, write + 1, write->size);
 	return true;

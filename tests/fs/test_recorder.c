@@ -24,7 +24,9 @@ static char top[] = "/tmp/test_recorder.XXXXXX";
 static char source[64], mountpoint[64], path[64];
 static struct volume volume;
 static const struct inode inode = { .fd = -1 };
-static struct file file = { .fd = -1, .twin = -1, .inode = &inode };
+static struct file file = {
+	.fd = -1, .twin = -1, .inode = &inode, .volume = &volume,
+};
 static uint64_t unique = 2;
 
 static struct record_reader reader;

@@ -11,6 +11,7 @@
  *	open FILE		close
  *	write OFFSET LENGTH BYTE	bytes of that value (decimal)
  *	fill OFFSET LENGTH	bytes that depend on where they are
+ *	ring OFFSET LENGTH	the same, by io_uring
  *	read OFFSET LENGTH	prints also a checksum
  *	count OFFSET LENGTH BYTE	how many of these bytes are BYTE
  *	append LENGTH BYTE	write(2) at the file's position
@@ -27,6 +28,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <liburing.h>
 #include <linux/falloc.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -101,6 +103,26 @@ static int do_fill(char **words)
 {
 	fill(number(words), number(words + 1));
 	say("fill", pwrite(fd, buffer, number(words + 1), number(words)));
+	return 2;
+}
+
+static int do_ring(char **words)
+{
+	struct io_uring ring;
+	struct io_uring_cqe *cqe;
+	int err = io_uring_queue_init(1, &ring, 0);
+
+	fill(number(words), number(words + 1));
+	if (!err) {
+		io_uring_prep_write(io_uring_get_sqe(&ring), fd, buffer,
+				    number(words + 1), number(words));
+		err = io_uring_submit_and_wait(&ring, 1);
+		if (err == 1 && !io_uring_peek_cqe(&ring, &cqe))
+			err = cqe->res;
+		io_uring_queue_exit(&ring);
+	}
+	errno = -err;
+	say("ring", err < 0 ? -1 : err);
 	return 2;
 }
 
@@ -244,6 +266,7 @@ static const struct {
 } commands[] = {
 	{ "open", 1, do_open }, { "close", 0, do_close },
 	{ "write", 3, do_write }, { "fill", 2, do_fill },
+	{ "ring", 2, do_ring },
 	{ "read", 2, do_read }, { "count", 3, do_count },
 	{ "append", 2, do_append }, { "fsync", 0, do_fsync },
 	{ "size", 0, do_size }, { "truncate", 1, do_truncate },

@@ -29,6 +29,36 @@ printf x >>"$src/log"
 printf y >>"$mnt/log"
 check_equal "appends, some made below" ab123xy "$(cat "$src/log")"
 
+# A large asynchronous append is cut up, and the pieces overtake each other.
+# large_append RULE
+large_append() {
+	local i
+	rm -f "$mnt/log"
+	echo "$1" >"$mnt/.pagerfs/rules"
+	for ((i = 0; i < 10; i++)); do
+		echo ring $((i * 3500000)) 3500000
+	done >"$dir/io"
+	# shellcheck disable=SC2046
+	"$BUILD/tests/fs/tool_io" -c -d -a open "$mnt/log" $(cat "$dir/io") \
+		>"$dir/said"
+	echo >"$mnt/.pagerfs/rules"
+	check_equal "large appends, $1" "10" \
+		"$(grep -c "ring 3500000" "$dir/said")"
+	check "their order, $1" cmp "$dir/wanted" "$src/log"
+}
+if "$BUILD/tests/fs/tool_io" -c -d -a open "$dir/ring" \
+	ring 0 4096 | grep -q "ring 4096"; then
+	"$BUILD/tests/fs/tool_io" -c open "$dir/wanted" $(
+		for ((i = 0; i < 10; i++)); do
+			echo fill $((i * 3500000)) 3500000
+		done) >/dev/null
+	large_append ""
+	large_append "write log delay=0ms..10ms"
+	large_append "write log hold"
+else
+	say "skipped: large appends, there is no io_uring"
+fi
+
 verify() {
 	check "fio $1" fio --name="$1" --directory="$mnt" --size=8M \
 		--verify=crc32c --verify_fatal=1 --do_verify=1 \
