@@ -176,11 +176,16 @@ static int view_mount(struct view *view, char *why, size_t size)
 	return 0;
 }
 
+bool view_is_mounted(const struct view *view)
+{
+	return view->connection >= 0 &&
+	       view_mount_find(view->path) == view->connection;
+}
+
 /* Whatever happened to the mount meanwhile, another's is left alone. */
 static void view_unmount(struct view *view)
 {
-	if (view->connection >= 0 &&
-	    view_mount_find(view->path) == view->connection)
+	if (view_is_mounted(view))
 		view_mount_clear(view->path);
 	view_watch_stop(&view->watch);
 }

@@ -56,6 +56,9 @@ int view_start(struct vm *vm, const struct view_ops *ops,
 	       const char *mountpoint, struct view **view, char *why,
 	       size_t size);
 
+/* Is it mounted still? It goes with the mount which it is in. Asks nobody. */
+bool view_is_mounted(const struct view *view);
+
 /*
  * Unmount and end the threads, whoever still has files open: they get errors
  * from then on. Takes some seconds at most. => 0; -EBUSY: a request is still

@@ -100,11 +100,15 @@ struct rmap_pool {
 };
 
 /* Objects: object.c */
+#define OBJECT_DEVS	8
 struct object_table {
 	struct object **o;		/* by id; 0 is none */
 	uint32_t n, free_hint, live;
 	struct object *files;		/* uthash, by (dev, ino) */
 	struct object *dying;		/* files whose last mapping has gone */
+	uint64_t devs[OBJECT_DEVS];	/* that files are on: comeback.c */
+	unsigned ndevs;
+	unsigned unnamed;		/* object_rename() failed */
 };
 
 /* I/O descriptors, all set aside at start: pageio.c */

@@ -11,12 +11,15 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "pager/comeback.h"
 #include "pager/deadline.h"
 #include "pager/frame.h"
 #include "pager/object.h"
 
 struct lookout {
 	struct vm *vm;
+	void (*back)(void *arg);
+	void *arg;
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
@@ -75,14 +78,16 @@ static void lookout_cut(struct vm *vm, struct object *o, uint64_t bytes)
 	gather_flush(vm, &g);
 }
 
-/* The next mapped file with pages from id *@id on, pinned. => NULL: none */
-static struct object *lookout_next(struct vm *vm, uint32_t *id)
+/* The next mapped file with pages from id *@id on, or the first one of all,
+ * pinned. => NULL: none */
+static struct object *lookout_next(struct vm *vm, uint32_t *id, bool first)
 {
 	struct object *o;
 
 	for (; *id < vm->objects.n; ++*id) {
 		o = object_at(vm, *id);
-		if (o && o->kind == OBJECT_FILE && !o->dying && o->nresident) {
+		if (o && o->kind == OBJECT_FILE && !o->dying &&
+		    (o->nresident || first)) {
 			object_pin(vm, o);
 			return o;
 		}
@@ -90,20 +95,23 @@ static struct object *lookout_next(struct vm *vm, uint32_t *id)
 	return NULL;
 }
 
-void lookout_look(struct vm *vm)
+/* Have files become shorter? => false: the device of one is gone */
+static bool lookout_sizes(struct vm *vm)
 {
 	uint32_t id = 1;
 	struct store *store;
 	struct object *o;
 	struct gather g;
 	uint64_t bytes;
+	bool there = true;
 	int err;
 
 	vm_lock(vm);
-	for (; (o = lookout_next(vm, &id)); id++) {
+	for (; (o = lookout_next(vm, &id, id == 1)); id++) {
 		store = o->store;
 		vm_unlock(vm);
 		err = store->ops->size(store, &bytes);
+		there &= !store_is_gone(err);
 		vm_lock(vm);
 		if (!err)
 			lookout_cut(vm, o, bytes);
@@ -112,6 +120,12 @@ void lookout_look(struct vm *vm)
 		gather_flush(vm, &g);
 	}
 	vm_unlock(vm);
+	return there;
+}
+
+bool lookout_look(struct vm *vm)
+{
+	return comeback_look(vm, !lookout_sizes(vm));
 }
 
 /* ---- the thread ---- */
@@ -128,20 +142,24 @@ static void *lookout_thread(void *arg)
 		if (l->stop)
 			break;
 		pthread_mutex_unlock(&l->lock);
-		lookout_look(l->vm);
+		if (lookout_look(l->vm))
+			l->back(l->arg);
 		pthread_mutex_lock(&l->lock);
 	}
 	pthread_mutex_unlock(&l->lock);
 	return NULL;
 }
 
-struct lookout *lookout_start(struct vm *vm)
+struct lookout *lookout_start(struct vm *vm, void (*back)(void *arg),
+			      void *arg)
 {
 	struct lookout *l = calloc(1, sizeof(*l));
 
 	if (!l)
 		return NULL;
 	l->vm = vm;
+	l->back = back;
+	l->arg = arg;
 	pthread_mutex_init(&l->lock, NULL);
 	pthread_cond_init(&l->wake, NULL);
 	if (pthread_create(&l->thread, NULL, lookout_thread, l) == 0)

@@ -14,16 +14,22 @@
 #ifndef PAGER_LOOKOUT_H
 #define PAGER_LOOKOUT_H
 
+#include <stdbool.h>
+
 #define LOOKOUT_MS	1000
 
 struct lookout;
 struct vm;
 
-/* Ask all files once, and wait for their answers. */
-void lookout_look(struct vm *vm);
+/*
+ * Ask all files once, and wait for their answers. Files whose device is gone
+ * are looked for (comeback.h). => true: some are back.
+ */
+bool lookout_look(struct vm *vm);
 
-/* Do so from now on. => NULL: no thread. */
-struct lookout *lookout_start(struct vm *vm);
+/* Do so from now on, and call @back when some are. => NULL: no thread. */
+struct lookout *lookout_start(struct vm *vm, void (*back)(void *arg),
+			      void *arg);
 /* Before the machine is destroyed. NULL: nothing. */
 void lookout_stop(struct lookout *lookout);
 

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "pager/comeback.h"
 #include "pager/core.h"
 #include "pager/map.h"
 #include "pager/object.h"
@@ -47,6 +48,7 @@ static int mmap_file(struct vm *vm, const struct vm_mmap *m, struct area *a)
 		err = e->open(e, m->path, false, &store);
 	if (err < 0)
 		return err;
+	comeback_expect(vm, store->dev);
 	vm_lock(vm);
 	a->object = object_file(vm, store, &spare);
 	if (a->object) {

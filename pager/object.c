@@ -122,7 +122,8 @@ struct object *object_file(struct vm *vm, struct store *store,
 		o->refs++;
 		return o;
 	}
-	o = object_new(vm, OBJECT_FILE);
+	/* It may be one that cannot be found. */
+	o = vm->objects.unnamed ? NULL : object_new(vm, OBJECT_FILE);
 	if (!o)
 		return NULL;
 	o->store = store;
@@ -132,6 +133,29 @@ struct object *object_file(struct vm *vm, struct store *store,
 		return o;
 	object_delete(vm, o);
 	return NULL;
+}
+
+/* Nobody finds the file @o any more. */
+static void object_unname(struct vm *vm, struct object *o)
+{
+	if (hash_added(o))
+		HASH_DEL(vm->objects.files, o);
+	else
+		vm->objects.unnamed--;
+}
+
+void object_rename(struct vm *vm, struct object *o, uint64_t dev)
+{
+	struct object_key key = { dev, o->key.ino };
+	struct object *taken;
+
+	HASH_FIND(hh, vm->objects.files, &key, sizeof(key), taken);
+	if (taken)
+		return;
+	object_unname(vm, o);
+	o->key = key;
+	HASH_ADD(hh, vm->objects.files, key, sizeof(o->key), o);
+	vm->objects.unnamed += !hash_added(o);
 }
 
 void object_pin(struct vm *vm, struct object *o)
@@ -210,7 +234,7 @@ struct object_stores object_bury(struct vm *vm, struct object *o)
 
 	assert(o->dying && o->refs == 0 && o->nresident == 0);
 	object_revive(vm, o);
-	HASH_DEL(vm->objects.files, o);
+	object_unname(vm, o);
 	object_delete(vm, o);
 	return stores;
 }

@@ -81,6 +81,13 @@ struct object *object_anon(struct vm *vm, uint64_t npages);
  */
 struct object *object_file(struct vm *vm, struct store *store,
 			   struct store **spare);
+/*
+ * The device of the file @o, which is mapped, is called @dev now. Without
+ * memory the file is not found any more, and no other can be mapped. If it is
+ * mapped anew already, because it was not where it had been when its device
+ * came back, it stays what it is: one file shown twice.
+ */
+void object_rename(struct vm *vm, struct object *o, uint64_t dev);
 void object_ref(struct object *o);
 /* The same for a call in progress; a dying file revives. */
 void object_pin(struct vm *vm, struct object *o);

@@ -49,7 +49,10 @@ struct machine {
 	struct vm *vm;
 	struct lookout *lookout;
 	struct runner_session *session;
+	pthread_mutex_t view_lock;	/* view, view_stuck, ending */
 	struct view *view;
+	bool view_stuck;		/* an earlier one is still in use */
+	bool ending;
 	char view_dir[PATH_MAX];	/* where it is mounted */
 	char view_link[PATH_MAX];	/* what leads there, or "" */
 	bool made_view_dir;
@@ -249,9 +252,13 @@ static void up_waits(void *arg, const char *name, int error)
 {
 	(void)arg;
 	fprintf(stderr, "pagervm: processes wait for memory: %s takes no "
-		"writes (%s); make it writable again and they go on, or end "
-		"the machine with SIGINT or SIGTERM\n", name, strerror(error));
+		"writes (%s); %s and they go on, or end the machine with "
+		"SIGINT or SIGTERM\n", name, strerror(error),
+		store_is_gone(-error) ? "mount its store again" :
+					"make it writable again");
 }
+
+static void up_again(void *arg);
 
 static int up_vm(struct machine *m)
 {
@@ -278,7 +285,7 @@ static int up_vm(struct machine *m)
 	err = vm_start(m->vm);
 	if (err < 0)
 		return fail("cannot start the CPUs: %s", strerror(-err));
-	m->lookout = lookout_start(m->vm);
+	m->lookout = lookout_start(m->vm, up_again, m);
 	if (!m->lookout)
 		return fail("cannot start the lookout: no host thread");
 	return 0;
@@ -403,6 +410,36 @@ static int up_view(struct machine *m)
 		return fail("live view: %s", why);
 	m->made_view_dir = true;
 	return 0;
+}
+
+/* By the lookout. The store is mounted anew, and the view went with the mount
+ * that it was in. */
+static void up_again(void *arg)
+{
+	struct machine *m = arg;
+
+	fprintf(stderr, "pagervm: %s: the store is back\n", m->opt.dir);
+	pthread_mutex_lock(&m->view_lock);
+	if (m->view && !m->ending && !view_is_mounted(m->view)) {
+		m->view_stuck |= view_stop(m->view) == -EBUSY;
+		m->view = NULL;
+		up_view(m);
+	}
+	pthread_mutex_unlock(&m->view_lock);
+}
+
+/* => 0; -EBUSY: somebody will use the machine after its end */
+static int down_view(struct machine *m)
+{
+	int err;
+
+	pthread_mutex_lock(&m->view_lock);
+	m->ending = true;
+	err = view_stop(m->view);
+	if (m->view_stuck)
+		err = -EBUSY;
+	pthread_mutex_unlock(&m->view_lock);
+	return err;
 }
 
 /* ---- running ---- */
@@ -603,7 +640,7 @@ static int down(struct machine *m)
 	/* What was written to ctl and is not done yet: ends by itself, soon. */
 	if (m->session)
 		runner_session_stop(m->session);
-	if (view_stop(m->view) == -EBUSY) {
+	if (down_view(m) == -EBUSY) {
 		/* A request waits for a store that is gone: it would use the
 		 * machine after its end. */
 		fail("the live view is held up by a store that does not "
@@ -648,6 +685,7 @@ int main(int argc, char **argv)
 		return client_explain(argc - 1, argv + 1);
 	options_machine(argc, argv, &m.opt);
 	pthread_mutex_init(&m.ctl_lock, NULL);
+	pthread_mutex_init(&m.view_lock, NULL);
 	catch_signals(&m);
 	err = check_dir(&m.opt);
 	if (!err)

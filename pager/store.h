@@ -15,6 +15,7 @@
 #ifndef PAGER_STORE_H
 #define PAGER_STORE_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -61,6 +62,15 @@ struct store_io {
 
 struct store_ops {
 	void (*submit)(struct store *store, struct store_io *io);
+	/*
+	 * Is the device still there? One that went, with all that was open on
+	 * it (its daemon died), may have come back: then what this store is
+	 * made of is opened anew, if it is the same as before. May wait.
+	 * *dev: the device it is on now. => 0: it was there; 1: it is back;
+	 * -errno: it is not there, or not the same (-ESTALE). NULL: it never
+	 * goes.
+	 */
+	int (*back)(struct store *store, uint64_t *dev);
 	/* Size in bytes now. May wait: only for calls that may (mmap).
 	 * => 0 or -errno. Swap: its slots. */
 	int (*size)(struct store *store, uint64_t *bytes);
@@ -70,10 +80,18 @@ struct store_ops {
 
 struct store {
 	const struct store_ops *ops;
-	uint64_t dev, ino;	/* the same file opened twice has the same */
+	uint64_t dev, ino;	/* the same file opened twice has the same;
+				   dev as it was then (back()) */
 	bool writable;
 	char *name;		/* for people; owned by the store */
 };
+
+/* Does @err, of an io or a call, say that the device is gone? What a FUSE
+ * mount says when its daemon has died; it does not recover from that. */
+static inline bool store_is_gone(int err)
+{
+	return err == -ENOTCONN || err == -ECONNABORTED;
+}
 
 /* What drives the I/O of all stores of a machine. */
 struct store_engine {

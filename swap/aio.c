@@ -434,6 +434,48 @@ void aio_file_add(struct aio *aio, struct aio_file *file)
 	pthread_mutex_unlock(&aio->lock);
 }
 
+/* @fresh under the number of @old; what was there is of a dead mount, and
+ * closing it asks nobody. */
+static int take_over(int *old, int fresh)
+{
+	if (*old < 0) {
+		*old = fresh;
+		return 0;
+	}
+	if (dup3(fresh, *old, O_CLOEXEC) < 0)
+		return -errno;
+	close(fresh);
+	return 0;
+}
+
+int aio_file_renew(struct aio *aio, struct aio_file *file,
+		   struct aio_file *fresh)
+{
+	int err;
+
+	pthread_mutex_lock(&aio->lock);
+	err = take_over(&file->fd, fresh->fd);
+	if (!err) {
+		if (file->slot >= 0)
+			err = ring_set_file(&aio->ring, (unsigned)file->slot,
+					    file->fd);
+		/* Without its slot it works by its number. */
+		if (err) {
+			aio->slot_used[file->slot] = 0;
+			file->slot = -1;
+		}
+		if (fresh->tail_fd >= 0 &&
+		    take_over(&file->tail_fd, fresh->tail_fd))
+			close(fresh->tail_fd);
+		file->direct = fresh->direct;
+		file->guarded = fresh->guarded;
+		file->split = false;
+		err = 0;
+	}
+	pthread_mutex_unlock(&aio->lock);
+	return err;
+}
+
 void aio_file_remove(struct aio *aio, struct aio_file *file)
 {
 	if (file->slot < 0)

@@ -84,6 +84,15 @@ void aio_destroy(struct aio *aio);
  * by the caller and stay the caller's to close after aio_file_remove().
  */
 void aio_file_add(struct aio *aio, struct aio_file *file);
+/*
+ * The device of @file had gone and is back: @fresh has the same file's new
+ * descriptors and what is known of them. They take the place of the old,
+ * under the old numbers, for what is under way as well. Takes over
+ * @fresh->fd and @fresh->tail_fd. => 0 or -errno: nothing has changed, @fresh
+ * is still the caller's.
+ */
+int aio_file_renew(struct aio *aio, struct aio_file *file,
+		   struct aio_file *fresh);
 /* => nothing in flight on @file. */
 void aio_file_remove(struct aio *aio, struct aio_file *file);
 

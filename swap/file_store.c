@@ -7,7 +7,11 @@
  * Two descriptors: one past the page cache, and one through it for what
  * O_DIRECT refuses on some file systems, the odd bytes at the end.
  *
- * Locks: none; a store does not change between open and close.
+ * A file whose mount went with its daemon is opened again by its name, when
+ * somebody asks whether it is back.
+ *
+ * Locks: none; but for its descriptors, which are aio's to change, a store
+ * stays as it is between open and close.
  */
 #include "swap/file_store.h"
 
@@ -19,11 +23,13 @@
 #include <unistd.h>
 
 #include "swap/nogrow.h"
+#include "swap/same.h"
 
 struct file_store {
 	struct store store;	/* first: found from it */
 	struct aio *aio;
 	struct aio_file file;
+	struct same same;	/* what tells it from others */
 };
 
 static struct file_store *file_of(const struct store *store)
@@ -49,12 +55,92 @@ static int file_size(struct store *store, uint64_t *bytes)
 	return 0;
 }
 
+/* May writes by @file be sent as they are? By both descriptors, or not. */
+static bool is_guarded(const struct aio_file *file)
+{
+	return ioctl(file->fd, NOGROW) == NOGROW_YES &&
+	       (file->tail_fd < 0 ||
+		ioctl(file->tail_fd, NOGROW) == NOGROW_YES);
+}
+
+static int open_flags(bool writable)
+{
+	return O_CLOEXEC | (writable ? O_RDWR : O_RDONLY);
+}
+
+/* The buffered descriptor, if the path still leads to the same file. */
+static int open_tail(const char *path, int flags, const struct same *same)
+{
+	int fd = open(path, flags);
+	struct same tail;
+
+	if (fd >= 0 && (same_ask(fd, &tail) || tail.dev != same->dev ||
+			!same_is(same, &tail))) {
+		close(fd);
+		fd = -1;
+	}
+	return fd;
+}
+
+/* Whatever comes of it, close_files() is the caller's. */
+static int open_files(struct aio_file *file, struct same *same,
+		      const char *path, bool writable)
+{
+	int flags = open_flags(writable), err;
+	struct stat st;
+
+	/* Before open(2), which a FIFO would keep waiting. */
+	if (stat(path, &st))
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return S_ISDIR(st.st_mode) ? -EISDIR : -ENODEV;
+	file->fd = open(path, flags | O_DIRECT);
+	file->direct = file->fd >= 0;
+	if (file->fd < 0 && errno == EINVAL)
+		file->fd = open(path, flags);
+	if (file->fd < 0)
+		return -errno;
+	err = same_ask(file->fd, same);
+	if (!err && file->direct)
+		file->tail_fd = open_tail(path, flags, same);
+	if (!err)
+		file->guarded = is_guarded(file);
+	return err;
+}
+
+static void close_files(struct aio_file *file)
+{
+	if (file->tail_fd >= 0)
+		close(file->tail_fd);
+	if (file->fd >= 0)
+		close(file->fd);
+}
+
+static int file_back(struct store *store, uint64_t *dev)
+{
+	struct file_store *fs = file_of(store);
+	struct aio_file fresh = { .fd = -1, .tail_fd = -1 };
+	struct same same;
+	int err = same_ask(fs->file.fd, &same);
+
+	if (store_is_gone(err)) {
+		err = open_files(&fresh, &same, store->name, store->writable);
+		if (!err && !same_is(&fs->same, &same))
+			err = -ESTALE;
+		if (!err)
+			err = aio_file_renew(fs->aio, &fs->file, &fresh);
+		if (err)
+			close_files(&fresh);
+		else
+			err = 1;
+	}
+	*dev = err >= 0 ? same.dev : 0;
+	return err;
+}
+
 static void file_free(struct file_store *fs)
 {
-	if (fs->file.tail_fd >= 0)
-		close(fs->file.tail_fd);
-	if (fs->file.fd >= 0)
-		close(fs->file.fd);
+	close_files(&fs->file);
 	free(fs->store.name);
 	free(fs);
 }
@@ -69,63 +155,10 @@ static void file_close(struct store *store)
 
 static const struct store_ops file_ops = {
 	.submit = file_submit,
+	.back = file_back,
 	.size = file_size,
 	.close = file_close,
 };
-
-static int check_type(const struct stat *st)
-{
-	if (S_ISDIR(st->st_mode))
-		return -EISDIR;
-	return S_ISREG(st->st_mode) ? 0 : -ENODEV;
-}
-
-/* May writes by @file be sent as they are? By both descriptors, or not. */
-static bool is_guarded(const struct aio_file *file)
-{
-	return ioctl(file->fd, NOGROW) == NOGROW_YES &&
-	       (file->tail_fd < 0 ||
-		ioctl(file->tail_fd, NOGROW) == NOGROW_YES);
-}
-
-/* The buffered descriptor, if the path still leads to the same file. */
-static int open_tail(const char *path, int flags, const struct stat *same)
-{
-	int fd = open(path, flags);
-	struct stat st;
-
-	if (fd >= 0 && (fstat(fd, &st) || st.st_dev != same->st_dev ||
-			st.st_ino != same->st_ino)) {
-		close(fd);
-		fd = -1;
-	}
-	return fd;
-}
-
-static int open_files(struct file_store *fs, const char *path, int flags)
-{
-	struct stat st;
-	int err;
-
-	/* Before open(2), which a FIFO would keep waiting. */
-	if (stat(path, &st))
-		return -errno;
-	err = check_type(&st);
-	if (err)
-		return err;
-	fs->file.fd = open(path, flags | O_DIRECT);
-	fs->file.direct = fs->file.fd >= 0;
-	if (fs->file.fd < 0 && errno == EINVAL)
-		fs->file.fd = open(path, flags);
-	if (fs->file.fd < 0 || fstat(fs->file.fd, &st))
-		return -errno;
-	if (fs->file.direct)
-		fs->file.tail_fd = open_tail(path, flags, &st);
-	fs->file.guarded = is_guarded(&fs->file);
-	fs->store.dev = st.st_dev;
-	fs->store.ino = st.st_ino;
-	return check_type(&st);
-}
 
 int file_store_open(struct aio *aio, const char *path, bool writable,
 		    struct store **store)
@@ -142,12 +175,13 @@ int file_store_open(struct aio *aio, const char *path, bool writable,
 	fs->store.writable = writable;
 	fs->store.name = strdup(path);
 	if (fs->store.name)
-		err = open_files(fs, path, O_CLOEXEC |
-				 (writable ? O_RDWR : O_RDONLY));
+		err = open_files(&fs->file, &fs->same, path, writable);
 	if (err) {
 		file_free(fs);
 		return err;
 	}
+	fs->store.dev = fs->same.dev;
+	fs->store.ino = fs->same.ino;
 	aio_file_add(aio, &fs->file);
 	*store = &fs->store;
 	return 0;

@@ -4,7 +4,9 @@
  * struct areas decides which slot; the slot's upper bits name the area, whose
  * file aio then reads and writes: slot i of an area is page i of its file.
  * Page 0 is a header, by which a file of ours is known from one that only
- * happens to bear the name.
+ * happens to bear the name. It also has a number which no other machine's
+ * area has: when the mount has gone with its daemon and is back, the area is
+ * opened again by its name only if nobody else has used the file meanwhile.
  *
  * An area's file is locked (flock) while it is in use, so that two machines
  * cannot page to the same one.
@@ -19,10 +21,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "swap/areas.h"
+#include "swap/same.h"
 
 #define PAGE		STORE_PAGE_SIZE
 #define PAGES_MAX	(1ull << SWAP_AREA_SHIFT)
@@ -31,6 +35,7 @@
 struct header {
 	char magic[sizeof(MAGIC)];
 	uint64_t npages;	/* with this one */
+	uint64_t id[2];		/* random */
 };
 
 struct real_swap {
@@ -38,6 +43,7 @@ struct real_swap {
 	struct aio *aio;
 	struct aio_file file[SWAP_AREAS_MAX];
 	char *path[SWAP_AREAS_MAX];
+	struct header header[SWAP_AREAS_MAX];
 };
 
 /* An area in the making. */
@@ -48,7 +54,7 @@ struct candidate {
 	bool created;		/* by us: to be removed if it fails */
 	bool grown;		/* by us: old_size to be restored */
 	uint64_t old_size;
-	uint64_t npages;
+	struct header header;
 };
 
 static struct real_swap *real_of(struct swap_store *swap)
@@ -95,35 +101,6 @@ static void swap_close(struct store *store)
 	areas_free(&swap->areas);
 	free(store->name);
 	free(swap);
-}
-
-static const struct store_ops swap_ops = {
-	.submit = swap_submit,
-	.size = swap_size,
-	.close = swap_close,
-};
-
-int swap_store_create(struct aio *aio, struct swap_store **result)
-{
-	struct real_swap *swap = calloc(1, sizeof(*swap));
-	struct store *store;
-
-	if (!swap)
-		return -ENOMEM;
-	areas_init(&swap->areas);
-	store = &swap->areas.swap.store;
-	store->name = strdup("swap");
-	if (!store->name) {
-		free(swap);
-		return -ENOMEM;
-	}
-	store->ops = &swap_ops;
-	store->writable = true;
-	swap->aio = aio;
-	for (unsigned a = 0; a < SWAP_AREAS_MAX; a++)
-		swap->file[a].fd = -1;
-	*result = &swap->areas.swap;
-	return 0;
 }
 
 /* open(2), without O_DIRECT where the file system does not know it. */
@@ -176,18 +153,26 @@ static bool is_ours(const struct real_swap *swap, const struct candidate *c)
 	return false;
 }
 
-/* Whether the first page allows us to take the file: ours, or nothing. */
-static int check_header(const struct candidate *c, uint8_t *page)
+/* Read the first page. => 0 or -errno; what is not there is zero. */
+static int read_header(int fd, uint8_t *page)
 {
-	const struct header *header = (const void *)page;
 	ssize_t n;
 
 	memset(page, 0, PAGE);
 	do
-		n = pread(c->fd, page, PAGE, 0);
+		n = pread(fd, page, PAGE, 0);
 	while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return -errno;
+	return n < 0 ? -errno : 0;
+}
+
+/* Whether the first page allows us to take the file: ours, or nothing. */
+static int check_header(const struct candidate *c, uint8_t *page)
+{
+	const struct header *header = (const void *)page;
+	int err = read_header(c->fd, page);
+
+	if (err)
+		return err;
 	if (!memcmp(header->magic, MAGIC, sizeof(MAGIC)))
 		return 0;
 	for (unsigned i = 0; i < PAGE; i++)
@@ -215,7 +200,7 @@ static int write_all(int fd, const uint8_t *buf, uint64_t len, uint64_t at)
 /* Have blocks for all of the area now, not when memory is short. */
 static int allocate(struct candidate *c, uint8_t *page)
 {
-	uint64_t size = c->npages * PAGE, at = c->old_size / PAGE * PAGE;
+	uint64_t size = c->header.npages * PAGE, at = c->old_size / PAGE * PAGE;
 	int err = 0;
 
 	c->grown = size > c->old_size;
@@ -232,13 +217,14 @@ static int allocate(struct candidate *c, uint8_t *page)
 	return err;
 }
 
-static int write_header(const struct candidate *c, uint8_t *page)
+static int write_header(struct candidate *c, uint8_t *page)
 {
-	struct header *header = (void *)page;
-
+	memcpy(c->header.magic, MAGIC, sizeof(MAGIC));
+	if (getrandom(c->header.id, sizeof(c->header.id), 0) !=
+	    sizeof(c->header.id))
+		return -EIO;
 	memset(page, 0, PAGE);
-	memcpy(header->magic, MAGIC, sizeof(MAGIC));
-	header->npages = c->npages;
+	memcpy(page, &c->header, sizeof(c->header));
 	return write_all(c->fd, page, PAGE, 0);
 }
 
@@ -248,10 +234,10 @@ static int format(struct candidate *c, uint64_t bytes)
 	uint8_t *page;
 	int err;
 
-	c->npages = (bytes ? bytes : c->old_size) / PAGE;
-	if (c->npages < 2)
+	c->header.npages = (bytes ? bytes : c->old_size) / PAGE;
+	if (c->header.npages < 2)
 		return -EINVAL;
-	if (c->npages > PAGES_MAX)
+	if (c->header.npages > PAGES_MAX)
 		return -EFBIG;
 	page = aligned_alloc(PAGE, PAGE);
 	if (!page)
@@ -287,7 +273,8 @@ static int join(struct real_swap *swap, const struct candidate *c,
 
 	if (!path)
 		return -ENOMEM;
-	a = areas_add(&swap->areas, (uint32_t)c->npages, path, priority);
+	a = areas_add(&swap->areas, (uint32_t)c->header.npages, path,
+		      priority);
 	if (a < 0) {
 		free(path);
 		return a;
@@ -298,6 +285,7 @@ static int join(struct real_swap *swap, const struct candidate *c,
 		.first_page = SWAP_SLOT((unsigned)a, 0),
 	};
 	swap->path[a] = path;
+	swap->header[a] = c->header;
 	aio_file_add(swap->aio, file);
 	return a;
 }
@@ -317,6 +305,90 @@ int swap_store_add(struct swap_store *s, const char *path, uint64_t bytes,
 	if (ret < 0)
 		abandon(&c);
 	return ret;
+}
+
+/* ---- when its device has gone ---- */
+
+/* The file that @c has opened: is it area @a still? Nobody else may have it,
+ * or have had it. */
+static int check_same(const struct real_swap *swap, unsigned a,
+		      const struct candidate *c)
+{
+	uint8_t *page = aligned_alloc(PAGE, PAGE);
+	int err = page ? read_header(c->fd, page) : -ENOMEM;
+
+	if (!err && memcmp(page, &swap->header[a], sizeof(*swap->header)))
+		err = -ESTALE;
+	free(page);
+	return err;
+}
+
+/* => as store_ops.back() */
+static int area_back(struct real_swap *swap, unsigned a)
+{
+	struct candidate c = { .path = swap->path[a], .fd = -1 };
+	struct aio_file fresh = { .tail_fd = -1 };
+	struct same same;
+	int err = same_ask(swap->file[a].fd, &same);
+
+	if (!store_is_gone(err))
+		return err;
+	err = open_area(&c, false);
+	if (!err)
+		err = check_same(swap, a, &c);
+	fresh.fd = c.fd;
+	fresh.direct = c.direct;
+	if (!err)
+		err = aio_file_renew(swap->aio, &swap->file[a], &fresh);
+	if (err && c.fd >= 0)
+		close(c.fd);
+	return err ? err : 1;
+}
+
+static int swap_back(struct store *store, uint64_t *dev)
+{
+	struct real_swap *swap = real_of((struct swap_store *)store);
+	int err = 0, result = 0;
+
+	*dev = 0;
+	for (unsigned a = 0; a < SWAP_AREAS_MAX; a++) {
+		if (swap->file[a].fd < 0)
+			continue;
+		err = area_back(swap, a);
+		if (err > 0 || !result)
+			result = err;
+	}
+	return result;
+}
+
+static const struct store_ops swap_ops = {
+	.submit = swap_submit,
+	.back = swap_back,
+	.size = swap_size,
+	.close = swap_close,
+};
+
+int swap_store_create(struct aio *aio, struct swap_store **result)
+{
+	struct real_swap *swap = calloc(1, sizeof(*swap));
+	struct store *store;
+
+	if (!swap)
+		return -ENOMEM;
+	areas_init(&swap->areas);
+	store = &swap->areas.swap.store;
+	store->name = strdup("swap");
+	if (!store->name) {
+		free(swap);
+		return -ENOMEM;
+	}
+	store->ops = &swap_ops;
+	store->writable = true;
+	swap->aio = aio;
+	for (unsigned a = 0; a < SWAP_AREAS_MAX; a++)
+		swap->file[a].fd = -1;
+	*result = &swap->areas.swap;
+	return 0;
 }
 
 int swap_store_drain(struct swap_store *swap, unsigned area, bool drain)
