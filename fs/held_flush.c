@@ -1,0 +1,146 @@
+/*
+ * held_flush.c - how held writes come to the real files, or are lost: by an
+ * fsync, for a window, at the end, in a power cut.
+ *
+ * No locks of its own; a file's is held, the I/O too (held.c).
+ */
+#include "fs/held_int.h"
+#include "fs/report.h"
+#include "fs/rule.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+int held_pwrite(int fd, const char *data, size_t length, uint64_t offset)
+{
+	ssize_t moved;
+
+	for (; length; data += moved, length -= moved, offset += moved) {
+		moved = pwrite(fd, data, length, offset);
+		if (moved < 0 && errno == EINTR)
+			moved = 0;
+		if (moved < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+/* Write one extent and let go of it. => 0 or -errno. */
+static int held_write_out(struct held *held, struct held_extent *extent)
+{
+	uint64_t bytes = held->tree.bytes, count = held->tree.count;
+	int err = held_pwrite(held->fd, held_extent_data(extent),
+			      extent->length, extent->offset);
+
+	if (err)
+		return err;
+	held_count(extent->length, 0);
+	held_tree_remove(&held->tree, extent);
+	held_account(held, bytes, count);
+	return 0;
+}
+
+int held_flush(struct held *held)
+{
+	struct held_extent *extent;
+	int err = 0;
+
+	while (!err && (extent = held_tree_first(&held->tree, 0)))
+		err = held_write_out(held, extent);
+	return err;
+}
+
+int held_spill(struct held *held, uint64_t window, uint64_t random)
+{
+	int err = 0;
+
+	while (!err && window && held->tree.count > window)
+		err = held_write_out(held,
+				     held_tree_pick(&held->tree,
+						    rule_next_random(&random)));
+	return err;
+}
+
+/* ---- all files ---- */
+
+/* Take every file out, after @last has had a look at it, locked. */
+static void held_empty(void (*last)(struct held *held, void *arg), void *arg)
+{
+	unsigned int chain = 0;
+	struct held *held;
+
+	while ((held = held_next(&chain))) {
+		pthread_mutex_lock(&held->lock);
+		last(held, arg);
+		held_count(0, held->tree.bytes);
+		held_drop(held, 0, UINT64_MAX);
+		held_leave(held);
+	}
+}
+
+static void held_flush_last(struct held *held, void *arg)
+{
+	int err = held_flush(held);
+
+	if (!err)
+		return;
+	*(int *)arg = err;
+	report("held writes, inode %lu: %s: %lu bytes are lost", held->ino,
+	       strerror(-err), held->tree.bytes);
+}
+
+int held_flush_all(void)
+{
+	int err = 0;
+
+	held_empty(held_flush_last, &err);
+	return err;
+}
+
+struct held_power {
+	double keep;
+	uint64_t random;
+	uint64_t kept, bytes;
+};
+
+static bool held_survives(struct held_power *power)
+{
+	return (rule_next_random(&power->random) >> 11) * 0x1p-53 <
+		power->keep;
+}
+
+/* Sectors as the disk has them: by their place in the file, and whole, also
+ * where several extents meet in one. */
+static void held_cut_last(struct held *held, void *arg)
+{
+	struct held_power *power = arg;
+	struct held_extent *extent = held_tree_first(&held->tree, 0);
+	uint64_t at, end, next, sector = UINT64_MAX;
+	bool survives = false;
+
+	power->bytes += held->tree.bytes;
+	for (; extent; extent = held_tree_next(&held->tree, extent)) {
+		end = extent->offset + extent->length;
+		for (at = extent->offset; at < end; at = next) {
+			next = (at | 511) + 1 < end ? (at | 511) + 1 : end;
+			if (at / 512 != sector)
+				survives = held_survives(power);
+			sector = at / 512;
+			if (!survives)
+				continue;
+			held_pwrite(held->fd, held_extent_data(extent) +
+				    (at - extent->offset), next - at, at);
+			power->kept += next - at;
+		}
+	}
+}
+
+void held_cut(double keep, uint64_t random)
+{
+	struct held_power power = { .keep = keep, .random = random };
+
+	held_empty(held_cut_last, &power);
+	report("power cut: of %lu bytes not synced, %lu reached the files",
+	       power.bytes, power.kept);
+}

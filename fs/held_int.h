@@ -1,0 +1,72 @@
+/*
+ * held_int.h - what the files of held writes share:
+ *
+ *	held		requests on a file that has some
+ *	held_table	the files that have some
+ *	held_flush	to the real files, or lost
+ *	held_tree	the pieces of one file
+ */
+#ifndef FS_HELD_INT_H
+#define FS_HELD_INT_H
+
+#include "fs/held.h"
+#include "fs/held_tree.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct held {
+	struct held *next;	/* in its chain */
+	struct volume *volume;
+	dev_t dev;
+	ino_t ino;
+	int fd;			/* buffered, read and write */
+	unsigned int refs;	/* under held_lock; the table has one */
+	bool dead;
+	pthread_mutex_t lock;
+	struct held_tree tree;
+	_Atomic uint64_t end;	/* of the last extent */
+	_Atomic uint64_t bytes;	/* of all */
+};
+
+/* ---- held_table ---- */
+
+/*
+ * The file of @inode, locked; @make it if there is none. => NULL: none, or
+ * no memory or descriptor for one.
+ */
+struct held *held_enter(struct volume *volume, struct inode *inode, bool make);
+void held_leave(struct held *held);
+
+/* One of the files, with a reference; each of them once with rising @chain,
+ * for as long as those seen leave the table. */
+struct held *held_next(unsigned int *chain);
+
+/* The tree has changed from @bytes and @count: what is said about it does
+ * too, and an empty file leaves the table. => held->lock is held. */
+void held_account(struct held *held, uint64_t bytes, uint64_t count);
+
+/* Forget what is held of [@from, @to): the real file has what counts.
+ * => 0 or -ENOMEM, nothing done. */
+int held_drop(struct held *held, uint64_t from, uint64_t to);
+
+/* As its readers see it. => -errno */
+int64_t held_size(struct held *held);
+
+/* => Bytes of all files, with @length more, are too many. */
+bool held_is_full(size_t length);
+
+/* For the metrics. */
+void held_count(uint64_t written, uint64_t dropped);
+
+/* ---- held_flush ---- */
+
+/* => 0 or -errno */
+int held_pwrite(int fd, const char *data, size_t length, uint64_t offset);
+
+/* => 0 or -errno, and what could not be written is still held. */
+int held_flush(struct held *held);
+/* Too many for a window: write some, any of them. */
+int held_spill(struct held *held, uint64_t window, uint64_t random);
+
+#endif

@@ -1,0 +1,313 @@
+/*
+ * held_table.c - the files that have held writes.
+ *
+ * A file is in the table as long as it has extents; its own descriptor pins
+ * it, so (dev, ino) cannot come to mean another. A file that left the table
+ * while somebody waited for its lock is @dead.
+ *
+ * Locks: held->lock, then held_lock, which guards the table, the references
+ * and the sums, for a few dozen instructions, or the rules' lock.
+ */
+#include "fs/held_int.h"
+#include "fs/gate.h"
+#include "fs/loop.h"
+#include "fs/report.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define HELD_CHAINS	1024
+
+static pthread_mutex_t held_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct held *held_chains[HELD_CHAINS];
+static uint64_t held_files, held_bytes, held_extents;
+static uint64_t held_written, held_dropped;	/* bytes */
+
+static struct held **held_chain(dev_t dev, ino_t ino)
+{
+	uint64_t h = (dev * 31 + ino) * 0x9e3779b97f4a7c15u;
+
+	return &held_chains[h >> 32 & (HELD_CHAINS - 1)];
+}
+
+/* => With a reference, or NULL. */
+static struct held *held_find(dev_t dev, ino_t ino)
+{
+	struct held *held;
+
+	pthread_mutex_lock(&held_lock);
+	held = *held_chain(dev, ino);
+	while (held && (held->ino != ino || held->dev != dev))
+		held = held->next;
+	if (held)
+		held->refs++;
+	pthread_mutex_unlock(&held_lock);
+	return held;
+}
+
+static void held_free(struct held *held)
+{
+	volume_close_fd(held->volume, held->fd);
+	pthread_mutex_destroy(&held->lock);
+	free(held);
+}
+
+static void held_put(struct held *held)
+{
+	unsigned int refs;
+
+	pthread_mutex_lock(&held_lock);
+	refs = --held->refs;
+	pthread_mutex_unlock(&held_lock);
+	if (!refs)
+		held_free(held);
+}
+
+/* Its writes go through. Said once, or each of them would say it. */
+static void held_cannot(const struct inode *inode, int err)
+{
+	static atomic_flag said = ATOMIC_FLAG_INIT;
+
+	if (!atomic_flag_test_and_set(&said))
+		report("inode %lu: %s: writes to it are not held, and so with "
+		       "each file that cannot be opened for reading and "
+		       "writing", inode->ino, strerror(-err));
+}
+
+/* => A new one, in the table, with a reference for the caller, or NULL. */
+static struct held *held_create(struct volume *volume, struct inode *inode)
+{
+	struct held *held = calloc(1, sizeof(*held)), *other, **chain;
+
+	if (!held)
+		return NULL;
+	held->fd = volume_reopen(volume, inode, O_RDWR);
+	if (held->fd < 0) {
+		held_cannot(inode, held->fd);
+		free(held);
+		return NULL;
+	}
+	held->volume = volume;
+	held->dev = inode->dev;
+	held->ino = inode->ino;
+	held->refs = 2;
+	pthread_mutex_init(&held->lock, NULL);
+	held_tree_init(&held->tree);
+	pthread_mutex_lock(&held_lock);
+	chain = held_chain(held->dev, held->ino);
+	for (other = *chain; other; other = other->next) {
+		if (other->ino != held->ino || other->dev != held->dev)
+			continue;
+		other->refs++;	/* another thread was quicker */
+		pthread_mutex_unlock(&held_lock);
+		held_free(held);
+		return other;
+	}
+	held->next = *chain;
+	*chain = held;
+	if (!held_files++)
+		gate_watch(GATE_HELD);
+	pthread_mutex_unlock(&held_lock);
+	return held;
+}
+
+void held_account(struct held *held, uint64_t bytes, uint64_t count)
+{
+	struct held **link;
+
+	held->end = held_tree_end(&held->tree);
+	held->bytes = held->tree.bytes;
+	pthread_mutex_lock(&held_lock);
+	held_bytes += held->tree.bytes - bytes;
+	held_extents += held->tree.count - count;
+	if (!held->tree.count && !held->dead) {
+		for (link = held_chain(held->dev, held->ino); *link != held;)
+			link = &(*link)->next;
+		*link = held->next;
+		held->dead = true;
+		held->refs--;	/* the caller has one */
+		if (!--held_files)
+			gate_rest(GATE_HELD);
+	}
+	pthread_mutex_unlock(&held_lock);
+}
+
+struct held *held_enter(struct volume *volume, struct inode *inode, bool make)
+{
+	struct held *held;
+
+	for (;;) {
+		held = held_find(inode->dev, inode->ino);
+		if (!held && make)
+			held = held_create(volume, inode);
+		if (!held)
+			return NULL;
+		pthread_mutex_lock(&held->lock);
+		if (!held->dead)
+			return held;
+		pthread_mutex_unlock(&held->lock);
+		held_put(held);
+	}
+}
+
+void held_leave(struct held *held)
+{
+	/* One that was made and then got nothing, too. */
+	held_account(held, held->tree.bytes, held->tree.count);
+	pthread_mutex_unlock(&held->lock);
+	held_put(held);
+}
+
+int held_drop(struct held *held, uint64_t from, uint64_t to)
+{
+	uint64_t bytes = held->tree.bytes, count = held->tree.count;
+	int err = held_tree_cut(&held->tree, from, to);
+
+	held_account(held, bytes, count);
+	return err;
+}
+
+int64_t held_size(struct held *held)
+{
+	struct stat st;
+
+	if (fstat(held->fd, &st))
+		return -errno;
+	return held->end > (uint64_t)st.st_size ? (int64_t)held->end :
+						  st.st_size;
+}
+
+bool held_is_full(size_t length)
+{
+	bool full;
+
+	pthread_mutex_lock(&held_lock);
+	full = held_bytes + length > HELD_MAX;
+	pthread_mutex_unlock(&held_lock);
+	return full;
+}
+
+void held_count(uint64_t written, uint64_t dropped)
+{
+	pthread_mutex_lock(&held_lock);
+	held_written += written;
+	held_dropped += dropped;
+	pthread_mutex_unlock(&held_lock);
+}
+
+struct held *held_next(unsigned int *chain)
+{
+	struct held *held = NULL;
+
+	pthread_mutex_lock(&held_lock);
+	for (; *chain < HELD_CHAINS && !held; ++*chain)
+		held = held_chains[*chain];
+	if (held) {
+		--*chain;
+		held->refs++;
+	}
+	pthread_mutex_unlock(&held_lock);
+	return held;
+}
+
+/* ---- what others see ---- */
+
+uint64_t held_shown_size(dev_t dev, ino_t ino, mode_t mode, uint64_t size)
+{
+	struct held *held;
+
+	if (!gate_watches(GATE_HELD) || !S_ISREG(mode))
+		return size;
+	held = held_find(dev, ino);
+	if (!held)
+		return size;
+	if (held->end > size)
+		size = held->end;
+	held_put(held);
+	return size;
+}
+
+uint64_t held_shown_blocks(dev_t dev, ino_t ino, mode_t mode, uint64_t blocks)
+{
+	struct held *held;
+	uint64_t least;
+
+	if (!gate_watches(GATE_HELD) || !S_ISREG(mode))
+		return blocks;
+	held = held_find(dev, ino);
+	if (!held)
+		return blocks;
+	least = (held->bytes + 511) / 512;
+	held_put(held);
+	return blocks > least ? blocks : least;
+}
+
+/* ---- forgotten ---- */
+
+/*
+ * Has nobody a way to it any more? By the numbers that its inode has: those of
+ * the file may have changed since (an overlay copies one of several links up).
+ */
+static bool held_is_gone(struct volume *volume, struct held *held)
+{
+	struct stat st;
+
+	if (fstat(held->fd, &st) || st.st_nlink)
+		return false;
+	return !inode_is_known(&volume->inodes, held->dev, held->ino);
+}
+
+void held_forget(struct volume *volume)
+{
+	struct held *held, *next;
+	unsigned int i;
+
+	loop_slow_enter();
+	for (i = 0; i < HELD_CHAINS; i++) {
+		pthread_mutex_lock(&held_lock);
+		held = held_chains[i];
+		if (held)
+			held->refs++;
+		pthread_mutex_unlock(&held_lock);
+		for (; held; held = next) {
+			pthread_mutex_lock(&held->lock);
+			if (!held->dead && held_is_gone(volume, held))
+				held_drop(held, 0, UINT64_MAX);
+			pthread_mutex_lock(&held_lock);
+			next = held->dead ? NULL : held->next;
+			if (next)
+				next->refs++;
+			pthread_mutex_unlock(&held_lock);
+			held_leave(held);
+		}
+	}
+	loop_slow_leave();
+}
+
+/* ---- metrics ---- */
+
+static void held_print_one(FILE *out, const char *name, const char *type,
+			   const char *help, uint64_t value)
+{
+	fprintf(out, "# HELP %s %s\n# TYPE %s %s\n%s %lu\n", name, help, name,
+		type, name, value);
+}
+
+void held_print(FILE *out)
+{
+	pthread_mutex_lock(&held_lock);
+	held_print_one(out, "pagerfs_held_files", "gauge",
+		       "Files with held writes.", held_files);
+	held_print_one(out, "pagerfs_held_extents", "gauge",
+		       "Pieces of held writes.", held_extents);
+	held_print_one(out, "pagerfs_held_bytes", "gauge",
+		       "Bytes acknowledged and not written.", held_bytes);
+	held_print_one(out, "pagerfs_held_written_bytes_total", "counter",
+		       "Held bytes written after all.", held_written);
+	held_print_one(out, "pagerfs_held_dropped_bytes_total", "counter",
+		       "Held bytes that never were.", held_dropped);
+	pthread_mutex_unlock(&held_lock);
+}
