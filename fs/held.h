@@ -45,8 +45,11 @@ uint64_t held_shown_blocks(dev_t dev, ino_t ino, mode_t mode,
  * need not be kept. */
 void held_forget(struct volume *volume);
 
-/* Write all, keep none. => 0, or -errno after having reported. */
+/* Write all. => 0, or -errno after having reported: what could not be written
+ * is still held, and the fsync of its file says so, too. */
 int held_flush_all(void);
+/* The same for the last time: it is lost, which is reported. */
+void held_end(void);
 /* Write each sector with probability @keep, by @random, and drop all. */
 void held_cut(double keep, uint64_t random);
 

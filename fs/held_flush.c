@@ -43,11 +43,15 @@ static int held_write_out(struct held *held, struct held_extent *extent)
 
 int held_flush(struct held *held)
 {
-	struct held_extent *extent;
-	int err = 0;
+	struct held_extent *extent = held_tree_first(&held->tree, 0), *next;
+	int err = 0, failed;
 
-	while (!err && (extent = held_tree_first(&held->tree, 0)))
-		err = held_write_out(held, extent);
+	for (; extent; extent = next) {
+		next = held_tree_next(&held->tree, extent);
+		failed = held_write_out(held, extent);
+		if (!err)
+			err = failed;
+	}
 	return err;
 }
 
@@ -64,38 +68,49 @@ int held_spill(struct held *held, uint64_t window, uint64_t random)
 
 /* ---- all files ---- */
 
-/* Take every file out, after @last has had a look at it, locked. */
-static void held_empty(void (*last)(struct held *held, void *arg), void *arg)
+/* What is left of it is lost; its file leaves the table. */
+static void held_lose(struct held *held)
 {
-	unsigned int chain = 0;
-	struct held *held;
-
-	while ((held = held_next(&chain))) {
-		pthread_mutex_lock(&held->lock);
-		last(held, arg);
-		held_count(0, held->tree.bytes);
-		held_drop(held, 0, UINT64_MAX);
-		held_leave(held);
-	}
+	held_count(0, held->tree.bytes);
+	held_drop(held, 0, UINT64_MAX);
 }
 
-static void held_flush_last(struct held *held, void *arg)
+/* => As held_flush(), having reported; @fate: of what is left. */
+static int held_flush_told(struct held *held, const char *fate)
 {
 	int err = held_flush(held);
 
-	if (!err)
-		return;
-	*(int *)arg = err;
-	report("held writes, inode %lu: %s: %lu bytes are lost", held->ino,
-	       strerror(-err), held->tree.bytes);
+	if (err)
+		report("held writes, inode %lu: %s: %lu bytes %s", held->ino,
+		       strerror(-err), held->tree.bytes, fate);
+	return err;
 }
 
 int held_flush_all(void)
 {
-	int err = 0;
+	struct held_walk walk = HELD_WALK;
+	struct held *held;
+	int err = 0, failed;
 
-	held_empty(held_flush_last, &err);
+	while ((held = held_next(&walk))) {
+		failed = held_flush_told(held, "stay held");
+		if (!err)
+			err = failed;
+		held_leave(held);
+	}
 	return err;
+}
+
+void held_end(void)
+{
+	struct held_walk walk = HELD_WALK;
+	struct held *held;
+
+	while ((held = held_next(&walk))) {
+		held_flush_told(held, "are lost");
+		held_lose(held);
+		held_leave(held);
+	}
 }
 
 struct held_power {
@@ -112,9 +127,8 @@ static bool held_survives(struct held_power *power)
 
 /* Sectors as the disk has them: by their place in the file, and whole, also
  * where several extents meet in one. */
-static void held_cut_last(struct held *held, void *arg)
+static void held_cut_file(struct held *held, struct held_power *power)
 {
-	struct held_power *power = arg;
 	struct held_extent *extent = held_tree_first(&held->tree, 0);
 	uint64_t at, end, next, sector = UINT64_MAX;
 	bool survives = false;
@@ -139,8 +153,14 @@ static void held_cut_last(struct held *held, void *arg)
 void held_cut(double keep, uint64_t random)
 {
 	struct held_power power = { .keep = keep, .random = random };
+	struct held_walk walk = HELD_WALK;
+	struct held *held;
 
-	held_empty(held_cut_last, &power);
+	while ((held = held_next(&walk))) {
+		held_cut_file(held, &power);
+		held_lose(held);
+		held_leave(held);
+	}
 	report("power cut: of %lu bytes not synced, %lu reached the files",
 	       power.bytes, power.kept);
 }

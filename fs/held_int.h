@@ -17,6 +17,7 @@
 
 struct held {
 	struct held *next;	/* in its chain */
+	uint64_t serial;	/* those behind it there have smaller ones */
 	struct volume *volume;
 	dev_t dev;
 	ino_t ino;
@@ -38,9 +39,15 @@ struct held {
 struct held *held_enter(struct volume *volume, struct inode *inode, bool make);
 void held_leave(struct held *held);
 
-/* One of the files, with a reference; each of them once with rising @chain,
- * for as long as those seen leave the table. */
-struct held *held_next(unsigned int *chain);
+/* A walk over the files that are there when it begins. */
+struct held_walk {
+	unsigned int chain;
+	uint64_t before;	/* their serials */
+};
+#define HELD_WALK ((struct held_walk){ 0, UINT64_MAX })
+
+/* The next one, as from held_enter(). => NULL: that was all. */
+struct held *held_next(struct held_walk *walk);
 
 /* The tree has changed from @bytes and @count: what is said about it does
  * too, and an empty file leaves the table. => held->lock is held. */
@@ -64,7 +71,7 @@ void held_count(uint64_t written, uint64_t dropped);
 /* => 0 or -errno */
 int held_pwrite(int fd, const char *data, size_t length, uint64_t offset);
 
-/* => 0 or -errno, and what could not be written is still held. */
+/* => 0 or -errno, and what could not be written, no more, is still held. */
 int held_flush(struct held *held);
 /* Too many for a window: write some, any of them. */
 int held_spill(struct held *held, uint64_t window, uint64_t random);

@@ -81,6 +81,7 @@ static void held_cannot(const struct inode *inode, int err)
 static struct held *held_create(struct volume *volume, struct inode *inode)
 {
 	struct held *held = calloc(1, sizeof(*held)), *other, **chain;
+	static uint64_t serial;
 
 	if (!held)
 		return NULL;
@@ -106,6 +107,7 @@ static struct held *held_create(struct volume *volume, struct inode *inode)
 		held_free(held);
 		return other;
 	}
+	held->serial = ++serial;
 	held->next = *chain;
 	*chain = held;
 	if (!held_files++)
@@ -198,19 +200,40 @@ void held_count(uint64_t written, uint64_t dropped)
 	pthread_mutex_unlock(&held_lock);
 }
 
-struct held *held_next(unsigned int *chain)
+/* => With a reference. */
+static struct held *held_next_any(struct held_walk *walk)
 {
 	struct held *held = NULL;
 
 	pthread_mutex_lock(&held_lock);
-	for (; *chain < HELD_CHAINS && !held; ++*chain)
-		held = held_chains[*chain];
+	for (; walk->chain < HELD_CHAINS; walk->chain++) {
+		held = held_chains[walk->chain];
+		while (held && held->serial >= walk->before)
+			held = held->next;
+		if (held)
+			break;
+		walk->before = UINT64_MAX;
+	}
 	if (held) {
-		--*chain;
+		walk->before = held->serial;
 		held->refs++;
 	}
 	pthread_mutex_unlock(&held_lock);
 	return held;
+}
+
+struct held *held_next(struct held_walk *walk)
+{
+	struct held *held;
+
+	while ((held = held_next_any(walk))) {
+		pthread_mutex_lock(&held->lock);
+		if (!held->dead)
+			return held;
+		pthread_mutex_unlock(&held->lock);
+		held_put(held);
+	}
+	return NULL;
 }
 
 /* ---- what others see ---- */
@@ -262,27 +285,14 @@ static bool held_is_gone(struct volume *volume, struct held *held)
 
 void held_forget(struct volume *volume)
 {
-	struct held *held, *next;
-	unsigned int i;
+	struct held_walk walk = HELD_WALK;
+	struct held *held;
 
 	loop_slow_enter();
-	for (i = 0; i < HELD_CHAINS; i++) {
-		pthread_mutex_lock(&held_lock);
-		held = held_chains[i];
-		if (held)
-			held->refs++;
-		pthread_mutex_unlock(&held_lock);
-		for (; held; held = next) {
-			pthread_mutex_lock(&held->lock);
-			if (!held->dead && held_is_gone(volume, held))
-				held_drop(held, 0, UINT64_MAX);
-			pthread_mutex_lock(&held_lock);
-			next = held->dead ? NULL : held->next;
-			if (next)
-				next->refs++;
-			pthread_mutex_unlock(&held_lock);
-			held_leave(held);
-		}
+	while ((held = held_next(&walk))) {
+		if (held_is_gone(volume, held))
+			held_drop(held, 0, UINT64_MAX);
+		held_leave(held);
 	}
 	loop_slow_leave();
 }

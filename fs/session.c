@@ -329,7 +329,7 @@ int session_serve(struct volume *volume, void (*ready)(void))
 	if (err == -ETIMEDOUT)
 		session_abandon(se);
 	if (!gate_watches(GATE_CUT))
-		held_flush_all();
+		held_end();
 	if (loop)
 		loop_destroy(loop);
 	/* Unmounted by now; this closes /dev/fuse and nothing else. */
