@@ -158,6 +158,8 @@ bool gate_answer(struct slot *slot, struct iovec *iov, int *count)
 	    !out->unique)
 		return true;
 	opcode = op_of(request_get(request->opcode));
+	if (opcode == FUSE_OPEN && gate_watches(GATE_HELD))
+		held_answer(out->error);
 	if (request->judged) {
 		fault_answer(slot, iov, count);
 		if (request->verdict.quota)

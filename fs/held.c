@@ -160,12 +160,12 @@ static bool held_write(struct held *held, struct slot *slot,
 	return true;
 }
 
-/* The real file gets @size first; then nothing is held behind it. */
-static bool held_truncate(struct held *held, uint64_t size)
+/* The real file gets @size first; then nothing is held behind it. The handler
+ * does it again, and all else of it. */
+static void held_truncate(struct held *held, uint64_t size)
 {
 	if (!ftruncate(held->fd, size))
 		held_drop(held, size, UINT64_MAX);
-	return false;	/* the handler does it again, and all else of it */
 }
 
 static bool held_fallocate(struct held *held, struct slot *slot,
@@ -228,14 +228,34 @@ static bool held_write_back(struct held *held, struct slot *slot)
 	return err;
 }
 
+/* Opening it is to empty it: by its handler, which may fail. So nothing is
+ * dropped before its answer (held_answer()). */
+static __thread struct held *held_opened;
+
+static bool held_open(struct held *held, struct slot *slot)
+{
+	const struct fuse_open_in *in = (void *)(loop_message(slot) + 1);
+
+	if (!(in->flags & O_TRUNC))
+		return false;
+	held_opened = held;
+	loop_serve(slot);
+	held_opened = NULL;
+	return true;
+}
+
+void held_answer(bool failed)
+{
+	if (held_opened && !failed)
+		held_drop(held_opened, 0, UINT64_MAX);
+}
+
 /* => true: answered. held->lock is held. */
 static bool held_serve_one(struct held *held, struct slot *slot,
 			   unsigned int opcode,
 			   const struct op_target *target,
 			   const struct held_how *how)
 {
-	const struct fuse_open_in *open = (void *)(loop_message(slot) + 1);
-
 	switch (opcode) {
 	case FUSE_READ:
 		return held_read(held, slot);
@@ -245,9 +265,11 @@ static bool held_serve_one(struct held *held, struct slot *slot,
 	case FUSE_COPY_FILE_RANGE:
 		return held_write_back(held, slot);
 	case FUSE_SETATTR:
-		return target->ranged && held_truncate(held, target->offset);
+		if (target->ranged)
+			held_truncate(held, target->offset);
+		return false;
 	case FUSE_OPEN:
-		return open->flags & O_TRUNC && held_truncate(held, 0);
+		return held_open(held, slot);
 	case FUSE_FALLOCATE:
 		return held_fallocate(held, slot, target);
 	case FUSE_LSEEK:

@@ -32,6 +32,9 @@ bool held_serve(struct slot *slot, unsigned int opcode,
 		const struct op_target *target, bool hold, uint64_t window,
 		uint64_t random);
 
+/* The answer to a request that held_serve() had its handler serve. */
+void held_answer(bool failed);
+
 /* The size of a file, as its readers see it: @size is that of the real one;
  * @dev and @ino as an inode has them. */
 uint64_t held_shown_size(dev_t dev, ino_t ino, mode_t mode, uint64_t size);

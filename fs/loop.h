@@ -101,7 +101,8 @@ bool loop_send(struct slot *slot, const struct iovec *iov, int count);
  */
 bool loop_park(struct slot *slot, uint64_t ns,
 	       void (*resume)(struct slot *slot, int result));
-/* Hand the parked request to its handler after all. */
+/* Hand a request to its handler: a parked one, after all, or one that has just
+ * come, on the spot. */
 void loop_serve(struct slot *slot);
 
 /* The request itself, from its header on; slot->received bytes. */

@@ -113,11 +113,15 @@ static void worker_dispatch(struct worker *worker, struct slot *slot,
 
 void loop_serve(struct slot *slot)
 {
-	assert(slot->claimed && !loop_self->current);
-	slot->claimed = false;
-	loop_self->inflight--;
+	bool claimed = slot->claimed;
+
+	assert(!loop_self->current);
+	if (claimed) {
+		slot->claimed = false;
+		loop_self->inflight--;
+	}
 	worker_process(loop_self, slot);
-	if (!slot->claimed)
+	if (claimed && !slot->claimed)
 		slot_give_back(slot);
 }
 

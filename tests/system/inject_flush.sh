@@ -44,6 +44,20 @@ io "when there is room" "open $mnt/f fsync" "open 0;fsync 0"
 check_equal "all is written" "0 4096x41 4096x42 4096x43" \
 	"$(held) $(real f 0 99999)"
 
+# ---- an open that fails empties nothing ----
+rules 'write f hold'
+io "held" "open $mnt/f write 0 512 68" "open 0;write 512"
+below 'open f error=EMFILE'
+check_equal "O_TRUNC" "Too many open files in system" "$( (: >"$mnt/f") 2>&1 |
+	sed 's/.*: //')"
+below ''
+io "all is there" "open $mnt/f size count 0 512 68 count 0 99999 67" \
+	"open 0;size 12288;count 512;count 4096"
+check_equal "also below" "512 12288" "$(held) $(stat -c %s "$src/f")"
+(: >"$mnt/f") || fail "O_TRUNC"
+check_equal "one that does not fail does" "0 0" \
+	"$(held) $(stat -c %s "$src/f")"
+
 # ---- at the end nobody is left to keep it ----
 below 'write f error=EIO'
 rules 'write f hold'
