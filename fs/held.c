@@ -20,7 +20,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <linux/xattr.h>
 #include <string.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 /* => Bytes, fewer only at the end of the file, or -errno. */
@@ -90,6 +92,7 @@ static bool held_read(struct held *held, struct slot *slot)
 	return true;
 }
 
+/* What the real write will do to the file besides is done now. */
 static int held_keep(struct held *held, const char *data, size_t length,
 		     uint64_t offset)
 {
@@ -100,9 +103,11 @@ static int held_keep(struct held *held, const char *data, size_t length,
 	int err = held_tree_put(&held->tree, data, length, offset);
 
 	held_account(held, bytes, count);
-	if (!err)
-		futimens(held->fd, times);
-	return err;
+	if (err)
+		return err;
+	futimens(held->fd, times);
+	fremovexattr(held->fd, XATTR_NAME_CAPS);
+	return 0;
 }
 
 static int held_write_at(struct held *held, const char *data, size_t length,
@@ -250,6 +255,13 @@ void held_answer(bool failed)
 		held_drop(held_opened, 0, UINT64_MAX);
 }
 
+/* The handler changes attributes: not while a flush puts them back. */
+static bool held_change(struct slot *slot)
+{
+	loop_serve(slot);
+	return true;
+}
+
 /* => true: answered. held->lock is held. */
 static bool held_serve_one(struct held *held, struct slot *slot,
 			   unsigned int opcode,
@@ -267,11 +279,14 @@ static bool held_serve_one(struct held *held, struct slot *slot,
 	case FUSE_SETATTR:
 		if (target->ranged)
 			held_truncate(held, target->offset);
-		return false;
+		return held_change(slot);
+	case FUSE_SETXATTR:
+	case FUSE_REMOVEXATTR:
+		return held_change(slot);
 	case FUSE_OPEN:
 		return held_open(held, slot);
 	case FUSE_FALLOCATE:
-		return held_fallocate(held, slot, target);
+		return held_fallocate(held, slot, target) || held_change(slot);
 	case FUSE_LSEEK:
 		return held_lseek(held, slot);
 	default:
@@ -281,7 +296,8 @@ static bool held_serve_one(struct held *held, struct slot *slot,
 
 #define HELD_OPS (OP_DATA | OP_BIT(FUSE_FSYNC) | OP_BIT(FUSE_SETATTR) | \
 		  OP_BIT(FUSE_OPEN) | OP_BIT(FUSE_FALLOCATE) | \
-		  OP_BIT(FUSE_LSEEK) | OP_BIT(FUSE_COPY_FILE_RANGE))
+		  OP_BIT(FUSE_LSEEK) | OP_BIT(FUSE_COPY_FILE_RANGE) | \
+		  OP_BIT(FUSE_SETXATTR) | OP_BIT(FUSE_REMOVEXATTR))
 
 static bool held_serve_file(struct slot *slot, unsigned int opcode,
 			    fuse_ino_t ino, const struct op_target *target,

@@ -2,6 +2,11 @@
  * held_flush.c - how held writes come to the real files, or are lost: by an
  * fsync, for a window, at the end, in a power cut.
  *
+ * A write changes the time of a file and takes its privileges. That was due
+ * when the client wrote (held.c); what he has set since must not change
+ * because we write now, so it is put back. The time of the change of the
+ * inode cannot be, and not all can be by who is not root.
+ *
  * No locks of its own; a file's is held, the I/O too (held.c).
  */
 #include "fs/held_int.h"
@@ -9,7 +14,10 @@
 #include "fs/rule.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/xattr.h>
 #include <string.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 int held_pwrite(int fd, const char *data, size_t length, uint64_t offset)
@@ -25,6 +33,42 @@ int held_pwrite(int fd, const char *data, size_t length, uint64_t offset)
 	}
 	return 0;
 }
+
+/* ---- what writing changes besides, and did when the client wrote ---- */
+
+struct held_attr {
+	bool known;
+	struct stat st;
+	char caps[64];		/* v3: 24 bytes */
+	ssize_t ncaps;
+};
+
+static void held_note(struct held *held, struct held_attr *attr)
+{
+	attr->known = !fstat(held->fd, &attr->st);
+	attr->ncaps = fgetxattr(held->fd, XATTR_NAME_CAPS, attr->caps,
+				sizeof(attr->caps));
+}
+
+/* As well as we may: it is not the clients' data. */
+static void held_put_back(struct held *held, const struct held_attr *attr)
+{
+	const struct timespec times[2] = {
+		{ .tv_nsec = UTIME_OMIT }, attr->st.st_mtim,
+	};
+	struct stat st;
+
+	if (!attr->known || fstat(held->fd, &st))
+		return;
+	if (attr->st.st_mode & ~st.st_mode & (S_ISUID | S_ISGID))
+		fchmod(held->fd, attr->st.st_mode & 07777);
+	if (attr->ncaps > 0)
+		fsetxattr(held->fd, XATTR_NAME_CAPS, attr->caps, attr->ncaps,
+			  0);
+	futimens(held->fd, times);
+}
+
+/* ---- one file ---- */
 
 /* Write one extent and let go of it. => 0 or -errno. */
 static int held_write_out(struct held *held, struct held_extent *extent)
@@ -44,25 +88,33 @@ static int held_write_out(struct held *held, struct held_extent *extent)
 int held_flush(struct held *held)
 {
 	struct held_extent *extent = held_tree_first(&held->tree, 0), *next;
+	struct held_attr attr;
 	int err = 0, failed;
 
+	held_note(held, &attr);
 	for (; extent; extent = next) {
 		next = held_tree_next(&held->tree, extent);
 		failed = held_write_out(held, extent);
 		if (!err)
 			err = failed;
 	}
+	held_put_back(held, &attr);
 	return err;
 }
 
 int held_spill(struct held *held, uint64_t window, uint64_t random)
 {
+	struct held_attr attr;
 	int err = 0;
 
-	while (!err && window && held->tree.count > window)
+	if (!window || held->tree.count <= window)
+		return 0;
+	held_note(held, &attr);
+	while (!err && held->tree.count > window)
 		err = held_write_out(held,
 				     held_tree_pick(&held->tree,
 						    rule_next_random(&random)));
+	held_put_back(held, &attr);
 	return err;
 }
 
@@ -131,8 +183,10 @@ static void held_cut_file(struct held *held, struct held_power *power)
 {
 	struct held_extent *extent = held_tree_first(&held->tree, 0);
 	uint64_t at, end, next, sector = UINT64_MAX;
+	struct held_attr attr;
 	bool survives = false;
 
+	held_note(held, &attr);
 	power->bytes += held->tree.bytes;
 	for (; extent; extent = held_tree_next(&held->tree, extent)) {
 		end = extent->offset + extent->length;
@@ -148,6 +202,7 @@ static void held_cut_file(struct held *held, struct held_power *power)
 			power->kept += next - at;
 		}
 	}
+	held_put_back(held, &attr);
 }
 
 void held_cut(double keep, uint64_t random)

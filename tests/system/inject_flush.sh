@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Held writes on their way to the real file: what could not be written is not
-# lost while the daemon runs, and who asks is told so each time.
+# lost while the daemon runs, and who asks is told so each time; what clients
+# set besides stays as they set it.
 . "$(dirname "$0")/lib.sh"
 time_limit 60
 need dd
@@ -66,4 +67,50 @@ umount_store "$mnt"
 check "said" grep -q 'Input/output error: 512 bytes are lost' "$dir/store.log"
 store_pid=$below_pid
 umount_store "$below"
+
+# ---- times and privileges: of the write, or set after it ----
+mount_store "$src" "$mnt" -o attr_timeout=0,entry_timeout=0
+rules 'write * hold'
+io "held" "open $mnt/f write 0 512 69" "open 0;write 512"
+touch -d '2001-02-03 04:05' "$mnt/f"
+io "synced" "open $mnt/f fsync" "open 0;fsync 0"
+check_equal "the time that was set" "512x45 2001-02-03" \
+	"$(real f 0 512) $(stat -c %y "$src/f" | cut -d' ' -f1)"
+rules 'write * reorder=1'
+io "held" "open $mnt/f write 0 512 70" "open 0;write 512"
+written=$(stat -c %Y "$mnt/f")
+check "it was the write's: $written" [ "$written" -gt 1000000000 ]
+touch -d '2001-02-03 04:05' "$mnt/f"
+io "held" "open $mnt/f write 512 512 70" "open 0;write 512"
+check "one is written" [ "$(held)" = 512 ]
+check "and is no older" [ "$(stat -c %Y "$mnt/f")" -ge "$written" ]
+
+# caps FILE: has it file capabilities?
+caps() { getfattr -n security.capability "$1" 2>/dev/null | grep -c =; }
+if [ "$(id -u)" = 0 ] && setcap cap_net_raw+ep "$src/f" 2>/dev/null &&
+   command -v getfattr >/dev/null; then
+	rules 'write * hold'
+	check_equal "before" 1 "$(caps "$mnt/f")"
+	io "held" "open $mnt/f write 0 512 71" "open 0;write 512"
+	check_equal "the write took it" 0 "$(caps "$mnt/f")"
+	setcap cap_net_raw+ep "$mnt/f"
+	io "synced" "open $mnt/f fsync" "open 0;fsync 0"
+	check_equal "the flush does not" "512x47 1" \
+		"$(real f 0 512) $(caps "$src/f")"
+fi
+umount_store "$mnt"
+if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
+	setpriv --inh-caps=-fsetid --bounding-set=-fsetid "$BUILD/pagerfs" -f \
+		-o 'inject=write * hold' "$src" "$mnt" 2>>"$dir/store.log" &
+	store_pid=$!
+	echo "$store_pid" >>"$guard/pids"
+	wait_for 5 is_mounted "$mnt" || fail "no mount"
+	guard_mount "$mnt"
+	io "held" "open $mnt/f write 0 512 72" "open 0;write 512"
+	chmod 6755 "$mnt/f"
+	io "synced" "open $mnt/f fsync" "open 0;fsync 0"
+	check_equal "set-id bits that were set after the write" "512x48 6755" \
+		"$(real f 0 512) $(stat -c %a "$src/f")"
+	umount_store "$mnt"
+fi
 finish
