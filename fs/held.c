@@ -22,6 +22,7 @@
 #include <linux/falloc.h>
 #include <linux/xattr.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -110,16 +111,31 @@ static int held_keep(struct held *held, const char *data, size_t length,
 	return 0;
 }
 
-static int held_write_at(struct held *held, const char *data, size_t length,
-			 uint64_t offset, bool hold)
+/* Is it to be durable when it is answered, by the file's open flags or (as
+ * data_sync_flags() has it) its own? => RWF_DSYNC, RWF_SYNC, or 0 */
+static int held_sync_flags(const struct file *file,
+			   const struct fuse_write_in *in)
 {
+	uint32_t flags = file->flags;
+
+	if (in->flags & O_DIRECT && !(in->write_flags & FUSE_WRITE_CACHE))
+		flags |= in->flags;
+	if (!(flags & O_DSYNC))
+		return 0;
+	return (flags & O_SYNC) == O_SYNC ? RWF_SYNC : RWF_DSYNC;
+}
+
+static int held_write_at(struct held *held, const struct fuse_write_in *in,
+			 uint64_t offset, int sync, bool hold)
+{
+	const char *data = (const char *)(in + 1);
 	int err;
 
-	if (hold && !held_is_full(length) &&
-	    !held_keep(held, data, length, offset))
+	if (hold && !sync && !held_is_full(in->size) &&
+	    !held_keep(held, data, in->size, offset))
 		return 0;
-	err = held_pwrite(held->fd, data, length, offset);
-	return err ? err : held_drop(held, offset, offset + length);
+	err = held_pwrite(held->fd, data, in->size, offset, sync);
+	return err ? err : held_drop(held, offset, offset + in->size);
 }
 
 struct held_how {
@@ -149,8 +165,8 @@ static bool held_write(struct held *held, struct slot *slot,
 	err = offset < 0 ? (int)offset :
 		file->no_grow && offset + in->size > held_size(held) ?
 		-EFBIG :
-		held_write_at(held, (const char *)(in + 1), in->size, offset,
-			      how->hold && !(file->flags & O_DSYNC));
+		held_write_at(held, in, offset, held_sync_flags(file, in),
+			      how->hold);
 	if (!err)
 		err = held_spill(held, how->window, how->random);
 	/* The rule may be gone, and then nobody else flushes it. */

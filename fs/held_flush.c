@@ -17,15 +17,19 @@
 #include <fcntl.h>
 #include <linux/xattr.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
-int held_pwrite(int fd, const char *data, size_t length, uint64_t offset)
+int held_pwrite(int fd, const char *data, size_t length, uint64_t offset,
+		int flags)
 {
+	struct iovec iov;
 	ssize_t moved;
 
 	for (; length; data += moved, length -= moved, offset += moved) {
-		moved = pwrite(fd, data, length, offset);
+		iov = (struct iovec){ (char *)data, length };
+		moved = pwritev2(fd, &iov, 1, offset, flags);
 		if (moved < 0 && errno == EINTR)
 			moved = 0;
 		if (moved < 0)
@@ -75,7 +79,7 @@ static int held_write_out(struct held *held, struct held_extent *extent)
 {
 	uint64_t bytes = held->tree.bytes, count = held->tree.count;
 	int err = held_pwrite(held->fd, held_extent_data(extent),
-			      extent->length, extent->offset);
+			      extent->length, extent->offset, 0);
 
 	if (err)
 		return err;
@@ -198,7 +202,7 @@ static void held_cut_file(struct held *held, struct held_power *power)
 			if (!survives)
 				continue;
 			held_pwrite(held->fd, held_extent_data(extent) +
-				    (at - extent->offset), next - at, at);
+				    (at - extent->offset), next - at, at, 0);
 			power->kept += next - at;
 		}
 	}

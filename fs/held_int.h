@@ -68,8 +68,9 @@ void held_count(uint64_t written, uint64_t dropped);
 
 /* ---- held_flush ---- */
 
-/* => 0 or -errno */
-int held_pwrite(int fd, const char *data, size_t length, uint64_t offset);
+/* @flags: pwritev2(2)'s. => 0 or -errno */
+int held_pwrite(int fd, const char *data, size_t length, uint64_t offset,
+		int flags);
 
 /* => 0 or -errno, and what could not be written, no more, is still held. */
 int held_flush(struct held *held);

@@ -10,6 +10,7 @@
  *
  *	open FILE		close
  *	write OFFSET LENGTH BYTE	bytes of that value (decimal)
+ *	dsync OFFSET LENGTH BYTE	the same with RWF_DSYNC
  *	fill OFFSET LENGTH	bytes that depend on where they are
  *	ring OFFSET LENGTH	the same, by io_uring
  *	read OFFSET LENGTH	prints also a checksum
@@ -38,6 +39,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -96,6 +98,15 @@ static int do_write(char **words)
 {
 	memset(buffer, number(words + 2), number(words + 1));
 	say("write", pwrite(fd, buffer, number(words + 1), number(words)));
+	return 3;
+}
+
+static int do_dsync(char **words)
+{
+	struct iovec iov = { buffer, number(words + 1) };
+
+	memset(buffer, number(words + 2), iov.iov_len);
+	say("dsync", pwritev2(fd, &iov, 1, number(words), RWF_DSYNC));
 	return 3;
 }
 
@@ -265,8 +276,8 @@ static const struct {
 	int (*run)(char **words);
 } commands[] = {
 	{ "open", 1, do_open }, { "close", 0, do_close },
-	{ "write", 3, do_write }, { "fill", 2, do_fill },
-	{ "ring", 2, do_ring },
+	{ "write", 3, do_write }, { "dsync", 3, do_dsync },
+	{ "fill", 2, do_fill }, { "ring", 2, do_ring },
 	{ "read", 2, do_read }, { "count", 3, do_count },
 	{ "append", 2, do_append }, { "fsync", 0, do_fsync },
 	{ "size", 0, do_size }, { "truncate", 1, do_truncate },

@@ -59,6 +59,18 @@ check_equal "also below" "512 12288" "$(held) $(stat -c %s "$src/f")"
 check_equal "one that does not fail does" "0 0" \
 	"$(held) $(stat -c %s "$src/f")"
 
+# ---- a write that is to be durable is not held, and it is durable ----
+below 'fsync f error=EIO'
+rules 'write f hold'
+io "held" "-d open $mnt/f write 8192 4096 68" "open 0;write 4096"
+io "O_DSYNC" "-d -s open $mnt/f write 0 4096 69" "open 0;write EIO"
+io "RWF_DSYNC" "-d open $mnt/f dsync 0 4096 70" "open 0;dsync EIO"
+below 'write f delay=0us'
+io "RWF_DSYNC" "-d open $mnt/f dsync 0 4096 71" "open 0;dsync 4096"
+io "O_DSYNC" "-d -s open $mnt/f write 4096 4096 72" "open 0;write 4096"
+check_equal "not held" "4096 4096x47 4096x48" "$(held) $(real f 0 99999)"
+io "the other is" "open $mnt/f fsync" "open 0;fsync 0"
+
 # ---- at the end nobody is left to keep it ----
 below 'write f error=EIO'
 rules 'write f hold'
