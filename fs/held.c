@@ -68,7 +68,7 @@ static void held_lay_over(struct held *held, char *to, uint64_t offset,
 static bool held_read(struct held *held, struct slot *slot)
 {
 	const struct fuse_read_in *in = (void *)(loop_message(slot) + 1);
-	uint64_t offset = in->offset, end = held->end;
+	uint64_t offset = in->offset, end = held_tree_end(&held->tree);
 	size_t size = in->size;
 	char *to = (char *)(in + 1);
 	ssize_t length;
@@ -185,8 +185,10 @@ static bool held_write(struct held *held, struct slot *slot,
  * does it again, and all else of it. */
 static void held_truncate(struct held *held, uint64_t size)
 {
-	if (!ftruncate(held->fd, size))
-		held_drop(held, size, UINT64_MAX);
+	if (ftruncate(held->fd, size))
+		return;
+	held_drop(held, size, UINT64_MAX);
+	held_shorten(held, size);
 }
 
 static bool held_fallocate(struct held *held, struct slot *slot,
@@ -211,7 +213,8 @@ static bool held_fallocate(struct held *held, struct slot *slot,
 	/* The size must not go with the extents. */
 	size = held_size(held);
 	err = size < 0 ? (int)size : 0;
-	if (!err && (uint64_t)size == held->end && ftruncate(held->fd, size))
+	if (!err && (uint64_t)size == held_tree_end(&held->tree) &&
+	    ftruncate(held->fd, size))
 		err = -errno;
 	if (!err && fallocate(held->fd, target->mode, target->offset,
 			      target->length))

@@ -35,14 +35,20 @@ bool held_serve(struct slot *slot, unsigned int opcode,
 /* The answer to a request that held_serve() had its handler serve. */
 void held_answer(bool failed);
 
-/* The size of a file, as its readers see it: @size is that of the real one;
- * @dev and @ino as an inode has them. */
-uint64_t held_shown_size(dev_t dev, ino_t ino, mode_t mode, uint64_t size);
+/*
+ * The size of a file and its blocks of 512 bytes, as its readers see them. (No
+ * blocks at all would mean to tar(1) and others that there is no data in it.)
+ * @shown comes with those of the real file, asked for after held_moment() had
+ * said @moment; @dev and @ino are as an inode has them.
+ * => false: meanwhile held writes have become real: do both again.
+ */
+struct held_shown {
+	uint64_t size, blocks;
+};
 
-/* The same for its blocks of 512 bytes: none at all would mean to tar(1) and
- * others that there is no data in it. */
-uint64_t held_shown_blocks(dev_t dev, ino_t ino, mode_t mode,
-			   uint64_t blocks);
+uint64_t held_moment(void);
+bool held_show(uint64_t moment, dev_t dev, ino_t ino, mode_t mode,
+	       struct held_shown *shown);
 
 /* The kernel has forgotten some files: those which have no name any more
  * need not be kept. */

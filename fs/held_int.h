@@ -26,8 +26,8 @@ struct held {
 	bool dead;
 	pthread_mutex_t lock;
 	struct held_tree tree;
-	_Atomic uint64_t end;	/* of the last extent */
-	_Atomic uint64_t bytes;	/* of all */
+	_Atomic uint64_t shown_end;	/* of the last extent, and its bytes: */
+	_Atomic uint64_t shown_bytes;	/* the most since it is in the table */
 };
 
 /* ---- held_table ---- */
@@ -56,6 +56,9 @@ void held_account(struct held *held, uint64_t bytes, uint64_t count);
 /* Forget what is held of [@from, @to): the real file has what counts.
  * => 0 or -ENOMEM, nothing done. */
 int held_drop(struct held *held, uint64_t from, uint64_t to);
+
+/* The file is not longer than @size any more. */
+void held_shorten(struct held *held, uint64_t size);
 
 /* As its readers see it. => -errno */
 int64_t held_size(struct held *held);

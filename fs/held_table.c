@@ -7,6 +7,12 @@
  *
  * Locks: held->lock, then held_lock, which guards the table, the references
  * and the sums, for a few dozen instructions, or the rules' lock.
+ *
+ * Who wants to know a file's size asks without held->lock, which may be held
+ * for long: for the real size, and then for the end of what is held. What is
+ * shown of a file therefore does not shrink while extents are written, which
+ * only makes the real file what was shown; and that a file leaves the table
+ * between the two is noticed by held_left.
  */
 #include "fs/held_int.h"
 #include "fs/gate.h"
@@ -23,7 +29,10 @@
 
 static pthread_mutex_t held_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct held *held_chains[HELD_CHAINS];
-static uint64_t held_files, held_bytes, held_extents;
+/* Changed under held_lock: */
+static _Atomic uint64_t held_files;
+static _Atomic uint64_t held_left;	/* files that left the table */
+static uint64_t held_bytes, held_extents;
 static uint64_t held_written, held_dropped;	/* bytes */
 
 static struct held **held_chain(dev_t dev, ino_t ino)
@@ -118,14 +127,18 @@ static struct held *held_create(struct volume *volume, struct inode *inode)
 
 void held_account(struct held *held, uint64_t bytes, uint64_t count)
 {
+	uint64_t end = held_tree_end(&held->tree);
 	struct held **link;
 
-	held->end = held_tree_end(&held->tree);
-	held->bytes = held->tree.bytes;
+	if (end > held->shown_end)
+		held->shown_end = end;
+	if (held->tree.bytes > held->shown_bytes)
+		held->shown_bytes = held->tree.bytes;
 	pthread_mutex_lock(&held_lock);
 	held_bytes += held->tree.bytes - bytes;
 	held_extents += held->tree.count - count;
 	if (!held->tree.count && !held->dead) {
+		held_left++;	/* before anybody can miss it */
 		for (link = held_chain(held->dev, held->ino); *link != held;)
 			link = &(*link)->next;
 		*link = held->next;
@@ -174,12 +187,12 @@ int held_drop(struct held *held, uint64_t from, uint64_t to)
 
 int64_t held_size(struct held *held)
 {
+	uint64_t end = held_tree_end(&held->tree);
 	struct stat st;
 
 	if (fstat(held->fd, &st))
 		return -errno;
-	return held->end > (uint64_t)st.st_size ? (int64_t)held->end :
-						  st.st_size;
+	return end > (uint64_t)st.st_size ? (int64_t)end : st.st_size;
 }
 
 bool held_is_full(size_t length)
@@ -238,34 +251,41 @@ struct held *held_next(struct held_walk *walk)
 
 /* ---- what others see ---- */
 
-uint64_t held_shown_size(dev_t dev, ino_t ino, mode_t mode, uint64_t size)
+uint64_t held_moment(void)
 {
-	struct held *held;
-
-	if (!gate_watches(GATE_HELD) || !S_ISREG(mode))
-		return size;
-	held = held_find(dev, ino);
-	if (!held)
-		return size;
-	if (held->end > size)
-		size = held->end;
-	held_put(held);
-	return size;
+	return held_left;
 }
 
-uint64_t held_shown_blocks(dev_t dev, ino_t ino, mode_t mode, uint64_t blocks)
+bool held_show(uint64_t moment, dev_t dev, ino_t ino, mode_t mode,
+	       struct held_shown *shown)
 {
+	uint64_t size = 0, blocks = 0;
 	struct held *held;
-	uint64_t least;
 
-	if (!gate_watches(GATE_HELD) || !S_ISREG(mode))
-		return blocks;
-	held = held_find(dev, ino);
-	if (!held)
-		return blocks;
-	least = (held->bytes + 511) / 512;
-	held_put(held);
-	return blocks > least ? blocks : least;
+	if (!S_ISREG(mode))
+		return true;
+	held = held_files ? held_find(dev, ino) : NULL;
+	if (held) {
+		size = held->shown_end;
+		blocks = (held->shown_bytes + 511) / 512;
+		held_put(held);
+	}
+	if (held_left != moment)
+		return false;
+	if (shown->size < size)
+		shown->size = size;
+	if (shown->blocks < blocks)
+		shown->blocks = blocks;
+	return true;
+}
+
+/* The file has been truncated: the most there was does not count any more. */
+void held_shorten(struct held *held, uint64_t size)
+{
+	if (held->shown_end > size)
+		held->shown_end = size;
+	if (held->shown_bytes > size)
+		held->shown_bytes = size;
 }
 
 /* ---- forgotten ---- */

@@ -60,14 +60,21 @@ static bool parse_read(struct recorder *recorder, const void *in,
 static uint64_t parse_place(const struct fuse_write_in *write)
 {
 	struct file *file = (void *)(uintptr_t)write->fh;
+	struct held_shown shown = { 0 };
+	uint64_t moment;
 	struct stat st;
-	uint64_t size;
 
-	if (!append_asked(file, write) || fstat(file->fd, &st))
+	if (!append_asked(file, write))
 		return write->offset;
-	size = held_shown_size(file->inode->dev, file->inode->ino, st.st_mode,
-			       st.st_size);
-	return append_has_place(file, write, size) ? write->offset : size;
+	do {
+		moment = held_moment();
+		if (fstat(file->fd, &st))
+			return write->offset;
+		shown.size = st.st_size;
+	} while (!held_show(moment, file->inode->dev, file->inode->ino,
+			    st.st_mode, &shown));
+	return append_has_place(file, write, shown.size) ? write->offset :
+							   shown.size;
 }
 
 static bool parse_write(struct recorder *recorder, const void *in,

@@ -377,20 +377,36 @@ static int volume_ask(struct volume *volume, int dir_fd, const char *name,
 	return statx(dir_fd, name, flags, mask, stx) ? -errno : 0;
 }
 
+/* With what is held of the file, which was asked for after @moment. => false:
+ * held_show(). */
+static bool volume_show(const struct volume *volume, uint64_t moment,
+			struct statx *stx)
+{
+	struct held_shown shown = { stx->stx_size, stx->stx_blocks };
+
+	if (!held_show(moment, volume_identity(volume, stx), stx->stx_ino,
+		       stx->stx_mode, &shown))
+		return false;
+	stx->stx_size = shown.size;
+	stx->stx_blocks = shown.blocks;
+	return true;
+}
+
 /* => 0 or -errno; @st->st_dev: volume_identity(). */
 static int volume_stat(struct volume *volume, int dir_fd, const char *name,
 		       struct stat *st)
 {
 	struct statx stx;
-	int err = volume_ask(volume, dir_fd, name, 0, &stx);
+	uint64_t moment;
+	int err;
 
-	if (err)
-		return err;
+	do {
+		moment = held_moment();
+		err = volume_ask(volume, dir_fd, name, 0, &stx);
+		if (err)
+			return err;
+	} while (!volume_show(volume, moment, &stx));
 	volume_to_stat(volume, &stx, st);
-	st->st_size = held_shown_size(st->st_dev, st->st_ino, st->st_mode,
-				st->st_size);
-	st->st_blocks = held_shown_blocks(st->st_dev, st->st_ino, st->st_mode,
-					  st->st_blocks);
 	return 0;
 }
 
@@ -405,18 +421,17 @@ int volume_getattr(struct volume *volume, int fd, struct stat *st)
 
 int volume_statx(struct volume *volume, int fd, int flags, struct statx *stx)
 {
-	dev_t dev;
+	uint64_t moment;
 
-	if (statx(fd, "", AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW |
-		  (flags & AT_STATX_SYNC_TYPE),
-		  STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID, stx))
-		return -errno;
-	dev = volume_identity(volume, stx);
-	stx->stx_size = held_shown_size(dev, stx->stx_ino, stx->stx_mode,
-				  stx->stx_size);
-	stx->stx_blocks = held_shown_blocks(dev, stx->stx_ino, stx->stx_mode,
-					    stx->stx_blocks);
-	stx->stx_ino = volume_ino(volume, dev, stx->stx_ino);
+	do {
+		moment = held_moment();
+		if (statx(fd, "", AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW |
+			  (flags & AT_STATX_SYNC_TYPE),
+			  STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID, stx))
+			return -errno;
+	} while (!volume_show(volume, moment, stx));
+	stx->stx_ino = volume_ino(volume, volume_identity(volume, stx),
+				  stx->stx_ino);
 	return 0;
 }
 

@@ -1,0 +1,211 @@
+/*
+ * test_held.c - what is said of a file's size while its held writes become
+ * real. statx(2) and fstat(2) are ours here: after the kernel has answered,
+ * and before who asked goes on, they let held writes become real.
+ */
+#include "fs/file.h"
+#include "fs/held_int.h"
+#include "fs/recorder_int.h"
+#include "fs/volume.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#define SIZE	8192
+
+static char source[] = "/tmp/test_held.XXXXXX";
+static struct volume volume;
+static struct fuse_entry_param entry;
+static struct inode *inode;
+static int fd;			/* of the file, O_PATH */
+static void (*between)(void);	/* once */
+
+static void interrupt_here(void)
+{
+	void (*run)(void) = between;
+
+	between = NULL;
+	if (run)
+		run();
+}
+
+int statx(int at, const char *name, int flags, unsigned int mask,
+	  struct statx *stx)
+{
+	int result = syscall(SYS_statx, at, name, flags, mask, stx);
+
+	interrupt_here();
+	return result;
+}
+
+int fstat(int file, struct stat *st)
+{
+	int result = syscall(SYS_newfstatat, file, "", st, AT_EMPTY_PATH);
+
+	interrupt_here();
+	return result;
+}
+
+static void put(uint64_t offset, size_t length)
+{
+	static const char data[SIZE] = "held";
+	struct held *held = held_enter(&volume, inode, true);
+	uint64_t bytes, count;
+
+	assert_non_null(held);
+	bytes = held->tree.bytes;
+	count = held->tree.count;
+	assert_int_equal(held_tree_put(&held->tree, data, length, offset), 0);
+	held_account(held, bytes, count);
+	held_leave(held);
+}
+
+static void flush(void)
+{
+	struct held *held = held_enter(&volume, inode, false);
+
+	assert_non_null(held);
+	assert_int_equal(held_flush(held), 0);
+	held_leave(held);
+}
+
+/* One of two, and it is the last of the file: seed 1 picks it. */
+static void spill(void)
+{
+	struct held *held = held_enter(&volume, inode, false);
+
+	assert_non_null(held);
+	assert_int_equal(held_spill(held, 1, 1), 0);
+	assert_int_equal(held_tree_end(&held->tree), 512);
+	held_leave(held);
+}
+
+/* ... and then another write to the same file is held. */
+static void flush_and_put(void)
+{
+	flush();
+	put(0, 512);
+}
+
+static int begin(void **state)
+{
+	(void)state;
+	strcpy(source + sizeof(source) - 7, "XXXXXX");
+	if (!mkdtemp(source))
+		return -1;
+	volume = (struct volume){ .options = { .source = source } };
+	if (volume_open(&volume))
+		return -1;
+	fd = openat(volume.inodes.root.fd, "f", O_CREAT | O_WRONLY, 0644);
+	close(fd);
+	if (volume_lookup(&volume, volume.inodes.root.fd, "f", &entry))
+		return -1;
+	inode = volume_inode(&volume, entry.ino);
+	fd = volume_fd(&volume, inode);
+	return fd < 0;
+}
+
+static int end(void **state)
+{
+	(void)state;
+	held_end();
+	unlinkat(volume.inodes.root.fd, "f", 0);
+	volume_close(&volume);
+	return rmdir(source);
+}
+
+static void expect_size(void)
+{
+	struct stat st;
+
+	assert_int_equal(volume_getattr(&volume, fd, &st), 0);
+	assert_null(between);
+	assert_int_equal(st.st_size, SIZE);
+	assert_true(st.st_blocks >= 1);
+}
+
+static void test_flush(void **state)
+{
+	struct statx stx;
+
+	(void)state;
+	put(0, SIZE);
+	expect_size();
+	between = flush;
+	expect_size();
+	put(SIZE, SIZE);
+	between = flush;
+	assert_int_equal(volume_statx(&volume, fd, 0, &stx), 0);
+	assert_int_equal(stx.stx_size, 2 * SIZE);
+}
+
+static void test_spill(void **state)
+{
+	(void)state;
+	put(0, 512);
+	put(SIZE - 512, 512);
+	between = spill;
+	expect_size();
+}
+
+static void test_again(void **state)
+{
+	(void)state;
+	put(0, SIZE);
+	between = flush_and_put;
+	expect_size();
+}
+
+/* Where a recorder says that an appending write goes. */
+static void test_recorder(void **state)
+{
+	struct recorder recorder = {
+		.volume = &volume, .lock = PTHREAD_MUTEX_INITIALIZER,
+	};
+	struct file file = { .fd = fd, .inode = inode, .volume = &volume };
+	struct {
+		struct fuse_in_header in;
+		struct fuse_write_in write;
+		char data[512];
+	} message = {
+		.in = { .opcode = FUSE_WRITE, .nodeid = FUSE_ROOT_ID },
+		.write = {
+			.fh = (uintptr_t)&file, .size = 512, .flags = O_APPEND,
+		},
+	};
+	struct recorder_id root = {
+		.key = { volume.inodes.root.dev, volume.inodes.root.ino },
+	};
+	struct recorder_begin record;
+
+	(void)state;
+	HASH_ADD(hh, recorder.ids, key, sizeof(root.key), &root);
+	put(0, SIZE);
+	between = flush;
+	assert_true(recorder_parse(&recorder, &message.in, sizeof(message),
+				   &record));
+	assert_null(between);
+	assert_int_equal(record.record.offset, SIZE);
+	HASH_DELETE(hh, recorder.ids, &root);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_flush, begin, end),
+		cmocka_unit_test_setup_teardown(test_spill, begin, end),
+		cmocka_unit_test_setup_teardown(test_again, begin, end),
+		cmocka_unit_test_setup_teardown(test_recorder, begin, end),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
