@@ -100,10 +100,9 @@ static int held_keep(struct held *held, const char *data, size_t length,
 	const struct timespec times[2] = {
 		{ .tv_nsec = UTIME_OMIT }, { .tv_nsec = UTIME_NOW },
 	};
-	uint64_t bytes = held->tree.bytes, count = held->tree.count;
 	int err = held_tree_put(&held->tree, data, length, offset);
 
-	held_account(held, bytes, count);
+	held_account(held);
 	if (err)
 		return err;
 	futimens(held->fd, times);

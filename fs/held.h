@@ -20,7 +20,7 @@
 
 struct slot;
 
-/* Bytes kept in all; beyond, the files with the most are written. */
+/* Bytes of memory for all; beyond, writes go through. */
 #define HELD_MAX	(256u << 20)
 
 /*

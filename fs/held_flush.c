@@ -77,7 +77,6 @@ static void held_put_back(struct held *held, const struct held_attr *attr)
 /* Write one extent and let go of it. => 0 or -errno. */
 static int held_write_out(struct held *held, struct held_extent *extent)
 {
-	uint64_t bytes = held->tree.bytes, count = held->tree.count;
 	int err = held_pwrite(held->fd, held_extent_data(extent),
 			      extent->length, extent->offset, 0);
 
@@ -85,7 +84,7 @@ static int held_write_out(struct held *held, struct held_extent *extent)
 		return err;
 	held_count(extent->length, 0);
 	held_tree_remove(&held->tree, extent);
-	held_account(held, bytes, count);
+	held_account(held);
 	return 0;
 }
 

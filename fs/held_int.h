@@ -15,6 +15,10 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+struct held_sums {
+	uint64_t extents, bytes, memory;
+};
+
 struct held {
 	struct held *next;	/* in its chain */
 	uint64_t serial;	/* those behind it there have smaller ones */
@@ -26,6 +30,7 @@ struct held {
 	bool dead;
 	pthread_mutex_t lock;
 	struct held_tree tree;
+	struct held_sums counted;	/* its part; under held_lock */
 	_Atomic uint64_t shown_end;	/* of the last extent, and its bytes: */
 	_Atomic uint64_t shown_bytes;	/* the most since it is in the table */
 };
@@ -49,9 +54,9 @@ struct held_walk {
 /* The next one, as from held_enter(). => NULL: that was all. */
 struct held *held_next(struct held_walk *walk);
 
-/* The tree has changed from @bytes and @count: what is said about it does
- * too, and an empty file leaves the table. => held->lock is held. */
-void held_account(struct held *held, uint64_t bytes, uint64_t count);
+/* The tree has changed: what is said about it does too, and an empty file
+ * leaves the table. => held->lock is held. */
+void held_account(struct held *held);
 
 /* Forget what is held of [@from, @to): the real file has what counts.
  * => 0 or -ENOMEM, nothing done. */
@@ -63,7 +68,7 @@ void held_shorten(struct held *held, uint64_t size);
 /* As its readers see it. => -errno */
 int64_t held_size(struct held *held);
 
-/* => Bytes of all files, with @length more, are too many. */
+/* => The memory of all files, with a write of @length more, is too much. */
 bool held_is_full(size_t length);
 
 /* For the metrics. */

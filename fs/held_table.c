@@ -32,7 +32,7 @@ static struct held *held_chains[HELD_CHAINS];
 /* Changed under held_lock: */
 static _Atomic uint64_t held_files;
 static _Atomic uint64_t held_left;	/* files that left the table */
-static uint64_t held_bytes, held_extents;
+static struct held_sums held_all;
 static uint64_t held_written, held_dropped;	/* bytes */
 
 static struct held **held_chain(dev_t dev, ino_t ino)
@@ -125,8 +125,11 @@ static struct held *held_create(struct volume *volume, struct inode *inode)
 	return held;
 }
 
-void held_account(struct held *held, uint64_t bytes, uint64_t count)
+void held_account(struct held *held)
 {
+	const struct held_sums now = {
+		held->tree.count, held->tree.bytes, held->tree.memory,
+	};
 	uint64_t end = held_tree_end(&held->tree);
 	struct held **link;
 
@@ -135,8 +138,10 @@ void held_account(struct held *held, uint64_t bytes, uint64_t count)
 	if (held->tree.bytes > held->shown_bytes)
 		held->shown_bytes = held->tree.bytes;
 	pthread_mutex_lock(&held_lock);
-	held_bytes += held->tree.bytes - bytes;
-	held_extents += held->tree.count - count;
+	held_all.extents += now.extents - held->counted.extents;
+	held_all.bytes += now.bytes - held->counted.bytes;
+	held_all.memory += now.memory - held->counted.memory;
+	held->counted = now;
 	if (!held->tree.count && !held->dead) {
 		held_left++;	/* before anybody can miss it */
 		for (link = held_chain(held->dev, held->ino); *link != held;)
@@ -171,17 +176,16 @@ struct held *held_enter(struct volume *volume, struct inode *inode, bool make)
 void held_leave(struct held *held)
 {
 	/* One that was made and then got nothing, too. */
-	held_account(held, held->tree.bytes, held->tree.count);
+	held_account(held);
 	pthread_mutex_unlock(&held->lock);
 	held_put(held);
 }
 
 int held_drop(struct held *held, uint64_t from, uint64_t to)
 {
-	uint64_t bytes = held->tree.bytes, count = held->tree.count;
 	int err = held_tree_cut(&held->tree, from, to);
 
-	held_account(held, bytes, count);
+	held_account(held);
 	return err;
 }
 
@@ -200,7 +204,8 @@ bool held_is_full(size_t length)
 	bool full;
 
 	pthread_mutex_lock(&held_lock);
-	full = held_bytes + length > HELD_MAX;
+	full = held_all.memory + sizeof(struct held_extent) + length >
+		HELD_MAX;
 	pthread_mutex_unlock(&held_lock);
 	return full;
 }
@@ -332,9 +337,11 @@ void held_print(FILE *out)
 	held_print_one(out, "pagerfs_held_files", "gauge",
 		       "Files with held writes.", held_files);
 	held_print_one(out, "pagerfs_held_extents", "gauge",
-		       "Pieces of held writes.", held_extents);
+		       "Pieces of held writes.", held_all.extents);
 	held_print_one(out, "pagerfs_held_bytes", "gauge",
-		       "Bytes acknowledged and not written.", held_bytes);
+		       "Bytes acknowledged and not written.", held_all.bytes);
+	held_print_one(out, "pagerfs_held_memory_bytes", "gauge",
+		       "Memory that these take.", held_all.memory);
 	held_print_one(out, "pagerfs_held_written_bytes_total", "counter",
 		       "Held bytes written after all.", held_written);
 	held_print_one(out, "pagerfs_held_dropped_bytes_total", "counter",

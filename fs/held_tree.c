@@ -2,7 +2,9 @@
  * held_tree.c - a red-black tree of extents by offset.
  *
  * Only cutting from the middle of an extent needs memory, for the part
- * behind; it is had before anything changes.
+ * behind; it is had before anything changes. What is left of an extent of
+ * which more than half is gone moves into smaller memory, or many small pieces
+ * of large writes would keep all of it; if there is none it stays.
  */
 #include "fs/held_tree.h"
 
@@ -22,7 +24,7 @@ RB_GENERATE(held_root, held_extent, link, held_compare)
 void held_tree_init(struct held_tree *tree)
 {
 	RB_INIT(&tree->root);
-	tree->count = tree->bytes = 0;
+	tree->count = tree->bytes = tree->memory = 0;
 }
 
 static uint64_t held_extent_end(const struct held_extent *extent)
@@ -79,6 +81,7 @@ static struct held_extent *held_extent_make(const char *data, size_t length,
 	extent->offset = offset;
 	extent->length = length;
 	extent->skip = 0;
+	extent->room = length;
 	memcpy(extent->data, data, length);
 	return extent;
 }
@@ -89,6 +92,7 @@ static void held_tree_insert(struct held_tree *tree,
 	RB_INSERT(held_root, &tree->root, extent);
 	tree->count++;
 	tree->bytes += extent->length;
+	tree->memory += sizeof(*extent) + extent->room;
 }
 
 void held_tree_remove(struct held_tree *tree, struct held_extent *extent)
@@ -96,7 +100,23 @@ void held_tree_remove(struct held_tree *tree, struct held_extent *extent)
 	RB_REMOVE(held_root, &tree->root, extent);
 	tree->count--;
 	tree->bytes -= extent->length;
+	tree->memory -= sizeof(*extent) + extent->room;
 	free(extent);
+}
+
+/* Something was cut off it. It may move. */
+static void held_tree_fit(struct held_tree *tree, struct held_extent *extent)
+{
+	struct held_extent *smaller;
+
+	if (extent->length >= extent->room / 2)
+		return;
+	smaller = held_extent_make(held_extent_data(extent), extent->length,
+				   extent->offset);
+	if (!smaller)
+		return;
+	held_tree_remove(tree, extent);
+	held_tree_insert(tree, smaller);
 }
 
 /* [@from, @to) lies within @extent, with some of it on both sides. */
@@ -112,6 +132,7 @@ static int held_tree_split(struct held_tree *tree, struct held_extent *extent,
 		return -ENOMEM;
 	tree->bytes -= held_extent_end(extent) - from;
 	extent->length = from - extent->offset;
+	held_tree_fit(tree, extent);
 	held_tree_insert(tree, behind);
 	return 0;
 }
@@ -141,6 +162,7 @@ int held_tree_cut(struct held_tree *tree, uint64_t from, uint64_t to)
 		}
 		extent->length -= cut;
 		tree->bytes -= cut;
+		held_tree_fit(tree, extent);
 	}
 	return 0;
 }

@@ -16,6 +16,7 @@ struct held_extent {
 	uint64_t offset;
 	size_t length;		/* > 0 */
 	size_t skip;		/* of the data: what was cut off its front */
+	size_t room;		/* of the data, skipped and cut off too */
 	char data[];
 };
 
@@ -24,6 +25,7 @@ RB_HEAD(held_root, held_extent);
 struct held_tree {
 	struct held_root root;
 	uint64_t count, bytes;
+	uint64_t memory;	/* that they take; data twice at most */
 };
 
 void held_tree_init(struct held_tree *tree);

@@ -59,13 +59,10 @@ static void put(uint64_t offset, size_t length)
 {
 	static const char data[SIZE] = "held";
 	struct held *held = held_enter(&volume, inode, true);
-	uint64_t bytes, count;
 
 	assert_non_null(held);
-	bytes = held->tree.bytes;
-	count = held->tree.count;
 	assert_int_equal(held_tree_put(&held->tree, data, length, offset), 0);
-	held_account(held, bytes, count);
+	held_account(held);
 	held_leave(held);
 }
 

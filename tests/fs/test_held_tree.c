@@ -23,7 +23,7 @@ static void compare(void)
 {
 	short seen[SPACE];
 	struct held_extent *extent = held_tree_first(&tree, 0);
-	uint64_t count = 0, bytes = 0, last = 0;
+	uint64_t count = 0, bytes = 0, memory = 0, last = 0;
 	size_t i;
 
 	memset(seen, 0xff, sizeof(seen));
@@ -37,10 +37,15 @@ static void compare(void)
 				(unsigned char)held_extent_data(extent)[i];
 		count++;
 		bytes += extent->length;
+		memory += sizeof(*extent) + extent->room;
+		assert_true(extent->skip + extent->length <= extent->room);
+		/* However large the write was of which it is left. */
+		assert_true(extent->length >= extent->room / 2);
 	}
 	assert_memory_equal(seen, model, sizeof(model));
 	assert_int_equal(count, tree.count);
 	assert_int_equal(bytes, tree.bytes);
+	assert_int_equal(memory, tree.memory);
 	assert_int_equal(last, held_tree_end(&tree));
 }
 

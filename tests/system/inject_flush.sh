@@ -110,6 +110,25 @@ if [ "$(id -u)" = 0 ] && setcap cap_net_raw+ep "$src/f" 2>/dev/null &&
 	check_equal "the flush does not" "512x47 1" \
 		"$(real f 0 512) $(caps "$src/f")"
 fi
+
+# ---- of each of these writes 512 bytes are left, and no more is kept ----
+rules 'write * hold'
+resident() { awk '$1 == "VmRSS:" { print $2 }' "/proc/$store_pid/status"; }
+before=$(resident)
+words=
+for i in {0..199}; do words+=" write $((i * 512)) 1048576 73"; done
+# shellcheck disable=SC2086
+"$io" -c open "$mnt/over" $words >/dev/null
+check_equal "held" $((199 * 512 + 1048576)) "$(held)"
+taken=$(awk '$1 == "pagerfs_held_memory_bytes" { print $2 }' \
+	"$mnt/.pagerfs/stats")
+check "memory: $taken" [ "$taken" -gt 1150000 -a "$taken" -lt 4000000 ]
+# (A sanitizer keeps what was freed.)
+if ! ldd "$BUILD/pagerfs" | grep -Eq 'lib[at]san'; then
+	more=$(($(resident) - before))
+	check "resident: $more KiB more" [ $more -lt 50000 ]
+fi
+rm "$mnt/over"
 umount_store "$mnt"
 if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
 	setpriv --inh-caps=-fsetid --bounding-set=-fsetid "$BUILD/pagerfs" -f \
