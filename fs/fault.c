@@ -106,10 +106,11 @@ static void fault_lose(struct slot *slot)
 /* => true: some of it arrives, the rest of the verdict is for the answer */
 static bool fault_tear(struct slot *slot)
 {
-	const struct verdict *verdict = &slot->request.verdict;
+	struct verdict *verdict = &slot->request.verdict;
 
 	if (verdict->amount) {
 		fault_shrink(slot, verdict->amount);
+		verdict->hold = false;	/* it is to reach the file */
 		return true;
 	}
 	if (!verdict->err)

@@ -247,10 +247,11 @@ static void gate_begin(struct slot *slot, const struct fuse_in_header *in,
 static bool gate_act(struct slot *slot, const struct op_target *target)
 {
 	const struct verdict *verdict = &slot->request.verdict;
-	bool hold = slot->request.judged && verdict->hold;
+	bool hold;
 
 	if (slot->request.judged && !fault_act(slot))
 		return false;
+	hold = slot->request.judged && verdict->hold;
 	if (!hold && !gate_watches(GATE_HELD))
 		return true;
 	return !held_serve(slot, op_of(loop_message(slot)->opcode), target,

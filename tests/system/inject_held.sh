@@ -77,6 +77,17 @@ rm "$mnt/small"
 # ---- O_SYNC writes are no held ones ----
 io "O_DSYNC" "-s open $mnt/f write 0 512 74" "open 0;write 512"
 check_equal "real file" "512x4a" "$(real f 0 512)"
+# ---- nor are torn ones: what arrives of them is in the file ----
+rules 'write f hold'
+io "held" "open $mnt/f write 0 512 74" "open 0;write 512"
+rules 'write f hold
+write f torn=3'
+io "torn" "open $mnt/f write 0 4096 73 count 0 4096 73" \
+	"open 0;write EIO;count 1536"
+ctl drop
+check_equal "of this, and nothing else" "1536x49" "$(real f 0 1536)"
+io "seen" "open $mnt/f count 0 4096 73" "open 0;count 1536"
+rules 'write * hold'
 # ---- copies take it along ----
 io "held" "open $mnt/f write 0 512 75" "open 0;write 512"
 check "copy" cp --reflink=never "$mnt/f" "$mnt/copy"
