@@ -166,11 +166,13 @@ static bool held_write(struct held *held, struct slot *slot,
 		-EFBIG :
 		held_write_at(held, in, offset, held_sync_flags(file, in),
 			      how->hold);
+	/* What fails of these is not this write's: it stays held, and its fsync
+	 * says so. */
 	if (!err)
-		err = held_spill(held, how->window, how->random);
+		held_spill(held, how->window, how->random);
 	/* The rule may be gone, and then nobody else flushes it. */
 	if (!err && how->hold && !inject_holds())
-		err = held_flush(held);
+		held_flush(held);
 	if (placed)
 		append_done(file);
 	if (err)

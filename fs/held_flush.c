@@ -105,20 +105,19 @@ int held_flush(struct held *held)
 	return err;
 }
 
-int held_spill(struct held *held, uint64_t window, uint64_t random)
+void held_spill(struct held *held, uint64_t window, uint64_t random)
 {
 	struct held_attr attr;
 	int err = 0;
 
 	if (!window || held->tree.count <= window)
-		return 0;
+		return;
 	held_note(held, &attr);
 	while (!err && held->tree.count > window)
 		err = held_write_out(held,
 				     held_tree_pick(&held->tree,
 						    rule_next_random(&random)));
 	held_put_back(held, &attr);
-	return err;
 }
 
 /* ---- all files ---- */

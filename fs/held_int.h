@@ -82,7 +82,7 @@ int held_pwrite(int fd, const char *data, size_t length, uint64_t offset,
 
 /* => 0 or -errno, and what could not be written, no more, is still held. */
 int held_flush(struct held *held);
-/* Too many for a window: write some, any of them. */
-int held_spill(struct held *held, uint64_t window, uint64_t random);
+/* Too many for a window: write some, any of them, until one fails. */
+void held_spill(struct held *held, uint64_t window, uint64_t random);
 
 #endif

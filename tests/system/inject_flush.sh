@@ -59,6 +59,17 @@ check_equal "also below" "512 12288" "$(held) $(stat -c %s "$src/f")"
 check_equal "one that does not fail does" "0 0" \
 	"$(held) $(stat -c %s "$src/f")"
 
+# ---- another write's error is not this one's ----
+rules 'write f reorder=1'
+below 'write f error=EIO'
+io "more than are kept" "open $mnt/f write 0 512 70 write 4096 512 71 \
+count 0 99999 71" "open 0;write 512;write 512;count 512"
+io "fsync" "open $mnt/f fsync" "open 0;fsync EIO"
+below ''
+io "fsync" "open $mnt/f fsync count 0 99999 71 count 0 99999 70" \
+	"open 0;fsync 0;count 512;count 512"
+check_equal "written" 0 "$(held)"
+
 # ---- a write that is to be durable is not held, and it is durable ----
 below 'fsync f error=EIO'
 rules 'write f hold'
