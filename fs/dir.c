@@ -208,8 +208,8 @@ static void dir_unlookup(struct volume *volume, const char *at, size_t used)
 		entry = (const void *)at;
 		size = FUSE_DIRENTPLUS_SIZE(entry);
 		if (entry->entry_out.nodeid)
-			inode_forget(&volume->inodes, volume_inode(volume,
-				     entry->entry_out.nodeid), 1);
+			volume_forget(volume, volume_inode(volume,
+				      entry->entry_out.nodeid), 1);
 	}
 }
 

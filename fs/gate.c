@@ -196,8 +196,6 @@ void gate_served(struct slot *slot)
 		return;
 	stats_count(op_of(request_get(request->opcode)),
 		    gate_now() - request_get(request->begun_ns), false, 0);
-	if (gate_watches(GATE_HELD))
-		held_forget(gate_served_volume);
 }
 
 void gate_reply(struct slot *slot, int err, const void *data, size_t length)

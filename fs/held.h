@@ -50,9 +50,9 @@ uint64_t held_moment(void);
 bool held_show(uint64_t moment, dev_t dev, ino_t ino, mode_t mode,
 	       struct held_shown *shown);
 
-/* The kernel has forgotten some files: those which have no name any more
- * need not be kept. */
-void held_forget(struct volume *volume);
+/* The kernel has forgotten a file: if it has no name any more, it need not be
+ * kept. */
+void held_forget(struct volume *volume, dev_t dev, ino_t ino);
 
 /* Write all. => 0, or -errno after having reported: what could not be written
  * is still held, and the fsync of its file says so, too. */

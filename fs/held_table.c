@@ -308,17 +308,17 @@ static bool held_is_gone(struct volume *volume, struct held *held)
 	return !inode_is_known(&volume->inodes, held->dev, held->ino);
 }
 
-void held_forget(struct volume *volume)
+void held_forget(struct volume *volume, dev_t dev, ino_t ino)
 {
-	struct held_walk walk = HELD_WALK;
-	struct held *held;
+	struct held *held = held_files ? held_find(dev, ino) : NULL;
 
+	if (!held)
+		return;
 	loop_slow_enter();
-	while ((held = held_next(&walk))) {
-		if (held_is_gone(volume, held))
-			held_drop(held, 0, UINT64_MAX);
-		held_leave(held);
-	}
+	pthread_mutex_lock(&held->lock);
+	if (held_is_gone(volume, held))
+		held_drop(held, 0, UINT64_MAX);
+	held_leave(held);
 	loop_slow_leave();
 }
 

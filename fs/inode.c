@@ -361,13 +361,13 @@ static void inode_remove(struct inode_table *table, struct inode *inode)
 	table->count--;
 }
 
-void inode_forget(struct inode_table *table, struct inode *inode,
+bool inode_forget(struct inode_table *table, struct inode *inode,
 		  uint64_t nlookup)
 {
 	uint64_t left;
 
 	if (inode == &table->root)
-		return;
+		return false;
 	pthread_mutex_lock(&table->lock);
 	assert(nlookup <= inode->nlookup);
 	left = inode->nlookup -= nlookup;
@@ -375,9 +375,10 @@ void inode_forget(struct inode_table *table, struct inode *inode,
 		inode_remove(table, inode);
 	pthread_mutex_unlock(&table->lock);
 	if (left)
-		return;
+		return false;
 	if (inode->fd >= 0)
 		close(inode->fd);
 	free(inode->handle);
 	free(inode);
+	return true;
 }

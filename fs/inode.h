@@ -25,6 +25,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/stat.h>
@@ -103,8 +104,9 @@ struct inode *inode_add(struct inode_table *table, int fd,
 void inode_pin(struct inode_table *table, int fd, const struct stat *st,
 	       const struct handle *handle);
 
-/* The kernel gives back @nlookup lookups. => @nlookup <= inode->nlookup. */
-void inode_forget(struct inode_table *table, struct inode *inode,
+/* The kernel gives back @nlookup lookups, of no more than there are. => Is
+ * @inode gone? */
+bool inode_forget(struct inode_table *table, struct inode *inode,
 		  uint64_t nlookup);
 
 #endif

@@ -45,8 +45,7 @@ static void meta_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 
 static void meta_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup)
 {
-	inode_forget(&volume_of(req)->inodes, volume_target(req, ino),
-		     nlookup);
+	volume_forget(volume_of(req), volume_target(req, ino), nlookup);
 	fuse_reply_none(req);
 }
 
@@ -57,9 +56,8 @@ static void meta_forget_multi(fuse_req_t req, size_t count,
 	size_t i;
 
 	for (i = 0; i < count; i++)
-		inode_forget(&volume->inodes,
-			     volume_inode(volume, forgets[i].ino),
-			     forgets[i].nlookup);
+		volume_forget(volume, volume_inode(volume, forgets[i].ino),
+			      forgets[i].nlookup);
 	fuse_reply_none(req);
 }
 

@@ -76,7 +76,7 @@ static bool under_way_name(struct volume *volume, const struct slot *slot,
 		strcpy(path, "/");
 	/* There may be more of them than one request may use. */
 	volume_let_go();
-	inode_forget(&volume->inodes, inode, 1);
+	volume_forget(volume, inode, 1);
 	return true;
 }
 
@@ -181,7 +181,7 @@ void under_way_print_inodes(FILE *out, struct volume *volume)
 	fprintf(out, "%12s %4s %10s %s\n", "inode", "type", "lookups", "file");
 	for (i = 0; i < n; i++) {
 		under_way_print_inode(out, volume, &held[i]);
-		inode_forget(&volume->inodes, held[i].inode, 1);
+		volume_forget(volume, held[i].inode, 1);
 	}
 	if (count > n)
 		fprintf(out, "... and %zu more\n", count - n);

@@ -635,8 +635,18 @@ int volume_adopt(struct volume *volume, int fd,
 	return 0;
 }
 
+void volume_forget(struct volume *volume, struct inode *inode,
+		   uint64_t nlookup)
+{
+	dev_t dev = inode->dev;
+	ino_t ino = inode->ino;
+
+	if (inode_forget(&volume->inodes, inode, nlookup))
+		held_forget(volume, dev, ino);
+}
+
 void volume_unlookup(struct volume *volume,
 		     const struct fuse_entry_param *entry)
 {
-	inode_forget(&volume->inodes, volume_inode(volume, entry->ino), 1);
+	volume_forget(volume, volume_inode(volume, entry->ino), 1);
 }

@@ -125,6 +125,11 @@ int volume_lookup(struct volume *volume, int dir_fd, const char *name,
 int volume_adopt(struct volume *volume, int fd,
 		 struct fuse_entry_param *entry);
 
+/* The kernel has @nlookup lookups of @inode less. Writes that are held of it go
+ * if nobody has a way to it any more. */
+void volume_forget(struct volume *volume, struct inode *inode,
+		   uint64_t nlookup);
+
 /* Take back the lookup of an @entry which never reached the kernel. */
 void volume_unlookup(struct volume *volume,
 		     const struct fuse_entry_param *entry);

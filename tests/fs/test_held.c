@@ -1,10 +1,12 @@
 /*
  * test_held.c - what is said of a file's size while its held writes become
- * real. statx(2) and fstat(2) are ours here: after the kernel has answered,
- * and before who asked goes on, they let held writes become real.
+ * real, and what is asked when files are forgotten. statx(2) and fstat(2) are
+ * ours here: after the kernel has answered, and before who asked goes on, they
+ * let held writes become real.
  */
 #include "fs/file.h"
 #include "fs/held_int.h"
+#include "fs/loop_int.h"
 #include "fs/recorder_int.h"
 #include "fs/volume.h"
 
@@ -28,6 +30,7 @@ static struct fuse_entry_param entry;
 static struct inode *inode;
 static int fd;			/* of the file, O_PATH */
 static void (*between)(void);	/* once */
+static unsigned int asked;	/* fstat()s */
 
 static void interrupt_here(void)
 {
@@ -51,6 +54,7 @@ int fstat(int file, struct stat *st)
 {
 	int result = syscall(SYS_newfstatat, file, "", st, AT_EMPTY_PATH);
 
+	asked++;
 	interrupt_here();
 	return result;
 }
@@ -195,6 +199,47 @@ static void test_recorder(void **state)
 	HASH_DELETE(hh, recorder.ids, &root);
 }
 
+static bool is_held(struct inode *one)
+{
+	struct held *held = held_enter(&volume, one, false);
+
+	if (held)
+		held_leave(held);
+	return held;
+}
+
+/* Of a file that has no name; and of others nothing is asked. */
+static void test_forget(void **state)
+{
+	struct worker worker = { .slow_depth = 1 };
+	struct fuse_entry_param others[10];
+	struct inode file = { .dev = inode->dev, .ino = inode->ino };
+	struct inode last;
+	char name[] = "0";
+
+	(void)state;
+	loop_self = &worker;
+	put(0, SIZE);
+	for (; *name < '9'; ++*name) {
+		close(openat(volume.inodes.root.fd, name, O_CREAT, 0644));
+		assert_int_equal(volume_lookup(&volume, volume.inodes.root.fd,
+					       name, &others[*name - '0']), 0);
+		inode = volume_inode(&volume, others[*name - '0'].ino);
+		put(0, SIZE);
+		unlinkat(volume.inodes.root.fd, name, 0);
+	}
+	last = (struct inode){ .dev = inode->dev, .ino = inode->ino };
+	assert_true(is_held(&last));
+	asked = 0;
+	volume_unlookup(&volume, &others[8]);
+	assert_int_equal(asked, 1);
+	assert_false(is_held(&last));
+	volume_unlookup(&volume, &entry);
+	assert_int_equal(asked, 2);
+	assert_true(is_held(&file));
+	loop_self = NULL;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -202,6 +247,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_spill, begin, end),
 		cmocka_unit_test_setup_teardown(test_again, begin, end),
 		cmocka_unit_test_setup_teardown(test_recorder, begin, end),
+		cmocka_unit_test_setup_teardown(test_forget, begin, end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
