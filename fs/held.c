@@ -137,6 +137,16 @@ static int held_write_at(struct held *held, const struct fuse_write_in *in,
 	return err ? err : held_drop(held, offset, offset + in->size);
 }
 
+/* As file_kill_setid_now(). */
+static void held_kill_setid(struct held *held, struct slot *slot)
+{
+	const struct fuse_in_header *in = loop_message(slot);
+
+	if (file_kill_setid(held->fd, in->gid))
+		fuse_lowlevel_notify_inval_inode(held->volume->se, in->nodeid,
+						 -1, 0);
+}
+
 struct held_how {
 	bool hold;
 	uint64_t window, random;
@@ -159,7 +169,7 @@ static bool held_write(struct held *held, struct slot *slot,
 			offset = in->offset;
 	}
 	if (in->write_flags & FUSE_WRITE_KILL_SUIDGID)
-		file_kill_setid(held->fd, loop_message(slot)->gid);
+		held_kill_setid(held, slot);
 	file->written = true;
 	err = offset < 0 ? (int)offset :
 		file->no_grow && offset + in->size > held_size(held) ?
@@ -211,6 +221,8 @@ static bool held_fallocate(struct held *held, struct slot *slot,
 	}
 	if (!(target->mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)))
 		return false;
+	if (loop_message(slot)->uid)
+		held_kill_setid(held, slot);
 	/* The size must not go with the extents. */
 	size = held_size(held);
 	err = size < 0 ? (int)size : 0;

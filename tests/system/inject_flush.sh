@@ -155,4 +155,26 @@ if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
 		"$(real f 0 512) $(stat -c %a "$src/f")"
 	umount_store "$mnt"
 fi
+
+# ---- what another user writes, or punches, has no set-id bit, at once ----
+if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
+	rm -f "$src/f"
+	: >"$src/f"
+	chown 1000:1000 "$src/f"
+	chmod 755 "$dir" "$src"
+	cp "$io" "$dir/io"
+	mount_store "$src" "$mnt" -o 'allow_other,inject=write f hold'
+	other() {
+		setpriv --reuid=1000 --regid=1000 --clear-groups \
+			"$dir/io" open "$mnt/f" "$@" | paste -sd';'
+	}
+	for what in 'write 0 512 74' 'punch 0 4096'; do
+		# shellcheck disable=SC2086
+		check_equal "$what" "open 0;write 8192;run 0;${what%% *} $(
+			[ "${what%% *}" = write ] && echo 512 || echo 0)" \
+			"$(other write 0 8192 73 run "chmod 4755 $mnt/f" $what)"
+		check_equal "$what: mode" 755 "$(stat -c %a "$mnt/f")"
+	done
+	umount_store "$mnt"
+fi
 finish
