@@ -74,7 +74,8 @@ static void held_put_back(struct held *held, const struct held_attr *attr)
 
 /* ---- one file ---- */
 
-/* Write one extent and let go of it. => 0 or -errno. */
+/* Write one extent and let go of it. Its file must not leave the table before
+ * the rest of it is put back. => 0 or -errno. */
 static int held_write_out(struct held *held, struct held_extent *extent)
 {
 	int err = held_pwrite(held->fd, held_extent_data(extent),
@@ -84,7 +85,6 @@ static int held_write_out(struct held *held, struct held_extent *extent)
 		return err;
 	held_count(extent->length, 0);
 	held_tree_remove(&held->tree, extent);
-	held_account(held);
 	return 0;
 }
 
@@ -102,6 +102,7 @@ int held_flush(struct held *held)
 			err = failed;
 	}
 	held_put_back(held, &attr);
+	held_account(held);
 	return err;
 }
 
@@ -118,6 +119,7 @@ void held_spill(struct held *held, uint64_t window, uint64_t random)
 				     held_tree_pick(&held->tree,
 						    rule_next_random(&random)));
 	held_put_back(held, &attr);
+	held_account(held);
 }
 
 /* ---- all files ---- */

@@ -199,6 +199,32 @@ static void test_recorder(void **state)
 	HASH_DELETE(hh, recorder.ids, &root);
 }
 
+static uint64_t moment;
+
+static void still_there(void)
+{
+	assert_int_equal(held_moment(), moment);
+	moment = 0;
+}
+
+static void noted(void)
+{
+	moment = held_moment();
+	between = still_there;
+}
+
+/* Who changes its attributes waits for its lock, until they are put back. */
+static void test_put_back(void **state)
+{
+	(void)state;
+	put(0, SIZE);
+	between = noted;
+	moment = 1;
+	flush();
+	assert_null(between);
+	assert_int_equal(moment, 0);
+}
+
 static bool is_held(struct inode *one)
 {
 	struct held *held = held_enter(&volume, one, false);
@@ -247,6 +273,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_spill, begin, end),
 		cmocka_unit_test_setup_teardown(test_again, begin, end),
 		cmocka_unit_test_setup_teardown(test_recorder, begin, end),
+		cmocka_unit_test_setup_teardown(test_put_back, begin, end),
 		cmocka_unit_test_setup_teardown(test_forget, begin, end),
 	};
 
