@@ -37,6 +37,7 @@ struct change {
 	struct file *file;	/* whose data changes; of a name, @object's */
 	uint64_t object;	/* file whose name it is */
 	uint64_t victim;	/* file that loses a name to it */
+	uint64_t overtook;	/* sum of what it ended before, begun earlier */
 	TAILQ_ENTRY(change) pending;
 	TAILQ_ENTRY(change) all;
 	bool over;		/* has ended, as far as the state goes */

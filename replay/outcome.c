@@ -32,14 +32,7 @@ uint64_t change_sectors(const struct change *change)
 		change_first_sector(change) + 1;
 }
 
-/* Bytes of a write that are there when it is kept: of one that came back
- * short, those which were acknowledged. */
-static uint64_t change_kept(const struct change *change)
-{
-	return change->over ? change_sure(change) : change->length;
-}
-
-/* Sectors of which these bytes are. */
+/* Sectors of which the bytes are that are there when it is kept. */
 static uint64_t change_kept_sectors(const struct change *change)
 {
 	uint64_t kept = change_kept(change);

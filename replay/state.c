@@ -80,6 +80,11 @@ uint64_t change_sure(const struct change *change)
 	return change->end ? change->done : change->length;
 }
 
+uint64_t change_kept(const struct change *change)
+{
+	return change->over ? change_sure(change) : change->length;
+}
+
 static uint64_t change_hash(uint64_t x)
 {
 	x += 0x9e3779b97f4a7c15u;
@@ -90,7 +95,10 @@ static uint64_t change_hash(uint64_t x)
 
 uint64_t change_sum(const struct change *change)
 {
-	return change_hash(change->number);
+	uint64_t kept = change->type == RECORD_WRITE ? change_kept(change) : 0;
+
+	return change_hash(change_hash(change->number) + change->overtook +
+			   kept);
 }
 
 static void floor_attr(struct file *file, const struct change *change)
@@ -118,9 +126,10 @@ static void floor_fallocate(struct file *file, const struct change *change)
 		file->size = end;
 }
 
-static void floor_write(struct file *file, const struct change *change,
-			uint64_t length)
+static void floor_write(struct file *file, const struct change *change)
 {
+	uint64_t length = change_kept(change);
+
 	extents_put(&file->data, change->offset, length, change->at, false);
 	if (length && file->size < change->offset + length)
 		file->size = change->offset + length;
@@ -135,8 +144,7 @@ static void floor_apply(struct state *state, const struct change *change)
 	else if (change->type == RECORD_FALLOCATE)
 		floor_fallocate(file, change);
 	else if (change->type == RECORD_WRITE)
-		floor_write(file, change, change->flags & RECORD_BASE ?
-			    change->length : change_sure(change));
+		floor_write(file, change);
 	state->sum += change_sum(change);
 }
 
@@ -334,6 +342,7 @@ static void state_count_overlap(struct state *state,
 static void state_begin(struct state *state, struct change *change)
 {
 	change->over = change->must = false;
+	change->overtook = 0;
 	if (change->type == RECORD_FSYNC || !change_counts(change))
 		return;
 	if (!change_is_names(change)) {
@@ -374,6 +383,27 @@ static void state_end_names(struct state *state, struct change *change)
 	TAILQ_INSERT_TAIL(&state->all, change, all);
 }
 
+/* Does it matter which of the two is the later one? */
+static bool change_meets(const struct change *a, const struct change *b)
+{
+	if (change_is_names(a) || change_is_names(b))
+		return change_is_names(a) && change_is_names(b);
+	return a->id == b->id && (a->type != RECORD_WRITE ||
+				  b->type != RECORD_WRITE ||
+				  change_overlaps(a, b));
+}
+
+/* It goes before all that is in flight yet. */
+static void state_overtake(struct state *state, struct change *change)
+{
+	const struct change *other;
+
+	for (other = TAILQ_FIRST(&state->inflight); other != change;
+	     other = TAILQ_NEXT(other, all))
+		if (change_meets(change, other))
+			change->overtook += change_hash(other->number);
+}
+
 static void state_end(struct state *state, struct change *change)
 {
 	if (change->type == RECORD_FSYNC) {
@@ -384,6 +414,7 @@ static void state_end(struct state *state, struct change *change)
 	if (change->over || !change_counts(change))
 		return;
 	change->over = true;
+	state_overtake(state, change);
 	TAILQ_REMOVE(&state->inflight, change, all);
 	/* A write that failed may all the same be there, in part; but not one
 	 * that was refused for where it would end. */

@@ -76,7 +76,14 @@ const char *state_path(const struct state *state, uint64_t id, char *to,
 /* How many bytes of a write are known to have been written. */
 uint64_t change_sure(const struct change *change);
 
-/* What a change adds to the sum of an outcome in which all of it is. */
+/* How many are there when all of it is: of one that came back short, those
+ * which were acknowledged. */
+uint64_t change_kept(const struct change *change);
+
+/*
+ * What a change adds to the sum of an outcome in which all of it is. It is
+ * another one when it ends, if then something else is there.
+ */
 uint64_t change_sum(const struct change *change);
 
 /* Sizes and holes: what changes in order. Attributes alone do not count. */

@@ -1,0 +1,121 @@
+/*
+ * test_each.c - pagerfs-replay each: it tries what there is to try. On records
+ * written by hand; the check writes down what it sees and never fails.
+ */
+#include "tests/replay/by_hand.h"
+#include "replay/each.h"
+
+/* Run @command, which appends to $SEEN, on every state of the record. */
+static void each(const char *command)
+{
+	struct build build = { .base = -1 };
+	struct each each = {
+		.command = command, .how = "", .record = path,
+		.limit = 1000, .build = &build,
+	};
+
+	record_writer_close(&writer);
+	assert_int_equal(history_load(&history, open(path, O_RDONLY), NULL),
+			 0);
+	assert_null(history.nonsense);
+	unlink(getenv("SEEN"));
+	assert_int_equal(each_run(&each, &history), 0);
+	assert_int_equal(each.failed, 0);
+	history_free(&history);
+}
+
+/* Is @line one of what it wrote? */
+static bool seen(const char *line)
+{
+	FILE *in = fopen(getenv("SEEN"), "re");
+	char one[256];
+	bool found = false;
+
+	assert_non_null(in);
+	while (!found && fgets(one, sizeof(one), in)) {
+		one[strcspn(one, "\n")] = '\0';
+		found = !strcmp(one, line);
+	}
+	fclose(in);
+	return found;
+}
+
+/* Whole while it is in flight, and then what of it was acknowledged. */
+static void test_short_write(void **s)
+{
+	(void)s;
+	record_old();
+	end(begin_write(2, 2048, 2048, 'a', 0), 512, 0);
+	each("wc -c <f >>\"$SEEN\"");
+	assert_true(seen("2048"));
+	assert_true(seen("4096"));
+	assert_true(seen("2560"));
+}
+
+/* What all of it comes to after record @at, as a sum. */
+static uint64_t sum_at(uint64_t at)
+{
+	uint64_t sum;
+
+	state_advance(&state, at);
+	outcome_open(&outcome, &state);
+	sum = outcome_sum(&outcome);
+	outcome_close(&outcome);
+	return sum;
+}
+
+/*
+ * In flight the later beginning lies above, and then the later end: that is
+ * another state. Writes that do not meet make none by ending.
+ */
+static void test_overtaken(void **s)
+{
+	uint64_t first, second, apart, begun, both, sum;
+
+	(void)s;
+	record_old();
+	first = begin_write(2, 0, 1024, 'a', 0);
+	second = begin_write(2, 512, 1024, 'b', 0);
+	apart = begun = begin_write(2, 1536, 512, 'c', 0);
+	apart = end(apart, 512, 0);
+	second = end(second, 1024, 0);
+	both = end(first, 1024, 0);
+	record_writer_close(&writer);
+	assert_int_equal(history_load(&history, open(path, O_RDONLY), NULL),
+			 0);
+	state_open(&state, &history, false);
+	sum = sum_at(begun);
+	assert_true(sum == sum_at(apart));
+	assert_true(sum != sum_at(second));
+	sum = sum_at(second);
+	assert_true(sum == sum_at(both));
+	state_close(&state);
+	history_free(&history);
+}
+
+static int make_seen(void **s)
+{
+	char file[96];
+
+	if (make_dir(s))
+		return -1;
+	snprintf(file, sizeof(file), "%s/seen", top);
+	setenv("SEEN", file, 1);
+	return setenv("TMPDIR", top, 1);
+}
+
+static int remove_seen(void **s)
+{
+	unlink(getenv("SEEN"));
+	return remove_dir(s);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_short_write),
+		cmocka_unit_test(test_overtaken),
+	};
+
+	return cmocka_run_group_tests(tests, make_seen, remove_seen);
+}
