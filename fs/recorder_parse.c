@@ -154,6 +154,7 @@ static bool parse_open(struct recorder *recorder, const void *in,
 
 /* ---- names: @record.file is the directory's id ---- */
 
+/* What is asked for; the end says what was made. */
 static bool parse_new(struct recorder *recorder, mode_t mode, uint64_t rdev,
 		      const char *name, struct recorder_begin *begin)
 {
@@ -173,7 +174,8 @@ static bool parse_create(struct recorder *recorder, const void *in,
 {
 	const struct fuse_create_in *create = in;
 
-	return parse_new(recorder, (create->mode & 07777) | S_IFREG, 0,
+	return parse_new(recorder,
+			 (create->mode & 07777 & ~create->umask) | S_IFREG, 0,
 			 names[0], begin);
 }
 
@@ -193,7 +195,8 @@ static bool parse_mknod(struct recorder *recorder, const void *in,
 {
 	const struct fuse_mknod_in *mknod = in;
 
-	return parse_new(recorder, mknod->mode, mknod->rdev, names[0], begin);
+	return parse_new(recorder, mknod->mode & ~mknod->umask, mknod->rdev,
+			 names[0], begin);
 }
 
 static bool parse_mkdir(struct recorder *recorder, const void *in,
@@ -202,7 +205,8 @@ static bool parse_mkdir(struct recorder *recorder, const void *in,
 {
 	const struct fuse_mkdir_in *mkdir = in;
 
-	return parse_new(recorder, (mkdir->mode & 07777) | S_IFDIR, 0,
+	return parse_new(recorder,
+			 (mkdir->mode & 07777 & ~mkdir->umask) | S_IFDIR, 0,
 			 names[0], begin);
 }
 

@@ -271,7 +271,9 @@ static void state_make(struct state *state, struct change *change)
 {
 	struct file *file = state_need_file(state, change->id);
 
-	file->attr = change->attr;
+	/* In flight already what it is to be, if that is known: a file's mode
+	 * was never the one that was asked for. */
+	file->attr = change->err ? change->attr : change->end_attr;
 	file->made = true;
 	file->target = S_ISLNK(change->attr.mode) ? change->other : NULL;
 }
@@ -371,8 +373,6 @@ static void state_end_names(struct state *state, struct change *change)
 	struct naming names[2];
 	int i, count = change_names(change, names);
 
-	if (change->type == RECORD_MAKE)
-		state_file(state, change->id)->attr = change->end_attr;
 	for (i = 0; i < count; i++) {
 		tree_set(&state->seen, names[i].dir, names[i].name,
 			 names[i].id);

@@ -255,7 +255,8 @@ static void test_others(void **state)
 
 static void test_names(void **state)
 {
-	struct fuse_create_in create = { .mode = 0640 };
+	struct fuse_create_in create = { .mode = 0666, .umask = 027 };
+	struct fuse_mkdir_in mkdir_in = { .mode = 0777, .umask = 022 };
 	struct fuse_rename2_in rename = { .newdir = FUSE_ROOT_ID, .flags = 2 };
 	struct record_attr attr;
 	uint64_t made;
@@ -271,6 +272,7 @@ static void test_names(void **state)
 	answer(0, NULL, 0);
 	arrive(FUSE_RMDIR, NULL, 0, "d", 2);
 	answer(-ENOENT, NULL, 0);
+	arrive(FUSE_MKDIR, &mkdir_in, sizeof(mkdir_in), "d", 2);
 	look();
 	next(RECORD_MAKE);
 	made = record.file;
@@ -299,6 +301,9 @@ static void test_names(void **state)
 	next(RECORD_REMOVE);
 	assert_int_equal(record.arg, AT_REMOVEDIR);
 	expect_end(record.number, -ENOENT, 0);
+	next(RECORD_MAKE);
+	assert_true(record_get_attr(payload, record.payload, &attr));
+	assert_int_equal(attr.mode, S_IFDIR | 0755);
 	look_away();
 }
 

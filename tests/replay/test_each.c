@@ -93,6 +93,24 @@ static void test_overtaken(void **s)
 	history_free(&history);
 }
 
+/* What a new file is made as, not what was asked for. */
+static void test_make(void **s)
+{
+	struct record_attr attr = { S_IFREG | 0640, 0, 0, 0 };
+	uint8_t bytes[RECORD_ATTR];
+	uint64_t op;
+
+	(void)s;
+	record_new();
+	record_put_attr(bytes, &attr);
+	op = begin_make(2, 1, "f", S_IFREG | 0666, 0);
+	put((struct record){ .type = RECORD_END, .op = op }, bytes,
+	    sizeof(bytes));
+	each("test ! -e f || stat -c %a f >>\"$SEEN\"");
+	assert_true(seen("640"));
+	assert_false(seen("666"));
+}
+
 static int make_seen(void **s)
 {
 	char file[96];
@@ -115,6 +133,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_short_write),
 		cmocka_unit_test(test_overtaken),
+		cmocka_unit_test(test_make),
 	};
 
 	return cmocka_run_group_tests(tests, make_seen, remove_seen);
