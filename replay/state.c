@@ -3,7 +3,9 @@
  * pending, and what is in flight.
  *
  * A change begins: it is in flight. It ends: if it went well it is pending, on
- * its file or among the names, in the order of the ends. An fsync ends: of the
+ * its file or among the names, in the order of the ends. Which file a name is,
+ * is therefore decided when the change ends; while it is in flight it counts
+ * as the next to end after those that began before it. An fsync ends: of the
  * changes which it covers those from the head of the list, up to the first
  * which it does not, are applied to the floor and forgotten. Since lists are
  * in the order of ends, and an fsync covers what had ended when it began, that
@@ -95,10 +97,13 @@ static uint64_t change_hash(uint64_t x)
 
 uint64_t change_sum(const struct change *change)
 {
-	uint64_t kept = change->type == RECORD_WRITE ? change_kept(change) : 0;
+	uint64_t what = change->overtook;
 
-	return change_hash(change_hash(change->number) + change->overtook +
-			   kept);
+	if (change_is_names(change))
+		what += change_hash(change->object) ^ change->victim;
+	else if (change->type == RECORD_WRITE)
+		what += change_kept(change);
+	return change_hash(change_hash(change->number) + what);
 }
 
 static void floor_attr(struct file *file, const struct change *change)
@@ -235,36 +240,52 @@ int change_names(const struct change *change, struct naming names[2])
 			names[0].id = change->victim;
 		else if (change->arg & RENAME_WHITEOUT)
 			names[0].id = STATE_WHITEOUT | change->number;
-		return change->parent == change->parent2 &&
-			!strcmp(change->name, change->other) ? 0 : 2;
+		/* Two names of one file: nothing happens. */
+		return change->object == change->victim ? 0 : 2;
 	}
 	return 0;
 }
 
-static bool state_knows(const struct state *state, const struct change *change)
+/* The file that @name of @dir is after what flies has ended, up to @until. */
+static uint64_t state_look(const struct state *state, uint64_t dir,
+			   const char *name, const struct change *until)
 {
-	const struct file *file;
+	uint64_t id = tree_get(&state->seen, dir, name);
+	const struct change *change;
+	struct naming names[2];
+	int i, count;
 
-	if (change->type == RECORD_MAKE)
-		return true;
-	file = state_file(state, change->type == RECORD_LINK ? change->id :
-			  change->object);
-	return file && file->made;
+	TAILQ_FOREACH(change, &state->inflight, all) {
+		if (change == until)
+			break;
+		count = change_is_names(change) ?
+			change_names(change, names) : 0;
+		for (i = 0; i < count; i++)
+			if (names[i].dir == dir && !strcmp(names[i].name, name))
+				id = names[i].id;
+	}
+	return id;
 }
 
-/* Which files @change is about, as the names are now. */
-static void state_resolve(struct state *state, struct change *change)
+/*
+ * Which files @change is about, after what flies up to @until.
+ * => Do we know them?
+ */
+static bool state_resolve(struct state *state, struct change *change,
+			  const struct change *until)
 {
-	if (change->type <= RECORD_LINK) {
-		change->object = change->id;
-		return;
-	}
-	change->object = tree_get(&state->seen, change->parent, change->name);
-	change->victim = change->type == RECORD_REMOVE ? change->object :
-		tree_get(&state->seen, change->parent2, change->other);
-	if (change->type == RECORD_RENAME && change->object &&
-	    change->object == change->victim)
-		change->arg |= RENAME_EXCHANGE;	/* two links: no change */
+	change->object = change->id;
+	change->victim = 0;
+	if (change->type > RECORD_LINK)
+		change->object = state_look(state, change->parent,
+					    change->name, until);
+	if (change->type == RECORD_REMOVE)
+		change->victim = change->object;
+	if (change->type == RECORD_RENAME)
+		change->victim = state_look(state, change->parent2,
+					    change->other, until);
+	change->file = state_file(state, change->object);
+	return change->file && change->file->made;
 }
 
 static void state_make(struct state *state, struct change *change)
@@ -341,28 +362,29 @@ static void state_count_overlap(struct state *state,
 	}
 }
 
-static void state_begin(struct state *state, struct change *change)
+static bool state_begin_names(struct state *state, struct change *change)
 {
-	change->over = change->must = false;
-	change->overtook = 0;
-	if (change->type == RECORD_FSYNC || !change_counts(change))
-		return;
-	if (!change_is_names(change)) {
-		change->file = state_need_file(state, change->id);
-		state_count_overlap(state, change);
-		TAILQ_INSERT_TAIL(&state->inflight, change, all);
-		return;
-	}
-	state_resolve(state, change);
-	if (!state_knows(state, change)) {
-		state->strangers++;
-		change->over = true;
-		return;
-	}
 	if (change->type == RECORD_MAKE)
 		state_make(state, change);
 	state_make_whiteout(state, change);
-	change->file = state_file(state, change->object);
+	return state_resolve(state, change, NULL);
+}
+
+static void state_begin(struct state *state, struct change *change)
+{
+	change->flies = change->over = change->must = false;
+	change->overtook = 0;
+	if (change->type == RECORD_FSYNC || !change_counts(change))
+		return;
+	if (change_is_names(change)) {
+		/* What it is about may be known when it ends. */
+		if (!state_begin_names(state, change))
+			return;
+	} else {
+		change->file = state_need_file(state, change->id);
+		state_count_overlap(state, change);
+	}
+	change->flies = true;
 	TAILQ_INSERT_TAIL(&state->inflight, change, all);
 }
 
@@ -371,8 +393,13 @@ static void state_begin(struct state *state, struct change *change)
 static void state_end_names(struct state *state, struct change *change)
 {
 	struct naming names[2];
-	int i, count = change_names(change, names);
+	int i, count;
 
+	if (!state_resolve(state, change, TAILQ_FIRST(&state->inflight))) {
+		state->strangers++;
+		return;
+	}
+	count = change_names(change, names);
 	for (i = 0; i < count; i++) {
 		tree_set(&state->seen, names[i].dir, names[i].name,
 			 names[i].id);
@@ -393,8 +420,8 @@ static bool change_meets(const struct change *a, const struct change *b)
 				  change_overlaps(a, b));
 }
 
-/* It goes before all that is in flight yet. */
-static void state_overtake(struct state *state, struct change *change)
+/* It is in flight no more, and goes before all that is yet. */
+static void state_land(struct state *state, struct change *change)
 {
 	const struct change *other;
 
@@ -402,6 +429,22 @@ static void state_overtake(struct state *state, struct change *change)
 	     other = TAILQ_NEXT(other, all))
 		if (change_meets(change, other))
 			change->overtook += change_hash(other->number);
+	TAILQ_REMOVE(&state->inflight, change, all);
+	change->flies = false;
+}
+
+/* A change of names has ended: what is in flight yet comes after it. What is
+ * then about no file can no longer end well. */
+static void state_resolve_flying(struct state *state)
+{
+	struct change *change, *next;
+
+	for (change = TAILQ_FIRST(&state->inflight); change; change = next) {
+		next = TAILQ_NEXT(change, all);
+		if (change_is_names(change) &&
+		    !state_resolve(state, change, change))
+			state_land(state, change);
+	}
 }
 
 static void state_end(struct state *state, struct change *change)
@@ -411,20 +454,22 @@ static void state_end(struct state *state, struct change *change)
 			state_fsync(state, change);
 		return;
 	}
-	if (change->over || !change_counts(change))
+	if (!change_counts(change))
 		return;
 	change->over = true;
-	state_overtake(state, change);
-	TAILQ_REMOVE(&state->inflight, change, all);
+	if (change->flies)
+		state_land(state, change);
+	if (change_is_names(change)) {
+		if (!change->err)
+			state_end_names(state, change);
+		state_resolve_flying(state);
+		return;
+	}
 	/* A write that failed may all the same be there, in part; but not one
 	 * that was refused for where it would end. */
 	if (change->err && (change->type != RECORD_WRITE ||
 			    change->err == -EFBIG))
 		return;
-	if (change_is_names(change)) {
-		state_end_names(state, change);
-		return;
-	}
 	TAILQ_INSERT_TAIL(&change->file->pending, change, pending);
 	TAILQ_INSERT_TAIL(&state->all, change, all);
 	if (change->flags & RECORD_SYNC && change_promised(change))

@@ -135,31 +135,61 @@ static inline uint64_t truncate_id(uint64_t id, uint64_t size)
 	return op;
 }
 
-static inline uint64_t rename_in(uint64_t from_dir, const char *from,
-				 uint64_t to_dir, const char *to, int flags)
+static inline uint64_t begin_rename(uint64_t from_dir, const char *from,
+				    uint64_t to_dir, const char *to,
+				    int flags)
 {
 	char names[64];
 	size_t size = strlen(from) + 1;
-	uint64_t op;
 
 	strcpy(names, from);
 	strcpy(names + size, to);
-	op = put((struct record){ .type = RECORD_RENAME, .parent = from_dir,
-				  .parent2 = to_dir, .arg = flags }, names,
-		 size + strlen(to) + 1);
+	return put((struct record){ .type = RECORD_RENAME, .parent = from_dir,
+				    .parent2 = to_dir, .arg = flags }, names,
+		   size + strlen(to) + 1);
+}
+
+static inline uint64_t rename_in(uint64_t from_dir, const char *from,
+				 uint64_t to_dir, const char *to, int flags)
+{
+	uint64_t op = begin_rename(from_dir, from, to_dir, to, flags);
+
 	end(op, 0, 0);
 	return op;
+}
+
+static inline uint64_t begin_remove(uint64_t parent, const char *name,
+				    int flags)
+{
+	return put((struct record){ .type = RECORD_REMOVE, .parent = parent,
+				    .arg = flags }, name, strlen(name) + 1);
 }
 
 static inline uint64_t remove_name(uint64_t parent, const char *name,
 				   int flags)
 {
-	uint64_t op = put((struct record){ .type = RECORD_REMOVE,
-					   .parent = parent, .arg = flags },
-			  name, strlen(name) + 1);
+	uint64_t op = begin_remove(parent, name, flags);
 
 	end(op, 0, 0);
 	return op;
+}
+
+static inline uint64_t link_in(uint64_t id, uint64_t parent, const char *name)
+{
+	uint64_t op = put((struct record){ .type = RECORD_LINK, .file = id,
+					   .parent = parent }, name,
+			  strlen(name) + 1);
+
+	end(op, 0, 0);
+	return op;
+}
+
+/* A file of @id, 512 times @byte, there from the start. */
+static inline void begin_file(uint64_t id, uint64_t parent, const char *name,
+			      int byte)
+{
+	begin_make(id, parent, name, S_IFREG | 0644, RECORD_BASE);
+	begin_write(id, 0, 512, byte, RECORD_BASE);
 }
 
 /* ---- replaying it ---- */

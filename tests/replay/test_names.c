@@ -148,13 +148,10 @@ static void test_links(void **s)
 {
 	char a[128], b[128];
 	struct stat sa, sb;
-	uint64_t op;
 
 	(void)s;
 	record_old();
-	op = put((struct record){ .type = RECORD_LINK, .file = 2,
-				  .parent = 1 }, "g", 2);
-	end(op, 0, 0);
+	link_in(2, 1, "g");
 	make(3, 1, "other", S_IFREG | 0600);
 	rename_in(1, "other", 1, "f", RENAME_EXCHANGE);
 	look(false);
@@ -212,18 +209,100 @@ static void test_unlinked(void **s)
 /* O_TMPFILE: there under the name that it is given, and not before. */
 static void test_nameless(void **s)
 {
-	uint64_t op;
-
 	(void)s;
 	record_new();
 	make(2, 0, "", S_IFREG | 0644);
 	write_bytes(2, 0, 512, 'a');
 	fsync_id(2);
-	op = put((struct record){ .type = RECORD_LINK, .file = 2,
-				  .parent = 1 }, "g", 2);
-	end(op, 0, 0);
+	link_in(2, 1, "g");
 	look(false);
 	RANDOMS("g", "none", "aa");
+	look_away();
+}
+
+/*
+ * Two of which the second began before the first was over, as when the
+ * watchdog ended both: what they are about is decided by their ends.
+ */
+static void test_late_renames(void **s)
+{
+	uint64_t first, second;
+
+	(void)s;
+	record_new();
+	begin_file(2, 1, "a", 'a');
+	begin_file(3, 1, "x", 'x');
+	begin_file(4, 1, "z", 'z');
+	first = begin_rename(1, "a", 1, "x", 0);
+	second = begin_rename(1, "x", 1, "z", 0);
+	look(false);
+	outcome_all(&outcome);
+	build();
+	assert_string_equal(content("z"), "aa");
+	assert_false(there("a") || there("x"));
+	look_away();
+
+	record_new();
+	begin_file(2, 1, "a", 'a');
+	begin_file(3, 1, "x", 'x');
+	begin_file(4, 1, "z", 'z');
+	first = begin_rename(1, "a", 1, "x", 0);
+	second = begin_rename(1, "x", 1, "z", 0);
+	end_late(first, 0, 0);
+	end_late(second, 0, 0);
+	look(false);
+	outcome_ended(&outcome);
+	build();
+	assert_string_equal(content("z"), "aa");
+	assert_false(there("a") || there("x"));
+	look_away();
+
+	/* The second was first after all; what flies yet comes after it. */
+	record_new();
+	begin_file(2, 1, "a", 'a');
+	begin_file(3, 1, "x", 'x');
+	first = begin_rename(1, "x", 1, "z", 0);
+	second = begin_rename(1, "a", 1, "x", 0);
+	end(second, 0, 0);
+	look(false);
+	outcome_all(&outcome);
+	build();
+	assert_string_equal(content("z"), "aa");
+	look_away();
+}
+
+/* What it is about came to be only while it was in flight, or went. */
+static void test_late_known(void **s)
+{
+	uint64_t op;
+
+	(void)s;
+	record_old();
+	op = begin_remove(1, "g", 0);
+	make(3, 1, "g", S_IFREG | 0644);
+	end_late(op, 0, 0);
+	op = begin_rename(1, "f", 1, "h", 0);
+	remove_name(1, "f", 0);
+	end_late(op, 0, -ENOENT);
+	begin_rename(1, "f", 1, "i", 0);
+	look(false);
+	assert_int_equal(state.strangers, 0);
+	outcome_all(&outcome);
+	build();
+	assert_false(there("f") || there("g") || there("h") || there("i"));
+	look_away();
+
+	/* Names of one file when it began: then nothing would happen. */
+	record_old();
+	link_in(2, 1, "g");
+	op = begin_rename(1, "f", 1, "g", 0);
+	remove_name(1, "g", 0);
+	end_late(op, 0, 0);
+	look(false);
+	outcome_ended(&outcome);
+	build();
+	assert_string_equal(content("g"), "oooooooo");
+	assert_false(there("f"));
 	look_away();
 }
 
@@ -264,6 +343,8 @@ int main(void)
 		cmocka_unit_test(test_whiteout),
 		cmocka_unit_test(test_unlinked),
 		cmocka_unit_test(test_nameless),
+		cmocka_unit_test(test_late_renames),
+		cmocka_unit_test(test_late_known),
 		cmocka_unit_test(test_stranger),
 	};
 

@@ -11,7 +11,10 @@ io=$BUILD/tests/fs/tool_io
 need "$io" "$replay"
 # (No name that hangs is in the root: the kernel below lets nobody look up there
 # meanwhile what it has forgotten, and it may forget .pagerfs at any time.)
-mkdir -p "$src/sub"
+mkdir -p "$src/sub" "$src/names"
+for name in a x z; do
+	echo $name >"$src/names/$name"
+done
 export TMPDIR=$dir
 head -c 8192 /dev/zero | tr '\0' A >"$src/f"
 mount_store "$src" "$low" -o attr_timeout=0,entry_timeout=0
@@ -19,23 +22,35 @@ lower=$store_pid
 # What hangs in the root of it keeps the kernel from looking up there what it
 # has forgotten, as it may at any time: hold on to the way in.
 exec 7<"$low/.pagerfs/rules"
-mount_store "$low" "$mnt" -o timeout=1,record="$rec"
+mount_store "$low" "$mnt" -o timeout=1,record="$rec" \
+	-o entry_timeout=60,attr_timeout=60
 freeze() { cat <<<"$1" >"$low/.pagerfs/rules"; }
 ended() { grep -q ' ended ' "$mnt/.pagerfs/inflight"; }
 all_done() { ! ended; }
 
+# Who renames is to ask for nothing that hangs besides.
+stat -c %n "$mnt"/names/* >/dev/null
 freeze 'write f freeze
 mkdir * freeze
+rename a freeze
 fsync g freeze'
 echo g >"$mnt/g"
+# The second begins when the first was ended, and is about what that leaves.
+(cd "$mnt/names" && for to in 'a x' 'x z'; do
+	mv -fT $to 2>>"$dir/mv"	# both words
+done) &
+renames=$!
 check_equal "a write" "open 0;write ETIMEDOUT" \
 	"$("$io" -d open "$mnt/f" write 0 4096 66 | paste -sd';')"
 check_equal "an fsync" "open 0;fsync ETIMEDOUT" \
 	"$("$io" open "$mnt/g" fsync | paste -sd';')"
 check "a directory" bash -c "! mkdir '$mnt/sub/made' 2>'$dir/err'"
 check "$(cat "$dir/err")" grep -q 'timed out' "$dir/err"
+wait $renames
+check_equal "two renames: $(cat "$dir/mv")" 2 \
+	"$(grep -c 'timed out' "$dir/mv")"
 "$replay" list "$rec" >"$dir/list"
-check_equal "in flight: $(cat "$dir/list")" 3 \
+check_equal "in flight: $(cat "$dir/list")" 5 \
 	"$(grep -c 'never ended' "$dir/list")"
 freeze ''
 check "they end" wait_for 5 all_done
@@ -48,7 +63,9 @@ exec 7<&-
 store_pid=$lower
 umount_store "$low"
 "$replay" list "$rec" >"$dir/list"
-for what in 'write f 0+4096' 'fsync g' 'mkdir sub/made'; do
+check_equal "the renames" a "$(cat "$src/names/z")"
+for what in 'write f 0+4096' 'fsync g' 'mkdir sub/made' \
+	'rename names/a to names/x' 'rename names/x to names/z'; do
 	check "$what: $(cat "$dir/list")" grep -q \
 		"$what (late: its client had been told ETIMEDOUT)" "$dir/list"
 done
