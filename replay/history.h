@@ -40,6 +40,7 @@ struct change {
 	uint64_t overtook;	/* sum of what it ended before, begun earlier */
 	TAILQ_ENTRY(change) pending;
 	TAILQ_ENTRY(change) all;
+	bool moves_dir;		/* a rename of a directory */
 	bool flies;		/* is among what is in flight */
 	bool over;		/* has ended, as far as the state goes */
 	bool must;		/* durable, though things before it are not */

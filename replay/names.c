@@ -10,7 +10,6 @@
 #include "replay/names.h"
 #include "replay/set.h"
 
-#include <sys/stat.h>
 #include <xxhash.h>
 
 enum names_kind {
@@ -30,12 +29,6 @@ static uint64_t names_key(enum names_kind kind, uint64_t id, const char *name)
 
 #define NAMES_KEYS	8
 
-static bool names_moves_dir(const struct change *change)
-{
-	return change->type == RECORD_RENAME && change->file &&
-	       S_ISDIR(change->file->attr.mode);
-}
-
 /* What @change changes. => The number of keys. */
 static int names_makes(const struct change *change, uint64_t keys[NAMES_KEYS])
 {
@@ -49,7 +42,7 @@ static int names_makes(const struct change *change, uint64_t keys[NAMES_KEYS])
 	}
 	if (change->type == RECORD_MAKE)
 		keys[n++] = names_key(NAMES_MADE, change->id, "");
-	if (names_moves_dir(change))
+	if (change->moves_dir)
 		keys[n++] = names_key(NAMES_MOVE, 0, "");
 	return n;
 }
@@ -70,7 +63,7 @@ static int names_needs(const struct change *change, uint64_t keys[NAMES_KEYS])
 	/* If it is a directory that goes, it had to be empty. */
 	if (change->victim)
 		keys[n++] = names_key(NAMES_IN, change->victim, "");
-	if (names_moves_dir(change))
+	if (change->moves_dir)
 		keys[n++] = names_key(NAMES_MOVE, 0, "");
 	return n;
 }

@@ -267,6 +267,13 @@ static uint64_t state_look(const struct state *state, uint64_t dir,
 	return id;
 }
 
+static bool state_is_dir(const struct state *state, uint64_t id)
+{
+	const struct file *file = state_file(state, id);
+
+	return file && S_ISDIR(file->attr.mode);
+}
+
 /*
  * Which files @change is about, after what flies up to @until.
  * => Do we know them?
@@ -281,9 +288,13 @@ static bool state_resolve(struct state *state, struct change *change,
 					    change->name, until);
 	if (change->type == RECORD_REMOVE)
 		change->victim = change->object;
-	if (change->type == RECORD_RENAME)
+	if (change->type == RECORD_RENAME) {
 		change->victim = state_look(state, change->parent2,
 					    change->other, until);
+		change->moves_dir = state_is_dir(state, change->object) ||
+			(change->arg & RENAME_EXCHANGE &&
+			 state_is_dir(state, change->victim));
+	}
 	change->file = state_file(state, change->object);
 	return change->file && change->file->made;
 }

@@ -144,6 +144,31 @@ static void test_strict_needs(void **s)
 	look_away();
 }
 
+/* Strict: directories are moved in order, also by an exchange with a file. */
+static void test_strict_exchange(void **s)
+{
+	uint64_t op;
+	char list[32];
+
+	(void)s;
+	record_new();
+	begin_make(2, 1, "d", S_IFDIR | 0755, RECORD_BASE);
+	begin_make(3, 2, "q", S_IFDIR | 0755, RECORD_BASE);
+	begin_make(4, 3, "a", S_IFDIR | 0755, RECORD_BASE);
+	begin_make(5, 4, "f", S_IFREG | 0644, RECORD_BASE);
+	begin_make(6, 2, "other", S_IFREG | 0644, RECORD_BASE);
+	op = rename_in(3, "a", 1, "a", 0);
+	rename_in(4, "f", 1, "d", RENAME_EXCHANGE);
+	look(true);
+	snprintf(list, sizeof(list), "%u", (unsigned)op);
+	build_without(list);
+	assert_true(there("d/other") && there("d/q/a/f"));
+	outcome_ended(&outcome);
+	build();
+	assert_true(there("a/f/other") && there("a/f/q") && !there("d/q"));
+	look_away();
+}
+
 static void test_links(void **s)
 {
 	char a[128], b[128];
@@ -339,6 +364,7 @@ int main(void)
 		cmocka_unit_test(test_names_fsync),
 		cmocka_unit_test(test_strict_fsync),
 		cmocka_unit_test(test_strict_needs),
+		cmocka_unit_test(test_strict_exchange),
 		cmocka_unit_test(test_links),
 		cmocka_unit_test(test_whiteout),
 		cmocka_unit_test(test_unlinked),
