@@ -203,7 +203,8 @@ static void state_fsync(struct state *state, const struct change *fsync)
 
 /*
  * A write of O_SYNC is durable, and so are sizes and holes that came before
- * it on its file. Where nothing else is before it, it goes to the floor.
+ * it on its file. Where nothing else is before it, it goes to the floor. To
+ * names it is as the fsync of its file, without which nobody could find it.
  */
 static void state_sync_write(struct state *state, struct change *write)
 {
@@ -219,6 +220,8 @@ static void state_sync_write(struct state *state, struct change *write)
 		TAILQ_REMOVE(pending, change, pending);
 		TAILQ_REMOVE(&state->all, change, all);
 	}
+	names_sync(&state->names, write, state->strict);
+	state_settle_names(state);
 }
 
 /* ---- beginnings ---- */

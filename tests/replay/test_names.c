@@ -93,6 +93,25 @@ static void test_names_fsync(void **s)
 	look_away();
 }
 
+/* What a write of O_SYNC is to a name: as the fsync of its file. */
+static void test_sync_write(void **s)
+{
+	int strict;
+
+	(void)s;
+	for (strict = 0; strict < 2; strict++) {
+		record_new();
+		make(2, 1, "a", S_IFREG | 0644);
+		end(begin_write(2, 0, 512, 's', RECORD_SYNC), 512, 0);
+		make(3, 1, "b", S_IFREG | 0644);
+		look(strict);
+		build_synced();
+		assert_string_equal(content("a"), strict ? "none" : "ss");
+		assert_false(there("b"));
+		look_away();
+	}
+}
+
 /* Strict: the fsync of a directory covers its names and what they need. */
 static void test_strict_fsync(void **s)
 {
@@ -362,6 +381,7 @@ int main(void)
 		cmocka_unit_test(test_rename),
 		cmocka_unit_test(test_names_order),
 		cmocka_unit_test(test_names_fsync),
+		cmocka_unit_test(test_sync_write),
 		cmocka_unit_test(test_strict_fsync),
 		cmocka_unit_test(test_strict_needs),
 		cmocka_unit_test(test_strict_exchange),
