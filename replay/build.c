@@ -191,17 +191,6 @@ static int build_fallocate(const struct change *change, int fd)
 	return 0;
 }
 
-static void build_attr(struct record_attr *attr, const struct change *change)
-{
-	if (change->arg & RECORD_SET_MODE)
-		attr->mode = (attr->mode & S_IFMT) |
-			(change->attr.mode & 07777);
-	if (change->arg & RECORD_SET_UID)
-		attr->uid = change->attr.uid;
-	if (change->arg & RECORD_SET_GID)
-		attr->gid = change->attr.gid;
-}
-
 /* All that is kept of the changes after the floor; @fd -1: no data. */
 static int build_changes(const struct state *state, struct file *file, int fd,
 			 struct record_attr *attr)
@@ -211,7 +200,7 @@ static int build_changes(const struct state *state, struct file *file, int fd,
 
 	TAILQ_FOREACH(change, &file->pending, pending) {
 		if (change->type == RECORD_SETATTR && change->keep)
-			build_attr(attr, change);
+			change_attr(change, attr);
 		if (fd < 0 || err)
 			continue;
 		if (change->type == RECORD_WRITE)

@@ -106,15 +106,32 @@ uint64_t change_sum(const struct change *change)
 	return change_hash(change_hash(change->number) + what);
 }
 
+/* A change of the owner takes set-id bits away, as the kernel does it. */
+static void change_owner(const struct change *change, struct record_attr *attr)
+{
+	if (change->arg & RECORD_SET_UID)
+		attr->uid = change->attr.uid;
+	if (change->arg & RECORD_SET_GID)
+		attr->gid = change->attr.gid;
+	if (!(change->arg & (RECORD_SET_UID | RECORD_SET_GID)) ||
+	    S_ISDIR(attr->mode))
+		return;
+	attr->mode &= ~S_ISUID;
+	if (attr->mode & S_IXGRP)
+		attr->mode &= ~S_ISGID;
+}
+
+void change_attr(const struct change *change, struct record_attr *attr)
+{
+	change_owner(change, attr);
+	if (change->arg & RECORD_SET_MODE)
+		attr->mode = (attr->mode & S_IFMT) |
+			(change->attr.mode & 07777);
+}
+
 static void floor_attr(struct file *file, const struct change *change)
 {
-	if (change->arg & RECORD_SET_MODE)
-		file->attr.mode = (file->attr.mode & S_IFMT) |
-			(change->attr.mode & 07777);
-	if (change->arg & RECORD_SET_UID)
-		file->attr.uid = change->attr.uid;
-	if (change->arg & RECORD_SET_GID)
-		file->attr.gid = change->attr.gid;
+	change_attr(change, &file->attr);
 	if (!(change->arg & RECORD_SET_SIZE))
 		return;
 	extents_cut(&file->data, change->length, UINT64_MAX);

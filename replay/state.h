@@ -86,6 +86,9 @@ uint64_t change_kept(const struct change *change);
  */
 uint64_t change_sum(const struct change *change);
 
+/* A RECORD_SETATTR, but for the size. */
+void change_attr(const struct change *change, struct record_attr *attr);
+
 /* Sizes and holes: what changes in order. Attributes alone do not count. */
 static inline bool change_is_meta(const struct change *change)
 {

@@ -1,0 +1,80 @@
+/*
+ * test_build.c - the files that are built have the owners and modes that they
+ * are to have. On records written by hand.
+ */
+#include "tests/replay/by_hand.h"
+
+static uint64_t set_attr(uint64_t id, unsigned int what, mode_t mode,
+			 uid_t uid, gid_t gid)
+{
+	struct record_attr attr = { mode, uid, gid, 0 };
+	uint8_t bytes[RECORD_ATTR];
+	uint64_t op;
+
+	record_put_attr(bytes, &attr);
+	op = put((struct record){ .type = RECORD_SETATTR, .file = id,
+				  .arg = what }, bytes, sizeof(bytes));
+	end(op, 0, 0);
+	return op;
+}
+
+/* What @name has in what was built; "" is the whole. */
+static mode_t mode_of(const char *name)
+{
+	char file[128];
+	struct stat st;
+
+	snprintf(file, sizeof(file), "%s/%s", dir, name);
+	assert_int_equal(lstat(file, &st), 0);
+	return st.st_mode & 07777;
+}
+
+static void build_ended(void)
+{
+	outcome_ended(&outcome);
+	build();
+}
+
+/* A new owner does not get a program that is to run as him; but who sets both
+ * says what he wants. Files with and without an fsync. */
+static void test_owner(void **s)
+{
+	uid_t uid = getuid();
+	gid_t gid = getgid();
+	int durable;
+
+	(void)s;
+	for (durable = 0; durable < 2; durable++) {
+		record_new();
+		begin_make(2, 1, "program", S_IFREG | 06755, RECORD_BASE);
+		begin_make(3, 1, "locks", S_IFREG | 06745, RECORD_BASE);
+		begin_make(4, 1, "both", S_IFREG | 06755, RECORD_BASE);
+		begin_make(5, 1, "dir", S_IFDIR | 06755, RECORD_BASE);
+		set_attr(2, RECORD_SET_UID, 0, uid, 0);
+		set_attr(3, RECORD_SET_GID, 0, 0, gid);
+		set_attr(4, RECORD_SET_UID | RECORD_SET_MODE, 04755, uid, 0);
+		set_attr(5, RECORD_SET_UID | RECORD_SET_GID, 0, uid, gid);
+		if (durable) {
+			fsync_id(2);
+			fsync_id(3);
+			fsync_id(4);
+			fsync_id(5);
+		}
+		look(false);
+		build_ended();
+		assert_int_equal(mode_of("program"), 0755);
+		assert_int_equal(mode_of("locks"), 02745);
+		assert_int_equal(mode_of("both"), 04755);
+		assert_int_equal(mode_of("dir"), 06755);
+		look_away();
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_owner),
+	};
+
+	return cmocka_run_group_tests(tests, make_dir, remove_dir);
+}
