@@ -260,6 +260,7 @@ static int build_special(struct build *build, struct state *state,
 			 struct file *file, int dir, const char *name)
 {
 	struct record_attr attr = file->attr;
+	int err;
 
 	build_changes(state, file, -1, &attr);
 	if (S_ISLNK(attr.mode)) {
@@ -274,9 +275,9 @@ static int build_special(struct build *build, struct state *state,
 		*file->built = '\0';	/* nor its other names */
 		return 0;
 	}
-	if (fchmodat(dir, name, attr.mode & 07777, 0))
-		return -errno;
-	return build_owner(dir, name, &attr);
+	err = build_owner(dir, name, &attr);
+	return err ? err : fchmodat(dir, name, attr.mode & 07777, 0) ?
+		-errno : 0;
 }
 
 static int build_names(struct build *build, struct state *state, uint64_t id,

@@ -70,10 +70,23 @@ static void test_owner(void **s)
 	}
 }
 
+/* The owner comes before the mode: he would take set-id bits away. */
+static void test_special(void **s)
+{
+	(void)s;
+	record_new();
+	begin_make(2, 1, "fifo", S_IFIFO | 06755, RECORD_BASE);
+	look(false);
+	build_ended();
+	assert_int_equal(mode_of("fifo"), 06755);
+	look_away();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_owner),
+		cmocka_unit_test(test_special),
 	};
 
 	return cmocka_run_group_tests(tests, make_dir, remove_dir);
