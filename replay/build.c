@@ -2,9 +2,11 @@
  * build.c - put the files of an outcome into a directory.
  *
  * The names on the floor are changed into those of the outcome, all that can
- * be reached from the root is made, and the names are changed back. Each file
- * is the extents of its floor and then, in order, what is kept of the changes
- * after it, as system calls on the new file: a truncation is ftruncate(2).
+ * be reached from the root is made, and the names are changed back. Modes and
+ * owners of directories come when all names are made: only root can make one
+ * through a directory of mode 0. Each file is the extents of its floor and
+ * then, in order, what is kept of the changes after it, as system calls on the
+ * new file: a truncation is ftruncate(2).
  *
  * Everything is made relative to a directory's descriptor, by names that
  * history.c has checked, and exclusively: whatever a record says, nothing
@@ -227,16 +229,12 @@ static int build_owner(int dir, const char *name,
 	return -errno;
 }
 
-/* Owner and mode come last, and @fd is done with. => @err, or what failed */
-static int build_close(int fd, int dir, const char *name,
-		       const struct record_attr *attr, int err)
+/* The owner comes first: that takes set-id bits away. */
+static int build_attr(int fd, const struct record_attr *attr)
 {
-	if (!err)
-		err = build_owner(dir, name, attr);
-	if (!err && fchmod(fd, attr->mode & 07777))
-		err = -errno;
-	close(fd);
-	return err;
+	if (!geteuid() && fchown(fd, attr->uid, attr->gid))
+		return -errno;
+	return fchmod(fd, attr->mode & 07777) ? -errno : 0;
 }
 
 static int build_regular(struct build *build, struct state *state,
@@ -252,7 +250,10 @@ static int build_regular(struct build *build, struct state *state,
 	err = build_floor(build, state, file, fd);
 	if (!err)
 		err = build_changes(state, file, fd, &attr);
-	return build_close(fd, dir, name, &attr, err);
+	if (!err)
+		err = build_attr(fd, &attr);
+	close(fd);
+	return err;
 }
 
 /* A link, FIFO, socket or device. */
@@ -283,22 +284,28 @@ static int build_special(struct build *build, struct state *state,
 static int build_names(struct build *build, struct state *state, uint64_t id,
 		       int fd, const char *path, int depth);
 
+static int build_open_dir(int dir, const char *name)
+{
+	int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW |
+			O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
 static int build_dir(struct build *build, struct state *state,
 		     struct file *file, int dir, const char *name,
 		     const char *path, int depth)
 {
-	struct record_attr attr = file->attr;
 	int fd, err;
 
 	if (mkdirat(dir, name, 0700))
 		return -errno;
-	fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW |
-		    O_CLOEXEC);
+	fd = build_open_dir(dir, name);
 	if (fd < 0)
-		return -errno;
+		return fd;
 	err = build_names(build, state, file->id, fd, path, depth + 1);
-	build_changes(state, file, -1, &attr);
-	return build_close(fd, dir, name, &attr, err);
+	close(fd);
+	return err;
 }
 
 static int build_name(struct build *build, struct state *state,
@@ -354,6 +361,48 @@ static int build_names(struct build *build, struct state *state, uint64_t id,
 		return err;
 	}
 	return 0;
+}
+
+/* ---- what directories are to have, last ---- */
+
+static int build_dirs(struct build *build, struct state *state,
+		      struct file *file, int fd);
+
+static int build_dir_below(struct build *build, struct state *state,
+			   struct file *file, int dir, const char *name)
+{
+	int fd = build_open_dir(dir, name), err;
+
+	if (fd < 0)
+		return fd;
+	err = build_dirs(build, state, file, fd);
+	close(fd);
+	return err;
+}
+
+/* The directory @file, open as @fd, after those below it. */
+static int build_dirs(struct build *build, struct state *state,
+		      struct file *file, int fd)
+{
+	struct record_attr attr = file->attr;
+	struct tree_name *name, *next;
+	struct file *below;
+	int err = 0;
+
+	HASH_ITER(hh, tree_names(&state->floor, file->id), name, next) {
+		below = state_file(state, name->id);
+		if (below && S_ISDIR(below->attr.mode))
+			err = build_dir_below(build, state, below, fd,
+					      name->name);
+		if (err)
+			return err;
+	}
+	build_changes(state, file, -1, &attr);
+	err = build_attr(fd, &attr);
+	if (err)
+		snprintf(build->path, sizeof(build->path), "%s",
+			 file->built ? file->built : "");
+	return err;
 }
 
 /* ---- names of an outcome, and back ---- */
@@ -437,10 +486,19 @@ int build_outcome(struct build *build, struct outcome *outcome,
 		build->top = fd;
 		undo = build_enter(state);
 		err = build_names(build, state, RECORD_ROOT, fd, "", 0);
+		if (!err)
+			err = build_dirs(build, state,
+					 state_file(state, RECORD_ROOT), fd);
 		build_leave(state, undo);
 	}
 	close(fd);
 	return err;
+}
+
+/* So that we may empty the directory. */
+static void build_unlock(int dir, const char *name)
+{
+	fchmodat(dir, name, 0700, AT_SYMLINK_NOFOLLOW);
 }
 
 static int build_empty(int fd)
@@ -462,10 +520,9 @@ static int build_empty(int fd)
 			err = -errno;
 			break;
 		}
-		fchmodat(fd, entry->d_name, 0700, 0);
-		sub = openat(fd, entry->d_name, O_RDONLY | O_DIRECTORY |
-			     O_NOFOLLOW | O_CLOEXEC);
-		err = sub < 0 ? -errno : build_empty(sub);
+		build_unlock(fd, entry->d_name);
+		sub = build_open_dir(fd, entry->d_name);
+		err = sub < 0 ? sub : build_empty(sub);
 		if (!err && unlinkat(fd, entry->d_name, AT_REMOVEDIR))
 			err = -errno;
 	}
@@ -475,11 +532,12 @@ static int build_empty(int fd)
 
 int build_remove(const char *dir)
 {
-	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	int err;
+	int fd, err;
 
+	build_unlock(AT_FDCWD, dir);
+	fd = build_open_dir(AT_FDCWD, dir);
 	if (fd < 0)
-		return errno == ENOENT ? 0 : -errno;
+		return fd == -ENOENT ? 0 : fd;
 	err = build_empty(fd);
 	return err ? err : rmdir(dir) ? -errno : 0;
 }

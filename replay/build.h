@@ -15,8 +15,9 @@ struct build {
 
 /*
  * Put what there is in @outcome, legalised, into the new directory @dir:
- * names, contents, links, modes; owners too, for root. @dir must not exist or
- * be empty. => 0 or -errno, and build->path names the file.
+ * names, contents, links, modes; owners too, for root. @dir itself gets those
+ * of SOURCE. It must not exist or be empty. => 0 or -errno, and build->path
+ * names the file.
  */
 int build_outcome(struct build *build, struct outcome *outcome,
 		  const char *dir);

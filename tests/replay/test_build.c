@@ -82,11 +82,57 @@ static void test_special(void **s)
 	look_away();
 }
 
+static void test_root(void **s)
+{
+	(void)s;
+	record_new();
+	set_attr(1, RECORD_SET_MODE, 0500, 0, 0);
+	look(false);
+	build_synced();
+	assert_int_equal(mode_of(""), 0755);
+	build_ended();
+	assert_int_equal(mode_of(""), 0500);
+	look_away();
+}
+
+/* Names are made in and through directories that nobody may then enter. */
+static void closed_dirs(void)
+{
+	record_new();
+	begin_make(2, 1, "a", S_IFDIR, RECORD_BASE);
+	begin_make(3, 2, "b", S_IFDIR | 0500, RECORD_BASE);
+	begin_make(4, 3, "f", S_IFREG | 0644, RECORD_BASE);
+	begin_make(5, 1, "c", S_IFDIR, RECORD_BASE);
+	link_in(4, 5, "l");
+	link_in(4, 1, "m");
+	look(false);
+	build_ended();
+	assert_int_equal(mode_of("a"), 0);
+	assert_int_equal(mode_of("c"), 0);
+	assert_int_equal(mode_of("m"), 0644);
+	look_away();
+}
+
+static void test_closed_dirs(void **s)
+{
+	bool root = !geteuid();
+
+	(void)s;
+	if (root && (chown(top, 65534, 65534) || seteuid(65534)))
+		skip();
+	closed_dirs();
+	unlink(path);
+	if (root)
+		assert_int_equal(seteuid(0), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_owner),
 		cmocka_unit_test(test_special),
+		cmocka_unit_test(test_root),
+		cmocka_unit_test(test_closed_dirs),
 	};
 
 	return cmocka_run_group_tests(tests, make_dir, remove_dir);
