@@ -177,7 +177,7 @@ bool gate_answer(struct slot *slot, struct iovec *iov, int *count)
 	late = !watchdog_answer(request);
 	if (request->control)
 		return !late;
-	recorder_answer(iov, *count, late);
+	recorder_answer(iov, *count, slot->done, late);
 	if (late)
 		return false;
 	stats_count(opcode, gate_now() - request_get(request->begun_ns),

@@ -200,23 +200,29 @@ static struct iovec recorder_made(struct recorder *recorder,
 	return (struct iovec){ bytes, RECORD_ATTR };
 }
 
+/* Bytes, of an answer. Of a write that failed, but whose client is not told
+ * how far it came, they are @moved. */
 static size_t recorder_moved(const struct recorder_op *op,
-			     const struct iovec *iov, int count)
+			     const struct iovec *iov, int count, size_t moved)
 {
+	const struct fuse_out_header *out = iov[0].iov_base;
 	const struct fuse_write_out *written;
-	size_t moved = 0;
 	int i;
 
+	if (out->error)
+		return op->opcode == FUSE_WRITE ? moved : 0;
 	if (op->opcode == FUSE_WRITE && count > 1) {
 		written = iov[1].iov_base;
 		return written->size;
 	}
+	moved = 0;
 	for (i = 1; op->opcode == FUSE_READ && i < count; i++)
 		moved += iov[i].iov_len;
 	return moved;
 }
 
-void recorder_take_answer(const struct iovec *iov, int count, bool late)
+void recorder_take_answer(const struct iovec *iov, int count, size_t moved,
+			  bool late)
 {
 	const struct fuse_out_header *out = iov[0].iov_base;
 	struct recorder *recorder = recorder_running;
@@ -239,8 +245,7 @@ void recorder_take_answer(const struct iovec *iov, int count, bool late)
 		piece = recorder_made(recorder, op, iov[1].iov_base, bytes);
 		recorder_put(recorder, &record, &piece, 1);
 	} else {
-		record.length = out->error ? 0 :
-			recorder_moved(op, iov, count);
+		record.length = recorder_moved(op, iov, count, moved);
 		recorder_put(recorder, &record, NULL, 0);
 	}
 	free(op);

@@ -41,7 +41,8 @@ int recorder_open(struct volume *volume);
 void recorder_close(void);
 
 void recorder_take_request(const struct fuse_in_header *in, size_t length);
-void recorder_take_answer(const struct iovec *iov, int count, bool late);
+void recorder_take_answer(const struct iovec *iov, int count, size_t moved,
+			  bool late);
 
 /* A request for a file of SOURCE, @length bytes with its header. */
 static inline void recorder_arrive(const struct fuse_in_header *in,
@@ -51,12 +52,13 @@ static inline void recorder_arrive(const struct fuse_in_header *in,
 		recorder_take_request(in, length);
 }
 
-/* An answer, as it is about to be sent; or not, because it comes too @late. */
+/* An answer, as it is about to be sent; or not, because it comes too @late.
+ * Of a write that failed @moved bytes are in the file all the same. */
 static inline void recorder_answer(const struct iovec *iov, int count,
-				   bool late)
+				   size_t moved, bool late)
 {
 	if (recorder_runs())
-		recorder_take_answer(iov, count, late);
+		recorder_take_answer(iov, count, moved, late);
 }
 
 #endif

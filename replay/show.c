@@ -105,6 +105,9 @@ static void show_end(FILE *out, const struct change *change)
 
 	if (!change->end)
 		fprintf(out, "   never ended");
+	else if (change->err && change->done)
+		fprintf(out, " = %s, after %" PRIu64 " bytes",
+			strerror(-change->err), change->done);
 	else if (change->err)
 		fprintf(out, " = %s", strerror(-change->err));
 	else if (moves && change->done != change->length)

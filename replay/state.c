@@ -499,7 +499,7 @@ static void state_end(struct state *state, struct change *change)
 	/* A write that failed may all the same be there, in part; but not one
 	 * that was refused for where it would end. */
 	if (change->err && (change->type != RECORD_WRITE ||
-			    change->err == -EFBIG))
+			    (change->err == -EFBIG && !change->done)))
 		return;
 	TAILQ_INSERT_TAIL(&change->file->pending, change, pending);
 	TAILQ_INSERT_TAIL(&state->all, change, all);

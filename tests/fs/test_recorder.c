@@ -125,15 +125,21 @@ static void arrive_cut(uint32_t opcode, const void *fixed, size_t size,
 	free(in);
 }
 
-static void answer(int error, const void *data, size_t size)
+static void answer_moved(int error, const void *data, size_t size,
+			 size_t moved)
 {
 	struct fuse_out_header out = { .error = error, .unique = unique };
 	struct iovec iov[2] = {
 		{ &out, sizeof(out) }, { (void *)data, size },
 	};
 
-	recorder_answer(iov, size ? 2 : 1, false);
+	recorder_answer(iov, size ? 2 : 1, moved, false);
 	unique += 2;
+}
+
+static void answer(int error, const void *data, size_t size)
+{
+	answer_moved(error, data, size, 0);
 }
 
 static void arrive(uint32_t opcode, const void *fixed, size_t size,
@@ -172,7 +178,7 @@ static void test_write(void **state)
 	answer(0, &out, sizeof(out));
 	file.flags |= O_DSYNC;
 	arrive(FUSE_WRITE, &in, sizeof(in), "again", 5);
-	answer(-EIO, NULL, 0);
+	answer_moved(-EIO, NULL, 0, 2);
 	look();
 	next(RECORD_WRITE);
 	assert_int_equal(record.offset, 77);
@@ -183,7 +189,7 @@ static void test_write(void **state)
 	next(RECORD_WRITE);
 	assert_int_equal(record.flags, RECORD_SYNC);
 	assert_memory_equal(payload, "again", 5);
-	expect_end(record.number, -EIO, 0);
+	expect_end(record.number, -EIO, 2);
 	look_away();
 }
 
@@ -225,7 +231,7 @@ static void test_others(void **state)
 	arrive(FUSE_FSYNC, &fsync, sizeof(fsync), "", 0);
 	answer(0, NULL, 0);
 	arrive(FUSE_FALLOCATE, &fallocate, sizeof(fallocate), "", 0);
-	answer(-ENOSPC, NULL, 0);
+	answer_moved(-ENOSPC, NULL, 0, 2);
 	arrive(FUSE_SETATTR, &set, sizeof(set), "", 0);
 	set.valid = FATTR_ATIME;
 	arrive(FUSE_SETATTR, &set, sizeof(set), "", 0);

@@ -180,6 +180,14 @@ static void test_failed_write(void **s)
 	look(false);
 	RANDOMS("f", "oooooooo");
 	look_away();
+	/* Refused behind what was possible, and that is there. */
+	record_old();
+	end(begin_write(2, 0, 1024, 'a', 0), 512, -EFBIG);
+	look(false);
+	outcome_ended(&outcome);
+	build();
+	assert_string_equal(content("f"), "aaoooooo");
+	look_away();
 	/* An fsync that went well has nothing to say about it. */
 	record_old();
 	end(begin_write(2, 0, 512, 'a', 0), 0, -EIO);
