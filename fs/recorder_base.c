@@ -7,7 +7,9 @@
  * RECORD_BASE: they are not operations, but what was there. At the end SOURCE
  * is synced, so that it is true that all this would survive a crash.
  *
- * The walk takes one descriptor for each level, and never follows a link.
+ * The walk takes one descriptor for each level, and never follows a link. A
+ * directory that it meets twice, by a bind mount, is refused: nothing built
+ * from a record has directories of two names.
  * Main thread only, nobody else is there yet.
  */
 #include "fs/recorder_int.h"
@@ -177,6 +179,8 @@ static int base_put_name(struct base *base, uint64_t parent, int dir,
 	id = recorder_id_of(base->recorder, st.st_dev, st.st_ino, &known);
 	if (!id)
 		return -ENOMEM;
+	if (known && S_ISDIR(st.st_mode))
+		return -EMLINK;		/* a bind mount of one in SOURCE */
 	if (known)
 		return base_put_link(base, id, parent, name);
 	err = base_put_node(base, id, parent, name, &st,
@@ -241,6 +245,11 @@ static void base_report(const struct base *base, int err)
 	if (err == -ELOOP)
 		report("record %s lies in SOURCE, as '%s': choose a place "
 		       "outside SOURCE and MOUNTPOINT", base->recorder->path,
+		       base->name ? base->name : ".");
+	else if (err == -EMLINK && !base->recorder->writer.err)
+		report("SOURCE: the directory '%s' is there under another "
+		       "name, too (mount --bind): a record could not tell "
+		       "them apart: unmount one of them",
 		       base->name ? base->name : ".");
 	else if (base->recorder->writer.err)
 		report("record %s: %s: the files as they are now do not fit: "

@@ -307,6 +307,14 @@ if mount --bind "$src/old" "$dir/bound" 2>/dev/null; then
 	check "bound: nothing is left" test ! -e "$src/old/rec"
 	umount "$dir/bound"
 fi
+# A directory of two names could not be built.
+rm -rf "$src/twice" && mkdir "$src/twice"
+if mount --bind "$src/old" "$src/twice" 2>/dev/null; then
+	refuse "\(old\|twice\)' is there under another name" "$dir/twice"
+	check "twice: nothing is left" test ! -e "$dir/twice"
+	umount "$src/twice"
+fi
+rmdir "$src/twice"
 head -c 100000 /dev/urandom >"$src/large"
 (ulimit -f 10; refuse 'do not fit: make room' "$dir/small"; exit $failures)
 failures=$((failures + $?))
