@@ -160,6 +160,7 @@ static int history_take(struct history *history, const struct record *record,
 		return history_begin(history, record, payload);
 	if (record->type == RECORD_END)
 		return history_end(history, record, payload);
+	history->started |= record->type == RECORD_BASE_END;
 	return 0;
 }
 

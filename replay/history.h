@@ -54,6 +54,7 @@ struct history {
 	struct change **records; /* by number, at both its numbers, or NULL */
 	uint64_t last;		/* number of the last record */
 	uint64_t fsyncs;	/* that ended well */
+	bool started;		/* the tree at the start is all there */
 	char *nonsense;		/* what the record after @last says; or NULL */
 };
 

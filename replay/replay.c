@@ -250,6 +250,22 @@ static error_t replay_take(int key, char *arg, struct argp_state *argp)
 
 /* ---- the record ---- */
 
+/* Of a tree that is not all there, no state is one that a crash could leave:
+ * a check of it would say nothing. Looking at it may help. */
+static void replay_check_start(const struct replay *replay)
+{
+	static const char missing[] =
+		"the files as they were at the start are not all in it";
+
+	if (replay->history.started)
+		return;
+	if (*replay->words[0] == 'e')
+		errx(REPLAY_TROUBLE, "%s: %s: nothing can be checked",
+		     replay->words[1], missing);
+	warnx("%s: %s: pagerfs was killed at it, or is at it yet",
+	      replay->words[1], missing);
+}
+
 static void replay_load(struct replay *replay)
 {
 	const char *path = replay->words[1];
@@ -271,6 +287,7 @@ static void replay_load(struct replay *replay)
 	if (fault)
 		warnx("%s", fault);
 	free(fault);
+	replay_check_start(replay);
 }
 
 static void replay_open_base(struct replay *replay)

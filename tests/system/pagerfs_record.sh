@@ -194,6 +194,14 @@ check "torn: built" bash -c "'$replay' build '$dir/torn' '$dir/torn.out' \
 check "torn: said" grep -q 'ends in the middle: going by those before it' \
 	"$dir/err"
 check_equal "torn: one line" 1 "$(wc -l <"$dir/err")"
+# In the files of the start: no state can be told from it.
+head -c 200 "$rec" >"$dir/torn"
+"$replay" each "$dir/torn" true >"$dir/each" 2>"$dir/err"
+check_equal "torn at the start: each" 2 $?
+check "with a reason: $(cat "$dir/err")" grep -q 'nothing can be checked' \
+	"$dir/err"
+check "torn at the start: info" bash -c "'$replay' info '$dir/torn' \
+	2>'$dir/err' && grep -q 'are not all in it: pagerfs' '$dir/err'"
 check "nonsense is refused" bash -c "! '$replay' info /bin/sh 2>'$dir/err'"
 check "with a reason" grep -q 'not a record of pagerfs' "$dir/err"
 
