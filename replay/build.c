@@ -564,6 +564,12 @@ static int build_take_file(struct build *build, struct file *file,
 	return 0;
 }
 
+const char *build_base_fault(int err)
+{
+	return err == -ESTALE ?
+		"is not as it was when the recording began" : strerror(-err);
+}
+
 int build_take_base(struct build *build, struct state *state)
 {
 	char path[sizeof(build->path)];

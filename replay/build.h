@@ -31,5 +31,7 @@ int build_remove(const char *dir);
  * -errno; -ESTALE: the file build->path is not as it was.
  */
 int build_take_base(struct build *build, struct state *state);
+/* What its error @err means, in words that follow the file's name. */
+const char *build_base_fault(int err);
 
 #endif

@@ -289,7 +289,8 @@ int each_run(struct each *each, struct history *history)
 	if (each->build->base >= 0)
 		err = build_take_base(each->build, &each->state);
 	if (err)
-		warnx("--base: %s: %s", each->build->path, strerror(-err));
+		warnx("--base: %s: %s", each->build->path,
+		      build_base_fault(err));
 	progress_start("checking");
 	if (!err)
 		err = each_points(each);

@@ -135,7 +135,9 @@ static void check_show(const struct each *each, int status, const char *how,
 		printf("%s", how);
 	else
 		printf(*list ? "--drop %s" : "--keep-begun", list);
-	printf(" '%s' DIR\n", each->record);
+	putchar(' ');
+	show_word(stdout, each->record);
+	printf(" DIR\n");
 	fflush(stdout);
 }
 

@@ -368,9 +368,7 @@ static void replay_take_base(struct replay *replay, struct state *state)
 	err = build_take_base(&replay->build, state);
 	if (err)
 		errx(REPLAY_TROUBLE, "--base %s: %s: %s", replay->base,
-		     replay->build.path, err == -ESTALE ?
-		     "is not as it was when the recording began" :
-		     strerror(-err));
+		     replay->build.path, build_base_fault(err));
 }
 
 static void replay_warn(const struct replay *replay, const struct state *state)
@@ -437,22 +435,26 @@ static void replay_summary(const struct each *each)
 static int replay_check_each(struct replay *replay)
 {
 	struct each *each = &replay->each;
+	size_t size;
 	char *how;
+	FILE *out = need(open_memstream(&how, &size));
 	int err;
 
 	each->command = replay->words[2];
 	each->record = replay->words[1];
 	each->build = &replay->build;
-	if (asprintf(&how, "pagerfs-replay build%s%s%s%s",
-		     each->strict ? " --strict" : "",
-		     replay->base ? " --base '" : "",
-		     replay->base ? replay->base : "",
-		     replay->base ? "'" : "") < 0)
-		how = need(NULL);
-	each->how = how;
+	fprintf(out, "pagerfs-replay build%s", each->strict ? " --strict" : "");
+	if (replay->base) {
+		fprintf(out, " --base ");
+		show_word(out, replay->base);
+	}
+	fclose(out);
+	each->how = need(how);
 	replay_each = each;
 	signal(SIGINT, replay_interrupt);
 	signal(SIGTERM, replay_interrupt);
+	signal(SIGHUP, replay_interrupt);
+	signal(SIGPIPE, replay_interrupt);	/* each ... | head */
 	err = each_run(each, &replay->history);
 	free(how);
 	if (err)
@@ -488,6 +490,7 @@ int main(int argc, char **argv)
 	}
 	history_free(&replay.history);
 	if (fflush(stdout) || ferror(stdout))
-		err(REPLAY_TROUBLE, "standard output");
+		errx(REPLAY_TROUBLE, "standard output: not all of it could be "
+		     "written");
 	return status;
 }

@@ -250,6 +250,19 @@ void show_info(FILE *out, struct history *history)
 	fprintf(out, "end        %s\n", ends[history->reader.head.state]);
 }
 
+/* ---- for a shell ---- */
+
+void show_word(FILE *out, const char *text)
+{
+	fputc('\'', out);
+	for (; *text; text++)
+		if (*text == '\'')
+			fputs("'\\''", out);
+		else
+			fputc(*text, out);
+	fputc('\'', out);
+}
+
 /* ---- what is wrong with it ---- */
 
 char *show_fault(const struct history *history, const char *path)

@@ -17,6 +17,9 @@ void show_info(FILE *out, struct history *history);
 void show_change(FILE *out, const struct state *state,
 		 const struct change *change);
 
+/* @text as one word for a shell. */
+void show_word(FILE *out, const char *text);
+
 /*
  * Why the record is not all that happened: a line for people, to be freed, or
  * NULL. @path names the record.

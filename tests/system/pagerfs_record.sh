@@ -154,8 +154,20 @@ check "the cure passes" "$replay" each "$rec" "$intact"
 check "strictly, too" "$replay" each --strict "$rec" "$intact"
 check_equal "a limit is said" 1 "$("$replay" each --limit 3 "$rec" true |
 	grep -c 'limit of 3 states is reached')"
+# Nobody reads on, or the terminal goes: that ends it, and cleanly.
+"$replay" each --show 1000 "$rec" false 2>/dev/null | head -n 1 >"$dir/each"
+check "read no further: $(cat "$dir/each")" grep -q '^FAILED' "$dir/each"
+"$replay" each "$rec" 'kill -HUP $PPID; sleep 0.1' >"$dir/each"
+check_equal "hung up" "2 1" "$? $(grep -c '^interrupted' "$dir/each")"
 check_equal "nothing left of it" "" "$(ls -d "$dir"/pagerfs-replay.* \
 	2>/dev/null)"
+# The command that makes a state is one for a shell, whatever the paths.
+cp "$rec" "$dir/rec's"
+"$replay" each --show 1 "$dir/rec's" false >"$dir/each"
+line=$(grep -m 1 'pagerfs-replay build' "$dir/each")
+rm -rf "$dir/failing"
+line=${line/pagerfs-replay/$replay} line=${line/ DIR/ $dir/failing}
+check "a quote in the path: $line" bash -c "$line"
 
 # What clients had been told is in the other directory.
 "$replay" each --seen "$rec" 'test -e "$PAGERFS_REPLAY_SEEN/config" &&
@@ -250,6 +262,9 @@ rm -rf "$dir/out"
 check "notices others" bash -c "! '$replay' build --base '$dir/before' \
 	'$rec' '$dir/out' 2>'$dir/err'"
 check "and says which" grep -q 'old/.*: is not as it was' "$dir/err"
+"$replay" each --base "$dir/before" "$rec" true 2>"$dir/err" >&2
+check "each, too: $(cat "$dir/err")" \
+	grep -q 'old/.*: is not as it was' "$dir/err"
 
 # ---- directories, 300 deep ----
 rm -rf "$rec" "$src" "$dir/out"
