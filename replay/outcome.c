@@ -336,7 +336,7 @@ static void legal_parts(struct file *file)
 	struct change *change;
 
 	TAILQ_FOREACH_REVERSE(change, &file->pending, changes, pending) {
-		if (!change_kept_sectors(change))
+		if (!change_sectors(change) || !change_reach(change))
 			continue;
 		if (parts)
 			legal_keep_parts(change, parts);

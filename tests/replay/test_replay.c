@@ -188,6 +188,13 @@ static void test_failed_write(void **s)
 	build();
 	assert_string_equal(content("f"), "aaoooooo");
 	look_away();
+	/* A part of a sector, that failed: with what was in it before. */
+	record_old();
+	write_bytes(2, 0, 256, 'a');
+	end(begin_write(2, 256, 256, 'b', 0), 0, -EIO);
+	look(false);
+	RANDOMS("f", "oooooooo", "aooooooo", "aboooooo");
+	look_away();
 	/* An fsync that went well has nothing to say about it. */
 	record_old();
 	end(begin_write(2, 0, 512, 'a', 0), 0, -EIO);
