@@ -54,7 +54,8 @@ enum record_flags {
 	RECORD_SYNC = 2,	/* a write of O_SYNC: durable when it ends */
 	RECORD_DATASYNC = 4,	/* an fsync that may leave attributes out */
 	RECORD_LATE = 8,	/* an end: its client was told ETIMEDOUT before */
-	RECORD_OPTIONAL = 0x8000, /* who does not know the type skips it */
+	RECORD_OPTIONAL = 0x8000, /* who does not know the type, or of an end
+				   * the operation's, skips it */
 };
 
 /* What a RECORD_SETATTR sets. */

@@ -130,6 +130,9 @@ static int history_end(struct history *history, const struct record *record,
 	struct change *change = record->op < record->number ?
 		history->records[record->op] : NULL;
 
+	/* Of an operation which may be skipped. */
+	if (!change && record->flags & RECORD_OPTIONAL)
+		return 0;
 	if (!change || change->number != record->op || change->end ||
 	    change->flags & RECORD_BASE)
 		return history_refuse(history,

@@ -453,6 +453,25 @@ static void test_nonsense(void **s)
 	nonsense("beyond any file's end");
 }
 
+/* An operation of a later version, which may be skipped, and its end. */
+static void test_optional(void **s)
+{
+	uint64_t op;
+
+	(void)s;
+	record_old();
+	op = put((struct record){ .type = 99, .flags = RECORD_OPTIONAL,
+				  .file = 2 }, "?", 1);
+	put((struct record){ .type = RECORD_END, .flags = RECORD_OPTIONAL,
+			     .op = op }, "", 0);
+	write_bytes(2, 0, 512, 'a');
+	look(false);
+	outcome_ended(&outcome);
+	build();
+	assert_string_equal(content("f"), "aaoooooo");
+	look_away();
+}
+
 /* What clients may ask for, refused by a file system or not, makes sense. */
 static void test_far_away(void **s)
 {
@@ -574,6 +593,7 @@ int main(void)
 		cmocka_unit_test(test_datasync),
 		cmocka_unit_test(test_list),
 		cmocka_unit_test(test_nonsense),
+		cmocka_unit_test(test_optional),
 		cmocka_unit_test(test_far_away),
 		cmocka_unit_test(test_simple_model),
 	};
