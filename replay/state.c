@@ -5,12 +5,15 @@
  * A change begins: it is in flight. It ends: if it went well it is pending, on
  * its file or among the names, in the order of the ends. Which file a name is,
  * is therefore decided when the change ends; while it is in flight it counts
- * as the next to end after those that began before it. An fsync ends: of the
- * changes which it covers those from the head of the list, up to the first
- * which it does not, are applied to the floor and forgotten. Since lists are
- * in the order of ends, and an fsync covers what had ended when it began, that
- * is all of them; only names in strict mode and writes of O_SYNC can be
- * durable behind something that is not, and are marked @must.
+ * as the next to end after those that began before it. What will end with an
+ * error does nothing, in flight neither.
+ *
+ * An fsync ends: of the changes which it covers those from the head of the
+ * list, up to the first which it does not, are applied to the floor and
+ * forgotten. Since lists are in the order of ends, and an fsync covers what had
+ * ended when it began, that is all of them; only names in strict mode and
+ * writes of O_SYNC can be durable behind something that is not, and are marked
+ * @must.
  */
 #include "replay/state.h"
 #include "replay/names.h"
@@ -325,7 +328,7 @@ static void state_make(struct state *state, struct change *change)
 
 	/* In flight already what it is to be, if that is known: a file's mode
 	 * was never the one that was asked for. */
-	file->attr = change->err ? change->attr : change->end_attr;
+	file->attr = change->end_attr;
 	file->made = true;
 	file->target = S_ISLNK(change->attr.mode) ? change->other : NULL;
 }
@@ -401,11 +404,20 @@ static bool state_begin_names(struct state *state, struct change *change)
 	return state_resolve(state, change, NULL);
 }
 
+/* It did nothing. A write that failed may all the same be there, in part; but
+ * not one that was refused for where it would end. */
+static bool change_refused(const struct change *change)
+{
+	return change->err && (change->type != RECORD_WRITE ||
+			       (change->err == -EFBIG && !change->done));
+}
+
 static void state_begin(struct state *state, struct change *change)
 {
 	change->flies = change->over = change->must = false;
 	change->overtook = 0;
-	if (change->type == RECORD_FSYNC || !change_counts(change))
+	if (change->type == RECORD_FSYNC || !change_counts(change) ||
+	    change_refused(change))
 		return;
 	if (change_is_names(change)) {
 		/* What it is about may be known when it ends. */
@@ -485,22 +497,16 @@ static void state_end(struct state *state, struct change *change)
 			state_fsync(state, change);
 		return;
 	}
-	if (!change_counts(change))
+	if (!change_counts(change) || change_refused(change))
 		return;
 	change->over = true;
 	if (change->flies)
 		state_land(state, change);
 	if (change_is_names(change)) {
-		if (!change->err)
-			state_end_names(state, change);
+		state_end_names(state, change);
 		state_resolve_flying(state);
 		return;
 	}
-	/* A write that failed may all the same be there, in part; but not one
-	 * that was refused for where it would end. */
-	if (change->err && (change->type != RECORD_WRITE ||
-			    (change->err == -EFBIG && !change->done)))
-		return;
 	TAILQ_INSERT_TAIL(&change->file->pending, change, pending);
 	TAILQ_INSERT_TAIL(&state->all, change, all);
 	if (change->flags & RECORD_SYNC && change_promised(change))

@@ -111,6 +111,26 @@ static void test_make(void **s)
 	assert_false(seen("666"));
 }
 
+/* What was refused has done nothing, also while it was in flight. */
+static void test_refused(void **s)
+{
+	uint8_t attr[RECORD_ATTR] = { 0 };
+
+	(void)s;
+	record_old();
+	begin_make(3, 1, "d", S_IFDIR | 0755, RECORD_BASE);
+	begin_make(4, 3, "in", S_IFREG | 0644, RECORD_BASE);
+	end(begin_remove(1, "d", 0x200), 0, -ENOTEMPTY);
+	end(begin_make(5, 1, "f", S_IFIFO | 0644, 0), 0, -EEXIST);
+	end(put((struct record){ .type = RECORD_SETATTR, .file = 2,
+				 .arg = RECORD_SET_SIZE,
+				 .length = INT64_MAX }, attr, sizeof(attr)),
+	    0, -EFBIG);
+	end(begin_write(2, INT64_MAX - 512, 512, 'a', 0), 0, -EFBIG);
+	each("test -e d/in && test -f f && stat -c %s f >>\"$SEEN\"");
+	assert_true(seen("2048"));
+}
+
 static int make_seen(void **s)
 {
 	char file[96];
@@ -134,6 +154,7 @@ int main(void)
 		cmocka_unit_test(test_short_write),
 		cmocka_unit_test(test_overtaken),
 		cmocka_unit_test(test_make),
+		cmocka_unit_test(test_refused),
 	};
 
 	return cmocka_run_group_tests(tests, make_seen, remove_seen);
