@@ -153,7 +153,8 @@ static int build_write(const struct state *state, const struct change *change,
 	return 0;
 }
 
-/* Zero a range where there may be no fallocate(2). */
+/* Zero a range where there may be no fallocate(2). Behind the file's end there
+ * is nothing, and no length that a file system here might refuse. */
 static int build_zero(int fd, uint64_t offset, uint64_t length)
 {
 	static const char zeros[4096];
@@ -161,15 +162,17 @@ static int build_zero(int fd, uint64_t offset, uint64_t length)
 	size_t size;
 	int err = 0;
 
+	if (fstat(fd, &st))
+		return -errno;
+	if (offset >= (uint64_t)st.st_size)
+		return 0;
+	if (length > st.st_size - offset)
+		length = st.st_size - offset;
 	if (!fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset,
 		       length))
 		return 0;
-	if (fstat(fd, &st))
-		return -errno;
-	while (!err && length && offset < (uint64_t)st.st_size) {
+	while (!err && length) {
 		size = length < sizeof(zeros) ? length : sizeof(zeros);
-		if (size > st.st_size - offset)
-			size = st.st_size - offset;
 		err = build_put(fd, zeros, offset, size);
 		offset += size;
 		length -= size;

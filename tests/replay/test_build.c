@@ -1,6 +1,6 @@
 /*
  * test_build.c - the files that are built have the owners and modes that they
- * are to have. On records written by hand.
+ * are to have, and the holes. On records written by hand.
  */
 #include "tests/replay/by_hand.h"
 
@@ -82,6 +82,31 @@ static void test_special(void **s)
 	look_away();
 }
 
+/* Zeros, where no file system takes the length: but only where there is data,
+ * and nothing is written out. */
+static void test_zero(void **s)
+{
+	char file[128];
+	struct stat st;
+	uint64_t op;
+
+	(void)s;
+	record_old();
+	truncate_id(2, 32u << 20);
+	op = put((struct record){ .type = RECORD_FALLOCATE, .file = 2,
+				  .offset = 512, .length = INT64_MAX,
+				  .arg = FALLOC_FL_PUNCH_HOLE |
+				  FALLOC_FL_KEEP_SIZE }, "", 0);
+	end(op, 0, 0);
+	look(false);
+	build_ended();
+	snprintf(file, sizeof(file), "%s/f", dir);
+	assert_int_equal(stat(file, &st), 0);
+	assert_int_equal(st.st_size, 32u << 20);
+	assert_in_range(st.st_blocks, 0, 64);
+	look_away();
+}
+
 static void test_root(void **s)
 {
 	(void)s;
@@ -131,6 +156,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_owner),
 		cmocka_unit_test(test_special),
+		cmocka_unit_test(test_zero),
 		cmocka_unit_test(test_root),
 		cmocka_unit_test(test_closed_dirs),
 	};
