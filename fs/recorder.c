@@ -5,7 +5,8 @@
  * first met, and which stays when names change; a new file gets a new id,
  * even if it has a dead file's inode number. (dev, ino) tells files apart
  * while they live, because the daemon holds a descriptor of each one that a
- * client knows.
+ * client knows. An id stays for good: some 100 bytes for each file that there
+ * ever was, a part of what its making takes in FILE.
  *
  * When FILE cannot be written to any more (a full disk), recording stops: one
  * line in the log, and FILE's header says so for ever. Clients notice

@@ -376,7 +376,7 @@ static void replay_warn(const struct replay *replay, const struct state *state)
 	if (state->strangers)
 		warnx("%s: %" PRIu64
 		      " changes of names that came into SOURCE behind "
-		      "the mount are left out",
+		      "the mount, or of whiteouts, are left out",
 		      replay->words[1], state->strangers);
 	if (replay->build.unmade)
 		warnx("%s: %" PRIu64

@@ -226,7 +226,8 @@ static void show_state(FILE *out, struct history *history, uint64_t open)
 		fprintf(out,
 			"strangers  %" PRIu64
 			" changes of names that came into "
-			"SOURCE behind the mount; left out\n",
+			"SOURCE behind the mount, or of whiteouts; left "
+			"out\n",
 			state.strangers);
 	state_close(&state);
 }
