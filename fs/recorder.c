@@ -88,18 +88,25 @@ uint64_t recorder_new_id(struct recorder *recorder)
 	return id;
 }
 
-/* @id was made and is now (@dev, @ino). */
-static void recorder_bind(struct recorder *recorder, dev_t dev, ino_t ino,
-			  uint64_t id)
+/*
+ * @id was made and is now (@dev, @ino). => The id which the new file was given
+ * by who found it before that was told; 0: nobody did.
+ */
+static uint64_t recorder_bind(struct recorder *recorder, dev_t dev, ino_t ino,
+			      uint64_t id)
 {
 	struct recorder_id *entry;
+	uint64_t early = 0;
 	bool known;
 
 	pthread_mutex_lock(&recorder->lock);
 	entry = recorder_entry(recorder, dev, ino, &known);
-	if (entry)
+	if (entry) {
+		early = entry->id > id ? entry->id : 0;
 		entry->id = id;
+	}
 	pthread_mutex_unlock(&recorder->lock);
+	return early;
 }
 
 /* It may have come behind our back. */
@@ -189,6 +196,7 @@ static struct recorder_op *recorder_find(struct recorder *recorder,
 static struct iovec recorder_made(struct recorder *recorder,
 				  const struct recorder_op *op,
 				  const struct fuse_entry_out *entry,
+				  struct record *end,
 				  uint8_t bytes[RECORD_ATTR])
 {
 	const struct inode *inode = volume_inode(recorder->volume,
@@ -196,7 +204,7 @@ static struct iovec recorder_made(struct recorder *recorder,
 	struct record_attr attr = { entry->attr.mode, entry->attr.uid,
 				    entry->attr.gid, entry->attr.rdev };
 
-	recorder_bind(recorder, inode->dev, inode->ino, op->makes);
+	end->file = recorder_bind(recorder, inode->dev, inode->ino, op->makes);
 	record_put_attr(bytes, &attr);
 	return (struct iovec){ bytes, RECORD_ATTR };
 }
@@ -243,7 +251,8 @@ void recorder_take_answer(const struct iovec *iov, int count, size_t moved,
 	record.arg = out->error;
 	if (op->makes && !out->error && count > 1 &&
 	    iov[1].iov_len >= sizeof(struct fuse_entry_out)) {
-		piece = recorder_made(recorder, op, iov[1].iov_base, bytes);
+		piece = recorder_made(recorder, op, iov[1].iov_base, &record,
+				      bytes);
 		recorder_put(recorder, &record, &piece, 1);
 	} else {
 		record.length = recorder_moved(op, iov, count, moved);

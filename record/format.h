@@ -43,7 +43,8 @@ enum record_type {
 	RECORD_FSYNC,	/* of a file or directory */
 	RECORD_READ,	/* @length bytes wanted from @offset */
 	RECORD_END,	/* of @op: @arg: 0 or -errno, @length: bytes moved,
-			 * also by a write that failed after them */
+			 * also by a write that failed after them; @file: a
+			 * stranger which is the file that was made, or 0 */
 	RECORD_BASE_END, /* the tree at the start is complete */
 	RECORD_STRANGER, /* @file was not made through the mount */
 	RECORD_TYPES,

@@ -124,6 +124,27 @@ static int history_begin(struct history *history, const struct record *record,
 		history_take_data(history, change, record, payload);
 }
 
+/* What was done to @stranger since @make began was done to what it made. */
+static void history_join(struct history *history, const struct change *make,
+			 uint64_t stranger)
+{
+	struct change *change;
+	uint64_t i;
+
+	for (i = make->number + 1; i <= history->last; i++) {
+		change = history->records[i];
+		if (!change || change->number != i)
+			continue;
+		if (change->id == stranger)
+			change->id = make->id;
+		if (change_is_names(change) && change->parent == stranger)
+			change->parent = make->id;
+		if (change->type == RECORD_RENAME &&
+		    change->parent2 == stranger)
+			change->parent2 = make->id;
+	}
+}
+
 static int history_end(struct history *history, const struct record *record,
 		       const uint8_t *payload)
 {
@@ -152,6 +173,8 @@ static int history_end(struct history *history, const struct record *record,
 		change->end_attr = change->attr;
 	if (change->type == RECORD_FSYNC && change_promised(change))
 		history->fsyncs++;
+	if (change->type == RECORD_MAKE && !change->err && record->file)
+		history_join(history, change, record->file);
 	history->records[record->number] = change;
 	return 0;
 }

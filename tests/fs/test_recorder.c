@@ -27,7 +27,7 @@ static const struct inode inode = { .fd = -1 };
 static struct file file = {
 	.fd = -1, .twin = -1, .inode = &inode, .volume = &volume,
 };
-static uint64_t unique = 2;
+static uint64_t unique = 2, node = FUSE_ROOT_ID;
 
 static struct record_reader reader;
 static struct record record;
@@ -114,7 +114,7 @@ static void arrive_cut(uint32_t opcode, const void *fixed, size_t size,
 	assert_true(all <= sizeof(whole));
 	memcpy(whole, &(struct fuse_in_header){
 		.len = all, .opcode = opcode, .unique = unique,
-		.nodeid = FUSE_ROOT_ID, .uid = 11, .gid = 12 }, sizeof(*in));
+		.nodeid = node, .uid = 11, .gid = 12 }, sizeof(*in));
 	if (size)
 		memcpy(whole + sizeof(*in), fixed, size);
 	memcpy(whole + sizeof(*in) + size, rest, more);
@@ -313,6 +313,43 @@ static void test_names(void **state)
 	look_away();
 }
 
+/* A file that a client found, and used, before it was told that it is made:
+ * the end says that the two are one. */
+static void test_found_early(void **state)
+{
+	static const struct inode found = { .fd = -1, .dev = 1, .ino = 77 };
+	struct fuse_create_in create = { .mode = 0640 };
+	struct fuse_fsync_in fsync = { .fsync_flags = 0 };
+	struct fuse_entry_out entry = {
+		.nodeid = (uintptr_t)&found, .attr = { .mode = S_IFREG },
+	};
+	uint64_t made, early;
+
+	(void)state;
+	arrive(FUSE_CREATE, &create, sizeof(create), "a", 2);
+	unique += 2;
+	node = (uintptr_t)&found;
+	arrive(FUSE_FSYNC, &fsync, sizeof(fsync), "", 0);
+	unique -= 2;
+	answer(0, &entry, sizeof(entry));
+	unique += 2;
+	arrive(FUSE_FSYNC, &fsync, sizeof(fsync), "", 0);
+	node = FUSE_ROOT_ID;
+	look();
+	next(RECORD_MAKE);
+	made = record.file;
+	next(RECORD_STRANGER);
+	early = record.file;
+	assert_true(early > made);
+	next(RECORD_FSYNC);
+	assert_int_equal(record.file, early);
+	next(RECORD_END);
+	assert_int_equal(record.file, early);
+	next(RECORD_FSYNC);
+	assert_int_equal(record.file, made);
+	look_away();
+}
+
 /* Whatever is cut off or no request at all leaves no record, and nothing
  * behind its end is looked at (under the address sanitizer). */
 static void test_cut_off(void **state)
@@ -351,6 +388,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_append, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_others, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_names, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_found_early, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_cut_off, setup, teardown),
 	};
 

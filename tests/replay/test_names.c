@@ -315,6 +315,31 @@ static void test_late_renames(void **s)
 	look_away();
 }
 
+/* A new file that was used, as a stranger, before its making had ended. */
+static void test_found_early(void **s)
+{
+	uint64_t op;
+
+	(void)s;
+	record_new();
+	op = begin_make(2, 1, "d", S_IFDIR | 0755, 0);
+	put((struct record){ .type = RECORD_STRANGER, .file = 3 }, "", 0);
+	make(4, 3, "in", S_IFREG | 0644);
+	write_bytes(4, 0, 512, 'a');
+	put((struct record){ .type = RECORD_END, .op = op, .file = 3 }, "", 0);
+	op = begin_make(5, 1, "f", S_IFREG | 0644, 0);
+	write_bytes(6, 0, 512, 'b');
+	put((struct record){ .type = RECORD_END, .op = op, .file = 6 }, "", 0);
+	write_bytes(5, 512, 512, 'c');
+	look(false);
+	outcome_ended(&outcome);
+	build();
+	assert_string_equal(content("d/in"), "aa");
+	assert_string_equal(content("f"), "bbcc");
+	assert_int_equal(state.strangers, 0);
+	look_away();
+}
+
 /* What it is about came to be only while it was in flight, or went. */
 static void test_late_known(void **s)
 {
@@ -391,6 +416,7 @@ int main(void)
 		cmocka_unit_test(test_nameless),
 		cmocka_unit_test(test_late_renames),
 		cmocka_unit_test(test_late_known),
+		cmocka_unit_test(test_found_early),
 		cmocka_unit_test(test_stranger),
 	};
 
