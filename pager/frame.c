@@ -346,7 +346,7 @@ void frame_busy(struct vm *vm, uint32_t pfn, unsigned how, uint32_t io)
 
 	assert(f->state == FRAME_PAGE && !(f->flags & FRAME_BUSY));
 	assert(how == FRAME_READING || how == FRAME_WRITING);
-	f->flags |= how;
+	f->flags = (f->flags & ~FRAME_FAILED) | how;
 	f->aux = io;
 	object_at(vm, f->object)->nbusy++;
 	vm->frames.nbusy++;

@@ -20,6 +20,7 @@
  *	ORPHAN	busy, but its object has gone: free it when the I/O is done
  *	FRESH	has been read, and who asked for it has not come by yet: not to
  *		be taken away, or two faults could chase each other for ever
+ *	FAILED	of a file: its last write failed, as number aux of its errors
  *
  * Invariant: READING and WRITING exclude one another, and READING excludes
  * DIRTY. Lock: the core lock, for everything here; what may also be done by
@@ -45,6 +46,7 @@ enum frame_state {
 #define FRAME_RECLAIM	8u
 #define FRAME_ORPHAN	16u
 #define FRAME_FRESH	32u
+#define FRAME_FAILED	64u
 #define FRAME_BUSY	(FRAME_READING | FRAME_WRITING)
 
 struct frame {
@@ -55,7 +57,8 @@ struct frame {
 	uint32_t object;		/* id; 0: none */
 	uint32_t hash_next;		/* hash chain, gather list */
 	uint32_t obj_next, obj_prev;	/* pages of the object; free list */
-	uint32_t aux;			/* TABLE: live entries; busy: pageio */
+	uint32_t aux;			/* TABLE: live entries; busy: pageio;
+					 * FAILED */
 	uint32_t spare;			/* first of a large page: its table */
 };
 

@@ -232,8 +232,11 @@ static void pageio_write_failed(struct vm *vm, struct pageio *io, unsigned i)
 
 	vm_count(vm, WRITEERR);
 	f->flags = (f->flags | FRAME_DIRTY) & ~FRAME_RECLAIM;
-	if (io->object)
+	if (io->object) {
+		f->flags |= FRAME_FAILED;
+		f->aux = io->object->wb_errors;
 		return;
+	}
 	slot = (uint32_t)io->io.page + i;
 	if (io->io.npages == 1 && io->io.error == -EIO)
 		pageout_suspect(vm, slot);

@@ -125,14 +125,16 @@ static uint32_t sync_resume(const struct vm *vm, const struct sync *s)
 /* The next frame of the range that @is what is looked for: in page order, or
  * by the object's list. */
 static uint32_t sync_next(struct vm *vm, struct sync *s,
-			  bool (*is)(struct vm *vm, uint32_t pfn))
+			  bool (*is)(struct vm *vm, const struct sync *s,
+				     uint32_t pfn))
 {
 	uint32_t pfn;
 
 	if (sync_by_list(s)) {
 		pfn = sync_resume(vm, s);
 		for (; pfn; pfn = frame_at(vm, pfn)->obj_next) {
-			if (sync_in_range(s, frame_at(vm, pfn)) && is(vm, pfn))
+			if (sync_in_range(s, frame_at(vm, pfn)) &&
+			    is(vm, s, pfn))
 				return pfn;
 			s->seen = pfn;
 		}
@@ -140,32 +142,39 @@ static uint32_t sync_next(struct vm *vm, struct sync *s,
 	}
 	for (; s->cursor < s->last; s->cursor++) {
 		pfn = frame_lookup(vm, s->o, s->cursor);
-		if (pfn && is(vm, pfn))
+		if (pfn && is(vm, s, pfn))
 			return pfn;
 	}
 	return PFN_NONE;
 }
 
-static bool sync_wants_write(struct vm *vm, uint32_t pfn)
+/* A page that has failed since we began has been tried: it may come up again
+ * while others wait for a descriptor, and would for ever. */
+static bool sync_wants_write(struct vm *vm, const struct sync *s, uint32_t pfn)
 {
-	return !(frame_at(vm, pfn)->flags & FRAME_BUSY) && pmap_dirty(vm, pfn);
+	const struct frame *f = frame_at(vm, pfn);
+
+	if ((f->flags & FRAME_BUSY) ||
+	    ((f->flags & FRAME_FAILED) && (int32_t)(f->aux - s->errors) > 0))
+		return false;
+	return pmap_dirty(vm, pfn);
 }
 
-static bool sync_is_writing(struct vm *vm, uint32_t pfn)
+static bool sync_is_writing(struct vm *vm, const struct sync *s, uint32_t pfn)
 {
+	(void)s;
 	return frame_at(vm, pfn)->flags & FRAME_WRITING;
 }
 
 /* ---- stages; core lock held; => true: go on, false: @w waits ---- */
 
-/* Start every write. By list, a page whose write fails at once could come up
- * again: pages are counted, and a failure ends the stage. */
+/* Start every write, whatever becomes of the others: this may be the last
+ * chance of them all. */
 static bool sync_write(struct vm *vm, struct sync *s, struct waiter *w)
 {
 	uint32_t pfn;
 
-	while (s->o->wb_errors == s->errors &&
-	       (pfn = sync_next(vm, s, sync_wants_write))) {
+	while ((pfn = sync_next(vm, s, sync_wants_write))) {
 		if (!launder_file(vm, pfn, false)) {
 			wait_add(vm, w, WAIT_WRITE_IO);
 			return false;

@@ -128,6 +128,50 @@ static void test_error_and_hole(void **state)
 	}
 }
 
+/* More clusters than can be under way: every other page of a file is dirty,
+ * with @dense the others are in RAM too. @fail of the writes fail, from the
+ * first on (0: all): all are tried, each once. */
+static void scattered(uint64_t fail, bool dense)
+{
+	struct testvm_opts o = { .frames = 512, .cluster = 2 };
+	struct mem_stats before, after;
+	const unsigned n = 150;
+	unsigned there = 0;
+
+	testvm_free(&t);
+	testvm_make(&t, &o);
+	mem_file_create(t.mem, "f", NULL, 2 * n * TV_PAGE);
+	pid = vm_proc_create(t.vm, "p");
+	testvm_map(&t, pid, TV_BASE, 2 * n, RW, VM_MAP_SHARED, "f", 0);
+	for (unsigned i = 0; i < 2 * n; i++)
+		if (i % 2 == 0)
+			testvm_fill(&t, pid, TV_BASE + i * TV_PAGE, 1, 7);
+		else if (dense)
+			testvm_byte(&t, pid, TV_BASE + i * TV_PAGE);
+	mem_fail(t.mem, STORE_WRITE, 1, fail, EIO);
+	mem_get_stats(t.mem, &before);
+	assert_int_equal(sync_pages(pid, 0, 2 * n, VM_MS_SYNC), -EIO);
+	mem_get_stats(t.mem, &after);
+	assert_int_equal(after.writes - before.writes, n);
+	for (unsigned i = 0; i < n; i++)
+		there += in_file("f", 2 * i) == 7;
+	assert_int_equal(there, fail ? n - fail : 0);
+	mem_fail_none(t.mem);
+	assert_int_equal(sync_pages(pid, 0, 2 * n, VM_MS_SYNC), 0);
+	for (unsigned i = 0; i < n; i++)
+		assert_int_equal(in_file("f", 2 * i), 7);
+}
+
+static void test_all_tried(void **state)
+{
+	(void)state;
+	for (int dense = 0; dense < 2; dense++) {
+		scattered(1, dense);
+		scattered(60, dense);
+		scattered(0, dense);
+	}
+}
+
 /* ---- a thread that touches and is evicted, for ever and ever ---- */
 
 struct loop {
@@ -311,7 +355,7 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, make, unmake)
 	const struct CMUnitTest tests[] = {
-		T(test_range), T(test_error_once), T(test_error_and_hole),
+		T(test_range), T(test_error_once), T(test_error_and_hole), T(test_all_tried),
 		T(test_touch_and_evict), T(test_evict_all_twice),
 		T(test_sleep_for_ever),
 		T(test_exit_in_msync), T(test_writable_in_fsync),
