@@ -117,12 +117,14 @@ int vm_create(struct vm **out, const struct vm_config *config, const char **why)
 /* Close a file nobody maps, its pages lost if they still are dirty. */
 static uint64_t vm_abandon(struct vm *vm, struct object *o)
 {
-	uint64_t lost = o->nresident;
 	struct object_stores stores;
+	uint64_t lost = 0;
 	struct gather g;
 
 	gather_init(&g);
 	vm_lock(vm);
+	for (uint32_t pfn = o->pages; pfn; pfn = frame_at(vm, pfn)->obj_next)
+		lost += !!(frame_at(vm, pfn)->flags & FRAME_DIRTY);
 	object_drop_range(vm, o, 0, UINT64_MAX, &g);
 	gather_flush(vm, &g);
 	stores = object_bury(vm, o);

@@ -409,6 +409,41 @@ static void test_lost(void **state)
 	alarm(0);
 }
 
+/* More clusters than can be under way, clean pages between them, and @fail
+ * writes that fail (0: all). => pages that the machine says it lost. */
+static uint64_t lost_of(unsigned ndirty, uint64_t fail)
+{
+	struct testvm_opts o = { .frames = 512 };
+	struct testvm t;
+	uint64_t lost;
+	int pid;
+
+	testvm_make(&t, &o);
+	mem_file_create(t.mem, "f", NULL, 2 * ndirty * TV_PAGE);
+	pid = vm_proc_create(t.vm, "p");
+	testvm_map(&t, pid, TV_BASE, 2 * ndirty, RW, VM_MAP_SHARED, "f", 0);
+	for (unsigned i = 0; i < 2 * ndirty; i++)
+		assert_int_equal(testvm_byte(&t, pid, TV_BASE + i * TV_PAGE),
+				 0);
+	for (unsigned i = 0; i < ndirty; i++)
+		testvm_fill(&t, pid, TV_BASE + 2 * i * TV_PAGE, 1, 7);
+	mem_fail(t.mem, STORE_WRITE, 1, fail, EIO);
+	alarm(20);
+	lost = testvm_free_unchecked(&t);
+	alarm(0);
+	return lost;
+}
+
+/* Pages that were dirty, and of these what no write took though each was
+ * tried. */
+static void test_lost_count(void **state)
+{
+	(void)state;
+	assert_int_equal(lost_of(150, 0), 150);
+	assert_int_equal(lost_of(150, 1), 0);
+	assert_int_equal(lost_of(150, 150), 0);
+}
+
 /* What is mapped at @addr goes while it is read, and then the read fails: who
  * waited for it finds what is there now. */
 static void read_for_nobody(uint64_t addr)
@@ -479,6 +514,7 @@ int main(void)
 		cmocka_unit_test(test_bad_slots),
 		cmocka_unit_test(test_down_and_exit),
 		cmocka_unit_test(test_lost),
+		cmocka_unit_test(test_lost_count),
 		cmocka_unit_test(test_read_for_nobody),
 		cmocka_unit_test(test_dying_retried),
 	};
