@@ -269,7 +269,7 @@ static void open_all(const char *dir)
 	if (err < 0)
 		die(dir, err);
 	for (unsigned i = 0; i < 4; i++)
-		swap->alloc(swap, CLUSTER, &swap_slot[i]);
+		swap->alloc(swap, CLUSTER, 0, &swap_slot[i]);
 	err = io_uring_queue_init(128, &bare, 0);
 	if (err)
 		die("io_uring", err);

@@ -122,7 +122,6 @@ struct pageio_pool {
 };
 
 /* The pageout daemon: pageout.c */
-#define PAGEOUT_SUSPECTS	8
 struct pageout {
 	struct vm_thread *thread;
 	bool parked, running, hopeless;
@@ -132,10 +131,6 @@ struct pageout {
 	uint64_t evict_want;		/* vm_evict() */
 	unsigned failures;		/* writes, since a frame was freed */
 	uint64_t retry_ns;		/* failed writes: not before */
-	unsigned swap_failures;		/* since a write to swap succeeded */
-	uint64_t swap_retry_ns;
-	uint32_t suspect[PAGEOUT_SUSPECTS];	/* slots: pageout_suspect() */
-	unsigned nsuspects;
 	uint64_t down_ns;		/* all writes fail since then; 0: no */
 	uint64_t down_last_ns;		/* when the last failed, */
 	int down_error;			/* its -errno, */
@@ -143,6 +138,15 @@ struct pageout {
 	bool down_said;			/* to cfg.waits */
 	uint32_t *victims;
 	struct gather forget;		/* accessed bits cleared */
+};
+
+/* What writes to one swap area came to: swapout.c */
+#define SWAPOUT_SUSPECTS	8
+struct swapout_area {
+	unsigned failures;		/* since a write to it succeeded */
+	uint64_t retry_ns;		/* not before */
+	uint32_t suspect[SWAPOUT_SUSPECTS];	/* slots: swapout_suspect() */
+	unsigned nsuspects;
 };
 
 struct vm {
@@ -158,6 +162,7 @@ struct vm {
 	struct object_table objects;
 	struct pageio_pool io;
 	struct pageout pageout;
+	struct swapout_area swapout[SWAP_AREAS_MAX];
 	const struct policy_ops *policy;
 	void *policy_data;
 	struct waitq wait[WAIT_BUCKETS];

@@ -12,6 +12,7 @@
 #include "pager/pageout.h"
 #include "pager/pmap.h"
 #include "pager/sched.h"
+#include "pager/swapout.h"
 #include "pager/wait.h"
 
 #define PAGEIO_READS	1024
@@ -239,7 +240,7 @@ static void pageio_write_failed(struct vm *vm, struct pageio *io, unsigned i)
 	}
 	slot = (uint32_t)io->io.page + i;
 	if (io->io.npages == 1 && io->io.error == -EIO)
-		pageout_suspect(vm, slot);
+		swapout_suspect(vm, slot);
 	if (slotmap_at(vm, slot)->object)
 		slotmap_drop(vm, slot);
 }

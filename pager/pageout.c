@@ -5,7 +5,7 @@
  *	  policy names victims -> out of every page table, one shootdown
  *	    clean         -> freed
  *	    dirty, file   -> launder_file(): one write with its neighbours
- *	    dirty, anon   -> gathered: neighbouring swap slots, one write
+ *	    dirty, anon   -> swapout_write(): neighbouring slots, one write
  *	  completion (pageio.c) frees what nobody wanted meanwhile
  *
  * When a full scan finds nothing and no write is under way, memory is
@@ -27,10 +27,10 @@
 #include "pager/pageio.h"
 #include "pager/policy.h"
 #include "pager/sched.h"
+#include "pager/swapout.h"
 #include "pager/wait.h"
 
 #define PAGEOUT_BATCH	STORE_MAX_PAGES
-#define PAGEOUT_RETRY	100000000ull	/* ns after a failed write */
 #define PAGEOUT_SAY	1000000000ull	/* ns without one that succeeds */
 
 /* ---- what the policy may know of frames ---- */
@@ -153,44 +153,14 @@ static void pageout_up(struct vm *vm)
 	wait_wake(vm, WAIT_STORE, 0, UINT_MAX);
 }
 
-void pageout_suspect(struct vm *vm, uint32_t slot)
-{
-	struct pageout *p = &vm->pageout;
-
-	for (unsigned i = 0; i < p->nsuspects && i < PAGEOUT_SUSPECTS; i++)
-		if (p->suspect[i] == slot)
-			return;
-	if (p->nsuspects < PAGEOUT_SUSPECTS)
-		p->suspect[p->nsuspects] = slot;
-	if (p->nsuspects <= PAGEOUT_SUSPECTS)
-		p->nsuspects++;		/* one too many: none is to blame */
-}
-
-/* Swap takes writes: what it refused before is bad, unless it is in use. */
-static void pageout_convict(struct vm *vm, uint32_t slot, unsigned n)
-{
-	struct swap_store *swap = vm->cfg.swap;
-	struct pageout *p = &vm->pageout;
-
-	if (p->nsuspects <= PAGEOUT_SUSPECTS)
-		for (unsigned i = 0; i < p->nsuspects; i++)
-			if (p->suspect[i] - slot >= n &&
-			    swap->refs(swap, p->suspect[i]) == 0)
-				swap->bad(swap, p->suspect[i]);
-	p->nsuspects = 0;
-}
-
 void pageout_wrote(struct vm *vm, uint32_t slot, unsigned n)
 {
 	struct pageout *p = &vm->pageout;
 
 	if (p->down_ns)
 		pageout_up(vm);
-	if (!slot)
-		return;
-	p->swap_failures = 0;
-	if (p->nsuspects)
-		pageout_convict(vm, slot, n);
+	if (slot)
+		swapout_wrote(vm, slot, n);
 }
 
 void pageout_write_error(struct vm *vm, struct object *file, uint32_t slot,
@@ -200,8 +170,7 @@ void pageout_write_error(struct vm *vm, struct object *file, uint32_t slot,
 	vm->pageout.failures++;
 	pageout_down(vm, file, slot, error);
 	if (!file) {
-		vm->pageout.swap_failures++;
-		vm->pageout.swap_retry_ns = vm->pageout.retry_ns;
+		swapout_failed(vm, slot, vm->pageout.retry_ns);
 		return;
 	}
 	file->wb_errors++;
@@ -241,100 +210,6 @@ void pageout_evict(struct vm *vm, uint64_t n)
 	pageout_wake(vm);
 }
 
-/* ---- swap clusters ---- */
-
-/* The next few of @n frames: what is found where their slots are looked for. */
-static void pageout_slots_ahead(const struct vm *vm, const uint32_t *pfn,
-				unsigned n)
-{
-	const struct frame *f;
-
-	for (int chain = 0; chain < 2; chain++)
-		for (unsigned i = 0; i < n && i < FRAME_AHEAD; i++) {
-			f = frame_at(vm, pfn[i]);
-			slotmap_prefetch(vm, f->object, f->page, chain);
-		}
-}
-
-/* The slot of page @page of @o, wherever it had one before, is @slot. */
-static void pageout_set_slot(struct vm *vm, struct object *o, uint64_t page,
-			     uint32_t slot)
-{
-	uint32_t old = slotmap_lookup(vm, o, page);
-
-	if (old == slot)
-		return;
-	if (old)
-		slotmap_drop(vm, old);
-	slotmap_set(vm, o, page, slot);
-}
-
-/* Give @n frames pfn[] the slots from @slot on, and write them. */
-static void pageout_swap_write(struct vm *vm, struct pageio *io,
-			       const uint32_t *pfn, uint32_t slot, unsigned n)
-{
-	for (unsigned i = 0; i < n; i++) {
-		struct frame *f = frame_at(vm, pfn[i]);
-		struct object *o = object_at(vm, f->object);
-
-		io->pfn[i] = pfn[i];
-		if (i % FRAME_AHEAD == 0)
-			pageout_slots_ahead(vm, pfn + i, n - i);
-		pageout_set_slot(vm, o, f->page, slot + i);
-		f->flags |= FRAME_RECLAIM;
-		vm->pageout.laundering++;
-	}
-	pageio_write(vm, io, NULL, slot, n);
-}
-
-/* No free slot: a page that has one from before can use it again. */
-static bool pageout_swap_again(struct vm *vm, struct pageio *io, uint32_t pfn)
-{
-	struct frame *f = frame_at(vm, pfn);
-	uint32_t slot = slotmap_lookup(vm, object_at(vm, f->object), f->page);
-
-	/* More than the owner's reference: an old write is in flight. */
-	if (!slot || vm->cfg.swap->refs(vm->cfg.swap, slot) != 1)
-		return false;
-	pageout_swap_write(vm, io, &pfn, slot, 1);
-	return true;
-}
-
-/* Write @n dirty anonymous frames, unmapped and shot down, to swap. What
- * finds no slot or descriptor stays, dirty. After a failure, one page is tried
- * alone, so that a cluster does not take good slots along. => how many are
- * under way. */
-static unsigned pageout_swap(struct vm *vm, const uint32_t *pfn, unsigned n)
-{
-	unsigned done = 0, i = 0;
-
-	if (vm->pageout.swap_failures && n > 1)
-		n = 1;
-	while (i < n && vm->cfg.swap) {
-		struct pageio *io = pageio_get_write(vm);
-		unsigned want = n - i, got;
-		uint32_t slot;
-
-		if (!io)
-			break;
-		if (want > vm->cfg.cluster)
-			want = vm->cfg.cluster;
-		got = vm->cfg.swap->alloc(vm->cfg.swap, want, &slot);
-		if (got > 0) {
-			pageout_swap_write(vm, io, pfn + i, slot, got);
-			done += got;
-			i += got;
-			continue;
-		}
-		if (pageout_swap_again(vm, io, pfn[i]))
-			done++;
-		else
-			pageio_put(vm, io);
-		i++;
-	}
-	return done;
-}
-
 /* ---- one batch ---- */
 
 /* The victims are out of every page table: free or launder each. Each page of
@@ -345,7 +220,6 @@ static unsigned pageout_sort(struct vm *vm, uint32_t *victim, unsigned n,
 {
 	unsigned done = 0, nanon = 0, nfile = 0;
 	uint64_t now = vm_now_ns(vm);
-	bool swap = now >= vm->pageout.swap_retry_ns;
 
 	for (unsigned i = 0; i < n; i++) {
 		struct frame *f = frame_at(vm, victim[i]);
@@ -360,11 +234,11 @@ static unsigned pageout_sort(struct vm *vm, uint32_t *victim, unsigned n,
 		} else if (o->kind == OBJECT_FILE) {
 			if (now >= o->retry_ns && nfile < n)
 				nfile += launder_file(vm, victim[i], true);
-		} else if (swap) {
+		} else {
 			victim[nanon++] = victim[i];
 		}
 	}
-	return done + nfile + pageout_swap(vm, victim, nanon);
+	return done + nfile + swapout_write(vm, victim, nanon);
 }
 
 /* How many frames to look at. With all descriptors in use only clean pages are

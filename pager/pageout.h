@@ -17,6 +17,8 @@
 
 struct object;
 
+#define PAGEOUT_RETRY	100000000ull	/* ns after a failed write */
+
 /* Makes the policy and the thread. => scheduler is there. 0, -ENOMEM. */
 int pageout_init(struct vm *vm);
 void pageout_destroy(struct vm *vm);
@@ -30,12 +32,6 @@ void pageout_write_error(struct vm *vm, struct object *file, uint32_t slot,
 			 int error);
 /* A write succeeded; @slot: of swap, else 0. */
 void pageout_wrote(struct vm *vm, uint32_t slot, unsigned n);
-/*
- * The medium refused swap slot @slot, alone. It is bad if others take writes:
- * that is seen at the next one. If none does, it is no matter of slots, and
- * the area is to be found whole when the store is back.
- */
-void pageout_suspect(struct vm *vm, uint32_t slot);
 /* The page @pfn, clean, not busy, goes; its frame is freed by @g. */
 void pageout_steal(struct vm *vm, uint32_t pfn, struct gather *g);
 /* A touch while @pfn was on its way out: it stays. */

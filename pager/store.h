@@ -133,9 +133,11 @@ struct swap_area_info {
 
 struct swap_store {
 	struct store store;	/* io->page is the slot; an io stays in one area */
-	/* Up to @want neighbouring slots, each with one reference.
-	 * => how many (0: swap is full), the first in *slot. */
-	unsigned (*alloc)(struct swap_store *s, unsigned want, uint32_t *slot);
+	/* Up to @want neighbouring slots, each with one reference, not of
+	 * the areas whose bits are set in @except.
+	 * => how many (0: all others are full), the first in *slot. */
+	unsigned (*alloc)(struct swap_store *s, unsigned want, uint32_t except,
+			  uint32_t *slot);
 	void (*ref)(struct swap_store *s, uint32_t slot);
 	void (*unref)(struct swap_store *s, uint32_t slot);
 	unsigned (*refs)(struct swap_store *s, uint32_t slot);

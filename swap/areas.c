@@ -28,8 +28,8 @@ static struct area *area_of(struct swap_store *swap, uint32_t slot)
 	return &areas_of(swap)->area[a];
 }
 
-/* The area for the next alloc, -1 if all are full. */
-static int choose(const struct areas *areas)
+/* The area for the next alloc, -1 if all that may be chosen are full. */
+static int choose(const struct areas *areas, uint32_t except)
 {
 	int best = -1;
 
@@ -37,7 +37,8 @@ static int choose(const struct areas *areas)
 		unsigned a = (areas->turn + i) % SWAP_AREAS_MAX;
 		const struct area *area = &areas->area[a];
 
-		if (!area->slots || area->drain || !slots_nfree(area->slots))
+		if (!area->slots || area->drain || except >> a & 1 ||
+		    !slots_nfree(area->slots))
 			continue;
 		if (best < 0 || area->priority > areas->area[best].priority)
 			best = (int)a;
@@ -45,10 +46,11 @@ static int choose(const struct areas *areas)
 	return best;
 }
 
-unsigned areas_alloc(struct swap_store *swap, unsigned want, uint32_t *slot)
+unsigned areas_alloc(struct swap_store *swap, unsigned want, uint32_t except,
+		     uint32_t *slot)
 {
 	struct areas *areas = areas_of(swap);
-	int a = choose(areas);
+	int a = choose(areas, except);
 	uint32_t index;
 	unsigned got;
 

@@ -54,7 +54,8 @@ static inline struct areas *areas_of(struct swap_store *swap)
 }
 
 /* What the calls of areas.swap point to, for those that wrap them. */
-unsigned areas_alloc(struct swap_store *swap, unsigned want, uint32_t *slot);
+unsigned areas_alloc(struct swap_store *swap, unsigned want, uint32_t except,
+		     uint32_t *slot);
 void areas_unref(struct swap_store *swap, uint32_t slot);
 unsigned areas_refs(struct swap_store *swap, uint32_t slot);
 

@@ -313,9 +313,12 @@ static const struct store_ops swap_ops = {
 	.close = swap_close,
 };
 
-static unsigned swap_alloc(struct swap_store *s, unsigned want, uint32_t *slot)
+static unsigned swap_alloc(struct swap_store *s, unsigned want,
+			   uint32_t except, uint32_t *slot)
 {
-	return swap_of(s)->inner->alloc(swap_of(s)->inner, want, slot);
+	struct swap_store *inner = swap_of(s)->inner;
+
+	return inner->alloc(inner, want, except, slot);
 }
 
 static void swap_ref(struct swap_store *s, uint32_t slot)

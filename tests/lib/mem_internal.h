@@ -18,6 +18,7 @@ struct mem_disk {
 	uint8_t *data;
 	uint64_t size;
 	uint64_t version;	/* of the size: truncation under an I/O */
+	int broken;		/* 0, or every write fails with it */
 };
 
 struct mem_file {

@@ -245,6 +245,10 @@ void mem_start(struct mem_store *mem, struct store_io *io,
 	m->version = disk->version;
 	m->seed = draw(mem);
 	m->error = failure(mem, io->op);
+	if (!m->error && io->op == STORE_WRITE && disk->broken) {
+		m->error = disk->broken;
+		mem->stats.failed++;
+	}
 	m->held = *hold_flag(mem, io->op);
 	if (mem->config.delay_ns)
 		m->ready_ns = now_ns() + (int64_t)mem->config.delay_ns;

@@ -99,6 +99,8 @@ unsigned mem_file_nopen(struct mem_store *mem, const char *name);
 void mem_fail(struct mem_store *mem, int op, uint64_t nth, uint64_t count,
 	      int error);
 void mem_fail_none(struct mem_store *mem);
+/* Every write to swap area @area fails with -@error (0: none does). */
+void mem_fail_area(struct mem_store *mem, unsigned area, int error);
 
 /*
  * Holding. While on, an I/O with operation @op (or MEM_OP_ANY) that is

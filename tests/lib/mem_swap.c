@@ -20,13 +20,13 @@ static struct mem_swap *swap_of(struct swap_store *swap)
 }
 
 static unsigned swap_alloc(struct swap_store *swap, unsigned want,
-			   uint32_t *slot)
+			   uint32_t except, uint32_t *slot)
 {
 	struct mem_store *mem = swap_of(swap)->mem;
 	unsigned got;
 
 	pthread_mutex_lock(&mem->lock);
-	got = areas_alloc(swap, want, slot);
+	got = areas_alloc(swap, want, except, slot);
 	pthread_mutex_unlock(&mem->lock);
 	return got;
 }
@@ -155,6 +155,13 @@ unsigned mem_swap_add(struct mem_store *mem, uint32_t nslots, int priority)
 	memset(swap->disk[a].data, MEM_SCRIBBLE, size);
 	pthread_mutex_unlock(&mem->lock);
 	return (unsigned)a;
+}
+
+void mem_fail_area(struct mem_store *mem, unsigned area, int error)
+{
+	pthread_mutex_lock(&mem->lock);
+	mem->swap->disk[area].broken = -error;
+	pthread_mutex_unlock(&mem->lock);
 }
 
 void mem_swap_check(struct mem_store *mem)

@@ -99,6 +99,8 @@ void testvm_make(struct testvm *t, const struct testvm_opts *o)
 	mc.ram = t->ram.base;
 	mc.ram_size = t->ram.size;
 	t->mem = mem_create(&mc);
+	if (o->more_swap)
+		mem_swap_add(t->mem, o->more_swap, o->more_priority);
 	if (testvm_checks(o)) {
 		t->stale = stale_create(testvm_stale, t);
 		vc.stale = t->stale;

@@ -38,6 +38,8 @@ struct testvm_opts {
 	uint32_t frames;		/* of RAM; 0: 64 */
 	enum vm_mode mode;		/* default 32 bits */
 	uint32_t swap_slots;		/* 0: no swap */
+	uint32_t more_swap;		/* slots of area 1; 0: none */
+	int more_priority;		/* of that; area 0 has 0 */
 	uint64_t seed;
 	enum mem_order order;
 	unsigned ncpus;			/* 0: 1 */

@@ -305,6 +305,69 @@ static void test_bad_slots(void **state)
 	assert_int_equal(bad_slots(20, 0), 0);
 }
 
+/* ---- two swap areas ---- */
+
+static struct swap_area_info area_info(struct testvm *t, unsigned area)
+{
+	struct swap_store *swap = mem_swap(t->mem);
+	struct swap_area_info info;
+
+	assert_int_equal(swap->info(swap, area, &info), 0);
+	return info;
+}
+
+/* Anonymous memory of three times RAM, all stored to, and still there. */
+static void more_than_ram(struct testvm *t, int pid, uint8_t byte)
+{
+	for (unsigned i = 0; i < 96; i++)
+		testvm_fill(t, pid, TV_BASE + i * TV_PAGE, 1,
+			    (uint8_t)(byte + i));
+	vm_check(t->vm);
+	for (unsigned i = 0; i < 96; i++)
+		assert_int_equal(testvm_byte(t, pid, TV_BASE + i * TV_PAGE),
+				 (uint8_t)(byte + i));
+}
+
+/* One takes no writes, the other, of @priority to its 0, takes all: nobody
+ * waits, the broken one is seldom tried and keeps its slots, and is used again
+ * when it is whole. */
+static void broken_area(int priority)
+{
+	struct testvm_opts o = { .frames = 32, .swap_slots = 256, .cluster = 1,
+				 .more_swap = 256, .more_priority = priority };
+	struct mem_stats st;
+	struct testvm t;
+	uint64_t began;
+	int pid;
+
+	testvm_make(&t, &o);
+	pid = vm_proc_create(t.vm, "p");
+	testvm_map(&t, pid, TV_BASE, 96, RW, VM_MAP_PRIVATE, NULL, 0);
+	mem_fail_area(t.mem, 0, EIO);
+	began = vm_now_ns(t.vm);
+	alarm(20);
+	more_than_ram(&t, pid, 1);
+	alarm(0);
+	mem_get_stats(t.mem, &st);
+	assert_true(st.failed > 0 || priority > 0);
+	assert_true(st.failed < 60);
+	assert_true(vm_now_ns(t.vm) - began < 1000000000);
+	assert_int_equal(area_info(&t, 0).nused, 0);
+	assert_int_equal(area_info(&t, 0).nbad, 0);
+	mem_fail_area(t.mem, 0, 0);
+	vm_evict(t.vm, 32);
+	more_than_ram(&t, pid, 2);
+	assert_true(area_info(&t, 0).nused > 0 || priority > 0);
+	assert_int_equal(testvm_free(&t), 0);
+}
+
+static void test_broken_area(void **state)
+{
+	(void)state;
+	for (int priority = -1; priority <= 1; priority++)
+		broken_area(priority);
+}
+
 /* ---- waiting for the store ---- */
 
 #define DOWN_PAGES	64u
@@ -512,6 +575,7 @@ int main(void)
 		cmocka_unit_test(test_every_sync),
 		cmocka_unit_test(test_store_comes_back),
 		cmocka_unit_test(test_bad_slots),
+		cmocka_unit_test(test_broken_area),
 		cmocka_unit_test(test_down_and_exit),
 		cmocka_unit_test(test_lost),
 		cmocka_unit_test(test_lost_count),

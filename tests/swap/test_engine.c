@@ -738,16 +738,16 @@ static void test_swap(void **state)
 	(void)state;
 	need_uring();
 	swap = make_swap();
-	assert_int_equal(swap->alloc(swap, 1, &slot), 0);
+	assert_int_equal(swap->alloc(swap, 1, 0, &slot), 0);
 	assert_int_equal(swap_store_add(swap, path_of("s0"), 32 * PAGE, 5), 0);
 	assert_int_equal(swap_store_add(swap, path_of("s1"), 33 * PAGE, 5), 1);
 	assert_int_equal(swap_store_add(swap, path_of("s2"), 9 * PAGE, 9), 2);
 	assert_int_equal(size_of("s1"), 33 * PAGE);
 	assert_int_equal(swap->ntotal(swap), 31 + 32 + 8);
-	assert_int_equal(swap->alloc(swap, 16, &slot), 8);
+	assert_int_equal(swap->alloc(swap, 16, 0, &slot), 8);
 	assert_int_equal(SWAP_SLOT_AREA(slot), 2);
-	assert_int_equal(swap->alloc(swap, 16, &slot), 16);
-	assert_int_equal(swap->alloc(swap, 16, &slot2), 16);
+	assert_int_equal(swap->alloc(swap, 16, 0, &slot), 16);
+	assert_int_equal(swap->alloc(swap, 16, 0, &slot2), 16);
 	assert_int_not_equal(SWAP_SLOT_AREA(slot), SWAP_SLOT_AREA(slot2));
 	spread(pfn, 16);
 	for (unsigned i = 0; i < 16; i++)
@@ -780,11 +780,11 @@ static void test_swap_remove(void **state)
 	other = make_swap();
 	assert_int_equal(swap_store_add(swap, path_of("r0"), 9 * PAGE, 0), 0);
 	assert_int_equal(swap_store_add(swap, path_of("r1"), 9 * PAGE, -1), 1);
-	assert_int_equal(swap->alloc(swap, 1, &slot), 1);
+	assert_int_equal(swap->alloc(swap, 1, 0, &slot), 1);
 	assert_int_equal(swap_store_remove(swap, 0), -EBUSY);
 	assert_int_equal(swap_store_drain(swap, 0, true), 0);
 	assert_int_equal(swap->nfree(swap), 8);
-	assert_int_equal(swap->alloc(swap, 1, &slot2), 1);
+	assert_int_equal(swap->alloc(swap, 1, 0, &slot2), 1);
 	assert_int_equal(SWAP_SLOT_AREA(slot2), 1);
 	swap->unref(swap, slot);
 	assert_int_equal(swap_store_remove(swap, 0), 0);
@@ -843,7 +843,7 @@ static void test_swap_truncated(void **state)
 	need_uring();
 	swap = make_swap();
 	assert_int_equal(swap_store_add(swap, path_of("t"), 9 * PAGE, 0), 0);
-	assert_int_equal(swap->alloc(swap, 4, &slot), 4);
+	assert_int_equal(swap->alloc(swap, 4, 0, &slot), 4);
 	spread(pfn, 4);
 	assert_int_equal(run(&swap->store, STORE_WRITE, slot, 4, pfn, NULL),
 			 0);

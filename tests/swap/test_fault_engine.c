@@ -115,7 +115,7 @@ static void test_swap(void **state)
 
 	(void)state;
 	assert_int_equal(swap->ntotal(swap), 10);
-	assert_int_equal(swap->alloc(swap, 1, &slot), 1);
+	assert_int_equal(swap->alloc(swap, 1, 0, &slot), 1);
 	fault_rule(fault, STORE_READ, 1, 1, EIO, FAULT_BEFORE);
 	assert_int_equal(run(&swap->store, STORE_WRITE, slot), 0);
 	assert_int_equal(run(&swap->store, STORE_READ, slot), -EIO);

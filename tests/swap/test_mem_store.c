@@ -256,7 +256,7 @@ static void test_swap(void **state)
 
 	(void)state;
 	assert_int_equal(swap->ntotal(swap), 100);
-	assert_int_equal(swap->alloc(swap, 2, &slot), 2);
+	assert_int_equal(swap->alloc(swap, 2, 0, &slot), 2);
 	memset(ram + PAGE, '1', PAGE);
 	memset(ram + 8 * PAGE, '2', PAGE);
 	fill(&io, &swap->store, STORE_WRITE, slot, 2, pfn);
