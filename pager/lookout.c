@@ -8,6 +8,7 @@
  */
 #include "pager/lookout.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -168,14 +169,18 @@ struct lookout *lookout_start(struct vm *vm, void (*back)(void *arg),
 	return NULL;
 }
 
-void lookout_stop(struct lookout *l)
+int lookout_stop(struct lookout *l)
 {
+	struct timespec until = deadline_in(LOOKOUT_STOP_MS);
+
 	if (!l)
-		return;
+		return 0;
 	pthread_mutex_lock(&l->lock);
 	l->stop = true;
 	pthread_cond_signal(&l->wake);
 	pthread_mutex_unlock(&l->lock);
-	pthread_join(l->thread, NULL);
+	if (pthread_clockjoin_np(l->thread, NULL, CLOCK_MONOTONIC, &until))
+		return -EBUSY;
 	free(l);
+	return 0;
 }

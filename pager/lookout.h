@@ -17,6 +17,7 @@
 #include <stdbool.h>
 
 #define LOOKOUT_MS	1000
+#define LOOKOUT_STOP_MS	1500	/* patience with a file */
 
 struct lookout;
 struct vm;
@@ -30,7 +31,9 @@ bool lookout_look(struct vm *vm);
 /* Do so from now on, and call @back when some are. => NULL: no thread. */
 struct lookout *lookout_start(struct vm *vm, void (*back)(void *arg),
 			      void *arg);
-/* Before the machine is destroyed. NULL: nothing. */
-void lookout_stop(struct lookout *lookout);
+/* Before the machine is destroyed. => 0; -EBUSY: a file does not answer: leave
+ * the machine and its stores alone until the process ends, but for vm_end().
+ * NULL: nothing. */
+int lookout_stop(struct lookout *lookout);
 
 #endif

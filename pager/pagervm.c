@@ -632,6 +632,24 @@ static int stale_verdict(struct machine *m)
 		    "is wrong, please report it", (unsigned long long)n);
 }
 
+static int down_lost(uint64_t lost)
+{
+	if (!lost)
+		return 0;
+	return fail("%llu dirty pages could not be written to their files and "
+		    "are lost", (unsigned long long)lost);
+}
+
+/* The lookout has one of the files, and may come back: what can be written is,
+ * and nothing is closed. */
+static void down_without_lookout(struct machine *m)
+{
+	down_lost(vm_end(m->vm));
+	fail("a mapped file does not say how long it is; leaving without an "
+	     "orderly end");
+	_exit(1);
+}
+
 static int down(struct machine *m)
 {
 	uint64_t lost = 0;
@@ -651,7 +669,8 @@ static int down(struct machine *m)
 		rmdir(m->view_dir);
 		unlink(m->view_link);
 	}
-	lookout_stop(m->lookout);
+	if (lookout_stop(m->lookout) == -EBUSY)
+		down_without_lookout(m);
 	if (m->vm)
 		lost = vm_destroy(m->vm);
 	if (m->session) {
@@ -668,10 +687,7 @@ static int down(struct machine *m)
 		ram_destroy(&m->ram);
 	err = stale_verdict(m);
 	stale_destroy(m->stale);
-	if (lost)
-		return fail("%llu dirty pages could not be written to their "
-			    "files and are lost", (unsigned long long)lost);
-	return err;
+	return lost ? down_lost(lost) : err;
 }
 
 int main(int argc, char **argv)

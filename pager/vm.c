@@ -114,45 +114,33 @@ int vm_create(struct vm **out, const struct vm_config *config, const char **why)
 
 /* ---- taking down ---- */
 
-/* Close a file nobody maps, its pages lost if they still are dirty. */
-static uint64_t vm_abandon(struct vm *vm, struct object *o)
+/* A CPU that sets D tells nobody: they are counted when asked for. */
+static uint64_t vm_dirty(const struct vm *vm)
+{
+	uint64_t n = 0;
+
+	for (uint32_t pfn = 1; pfn < vm->frames.n; pfn++)
+		n += frame_at(vm, pfn)->state == FRAME_PAGE &&
+		     pmap_dirty(vm, pfn);
+	return n;
+}
+
+/* Close a file nobody maps; what is dirty of it is lost. */
+static void vm_abandon(struct vm *vm, struct object *o)
 {
 	struct object_stores stores;
-	uint64_t lost = 0;
 	struct gather g;
 
 	gather_init(&g);
 	vm_lock(vm);
-	for (uint32_t pfn = o->pages; pfn; pfn = frame_at(vm, pfn)->obj_next)
-		lost += !!(frame_at(vm, pfn)->flags & FRAME_DIRTY);
 	object_drop_range(vm, o, 0, UINT64_MAX, &g);
 	gather_flush(vm, &g);
 	stores = object_bury(vm, o);
 	vm_unlock(vm);
 	object_close(stores);
-	return lost;
 }
 
-/* Dirty pages of files go out; what fails twice is given up. */
-static uint64_t vm_flush(struct vm *vm)
-{
-	uint64_t lost = 0;
-	struct object *o;
-
-	if (vm_sync(vm) < 0)
-		vm_sync(vm);
-	sched_settle(vm);
-	vm_lock(vm);
-	o = vm->objects.dying;
-	vm_unlock(vm);
-	while (o) {
-		lost += vm_abandon(vm, o);
-		o = vm->objects.dying;
-	}
-	return lost;
-}
-
-uint64_t vm_destroy(struct vm *vm)
+uint64_t vm_end(struct vm *vm)
 {
 	struct proc *p, *tmp;
 	uint64_t lost;
@@ -161,7 +149,21 @@ uint64_t vm_destroy(struct vm *vm)
 	sched_end_threads(vm);
 	HASH_ITER(hh, vm->procs, p, tmp)
 		vm_exit(vm, p->pid);
-	lost = vm_flush(vm);
+	if (vm_sync(vm) < 0)
+		vm_sync(vm);
+	sched_settle(vm);
+	vm_lock(vm);
+	lost = vm_dirty(vm);
+	vm_unlock(vm);
+	return lost;
+}
+
+uint64_t vm_destroy(struct vm *vm)
+{
+	uint64_t lost = vm_end(vm);
+
+	while (vm->objects.dying)
+		vm_abandon(vm, vm->objects.dying);
 	vm_free(vm);
 	return lost;
 }
@@ -252,17 +254,6 @@ static const char *const vm_stat_name[] = {
 	[VM_STAT_TLB_CYCLES] = "tlb_cycles",
 	[VM_STAT_TLB_STALE] = "tlb_stale",
 };
-
-/* A CPU that sets D tells nobody: they are counted when asked for. */
-static uint64_t vm_dirty(const struct vm *vm)
-{
-	uint64_t n = 0;
-
-	for (uint32_t pfn = 1; pfn < vm->frames.n; pfn++)
-		n += frame_at(vm, pfn)->state == FRAME_PAGE &&
-		     pmap_dirty(vm, pfn);
-	return n;
-}
 
 static uint64_t vm_swap_used(const struct vm *vm)
 {

@@ -83,8 +83,10 @@ void vm_stop(struct vm *vm);
 /* Run CPU 0 in the caller until no thread can run and no I/O is in flight. */
 void vm_run(struct vm *vm);
 /* Stopped. Threads end where they are, and their end() is called, those that
- * were started last first; processes exit; dirty file pages are written.
- * => number of pages that could not be written and are lost. */
+ * were started last first; processes exit; dirty file pages are written, what
+ * fails twice is given up. => number of pages that could not be written. */
+uint64_t vm_end(struct vm *vm);
+/* vm_end(), and what could not be written is lost. => the number of that. */
 uint64_t vm_destroy(struct vm *vm);
 
 /* ---- processes ---- */

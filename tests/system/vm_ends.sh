@@ -41,4 +41,29 @@ printf 'proc p\nmap p d file files/d shared\nexpect fill p d pattern 5\n' |
 	check "what was stored is in the file" "$BUILD/pagervm" run \
 	-d "$dir/mnt" -
 umount_store "$dir/mnt"
+
+# ---- a mapped file that does not say how long it is: what was stored is kept,
+# and the machine ends all the same ----
+. "$here/tests/lib/vm.sh"
+src=$dir/src mnt=$dir/mnt
+. "$here/tests/lib/inject.sh"
+mount_store "$src" "$mnt"
+truncate -s 1M "$src/files/e"
+machine_start mute --no-swap
+ctl 'proc p
+map p d file files/d shared
+map p e file files/e shared
+fill p d pattern 6
+fill p e 6'
+rules 'getattr files/e freeze'
+asked() { grep -q 'getattr .*files/e' "$mnt/.pagerfs/inflight"; }
+wait_for 5 asked || fail "nobody asks how long the file is"
+machine_end 1
+check "it says why: $(cat "$dir/mute.err")" \
+	grep -q 'does not say how long' "$dir/mute.err"
+check_equal "and nothing is lost" 1 "$(wc -l <"$dir/mute.err")"
+check "what was stored is in the file" cmp "$src/files/e" \
+	<(bytes 1048576 6)
+rules ''
+umount_store "$mnt"
 finish
