@@ -614,12 +614,10 @@ void pmap_frame_prefetch(const struct vm *vm, const uint32_t *pfn, unsigned n)
 
 void pmap_frame_remove(struct vm *vm, uint32_t pfn, struct gather *g)
 {
-	struct rmap_walk w;
 	uint64_t place;
 	struct pmap *p;
 
-	rmap_walk(frame_at(vm, pfn), &w);
-	while (rmap_next(vm, &w, &place)) {
+	while ((place = rmap_any(vm, frame_at(vm, pfn)))) {
 		void *e = pmap_place(vm, place, true, &p);
 
 		pmap_remove_one(vm, p, RMAP_VPN(place), e, g);
