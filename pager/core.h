@@ -129,7 +129,8 @@ struct pageout {
 	uint64_t idle_scans;		/* frames looked at since one went */
 	uint64_t laundering;		/* frames with FRAME_RECLAIM */
 	uint64_t evict_want;		/* vm_evict() */
-	unsigned failures;		/* writes, since a frame was freed */
+	unsigned failures;		/* writes, since a frame was freed,
+					 * or was asked for by vm_evict() */
 	uint64_t retry_ns;		/* failed writes: not before */
 	uint64_t down_ns;		/* all writes fail since then; 0: no */
 	uint64_t down_last_ns;		/* when the last failed, */

@@ -204,6 +204,8 @@ void pageout_retake(struct vm *vm, uint32_t pfn)
 
 void pageout_evict(struct vm *vm, uint64_t n)
 {
+	if (vm->pageout.evict_want == 0)
+		vm->pageout.failures = 0;	/* those before are not its */
 	vm->pageout.evict_want += n;
 	vm->pageout.idle_scans = 0;
 	vm->pageout.hopeless = false;

@@ -388,6 +388,36 @@ static void test_scans_flat(void **state)
 	assert_true(large < small * 1.05 + 0.1);
 }
 
+/* ---- old failures ---- */
+
+/* Writes failed, and all has been written since; every page is in use, so that
+ * the first look finds none to take: what was is no reason to give up. */
+static void test_old_failures(void **state)
+{
+	struct testvm_opts o = { .frames = 20000, .calm = true };
+	const unsigned n = 19000;
+	struct testvm t;
+	uint8_t b;
+	int pid;
+
+	(void)state;
+	testvm_make(&t, &o);
+	mem_file_create(t.mem, "f", NULL, n * (uint64_t)TV_PAGE);
+	pid = vm_proc_create(t.vm, "p");
+	testvm_map(&t, pid, TV_BASE, n, RW, VM_MAP_SHARED, "f", 0);
+	testvm_fill(&t, pid, TV_BASE, 1, 1);
+	mem_fail(t.mem, STORE_WRITE, 1, 5, EIO);
+	for (unsigned i = 0; i < 5; i++)
+		vm_msync(t.vm, pid, TV_BASE, TV_PAGE, VM_MS_SYNC);
+	mem_fail_none(t.mem);
+	assert_int_equal(vm_msync(t.vm, pid, TV_BASE, TV_PAGE, VM_MS_SYNC), 0);
+	for (unsigned i = 0; i < n; i++)
+		vm_peek(t.vm, pid, TV_BASE + i * (uint64_t)TV_PAGE, &b, 1,
+			NULL);
+	assert_int_equal(vm_evict(t.vm, 10), 10);
+	assert_int_equal(testvm_free(&t), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -396,6 +426,7 @@ int main(void)
 		cmocka_unit_test(test_no_more_than_wanted),
 		cmocka_unit_test(test_every_order),
 		cmocka_unit_test(test_scans_flat),
+		cmocka_unit_test(test_old_failures),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
