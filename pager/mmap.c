@@ -182,18 +182,19 @@ struct range {
 	uint64_t start, end;
 };
 
-/* => 0: with the map lock, until range_end(); or -errno */
+/* => 0: with the map lock, until range_end(); or -errno: @outside, if there is
+ * nothing in it, or anything that the process may not map */
 static int range_begin(struct vm *vm, int pid, uint64_t addr, uint64_t len,
-		       struct range *r)
+		       int outside, struct range *r)
 {
 	r->p = proc_get(vm, pid);
 	if (!r->p)
 		return -ESRCH;
 	r->start = addr >> PAGE_SHIFT;
-	if (addr % PAGE_SIZE || len == 0 || len > UINT64_MAX - PAGE_SIZE ||
+	if (addr % PAGE_SIZE || len > UINT64_MAX - PAGE_SIZE ||
 	    !map_valid(&r->p->map, r->start, PAGES(len))) {
 		proc_put(vm, r->p);
-		return -EINVAL;
+		return addr % PAGE_SIZE ? -EINVAL : outside;
 	}
 	r->end = r->start + PAGES(len);
 	pthread_mutex_lock(&r->p->map.lock);
@@ -209,7 +210,7 @@ static void range_end(struct vm *vm, struct range *r)
 int vm_munmap(struct vm *vm, int pid, uint64_t addr, uint64_t len)
 {
 	struct range r;
-	int err = range_begin(vm, pid, addr, len, &r);
+	int err = range_begin(vm, pid, addr, len, -EINVAL, &r);
 
 	if (err < 0)
 		return err;
@@ -260,8 +261,8 @@ int vm_mprotect(struct vm *vm, int pid, uint64_t addr, uint64_t len,
 
 	if (prot & ~(VM_PROT_READ | VM_PROT_WRITE | VM_PROT_EXEC))
 		return -EINVAL;
-	err = range_begin(vm, pid, addr, len, &r);
-	if (err < 0)
+	err = range_begin(vm, pid, addr, len, len ? -ENOMEM : 0, &r);
+	if (err < 0 || len == 0)
 		return err;
 	err = mprotect_check(&r, prot);
 	if (err == 0)
@@ -280,8 +281,8 @@ int vm_madvise(struct vm *vm, int pid, uint64_t addr, uint64_t len,
 
 	if (advice != VM_MADV_HUGEPAGE && advice != VM_MADV_NOHUGEPAGE)
 		return -EINVAL;
-	err = range_begin(vm, pid, addr, len, &r);
-	if (err < 0)
+	err = range_begin(vm, pid, addr, len, len ? -ENOMEM : 0, &r);
+	if (err < 0 || len == 0)
 		return err;
 	err = map_covers(&r.p->map, r.start, r.end) ?
 		map_clip(vm, &r.p->map, r.start, r.end) : -ENOMEM;

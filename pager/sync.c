@@ -15,10 +15,10 @@
 int sync_init(struct sync *s, struct proc *p, uint64_t addr, uint64_t len,
 	      unsigned flags)
 {
-	if (addr % PAGE_SIZE || addr + len < addr ||
-	    addr + len > UINT64_MAX - PAGE_SIZE ||
-	    (flags != VM_MS_ASYNC && flags != VM_MS_SYNC))
+	if (addr % PAGE_SIZE || (flags != VM_MS_ASYNC && flags != VM_MS_SYNC))
 		return -EINVAL;
+	if (addr + len < addr || addr + len > UINT64_MAX - PAGE_SIZE)
+		return -ENOMEM;
 	proc_hold(p);
 	*s = (struct sync){
 		.p = p, .flags = flags, .vpn = addr >> PAGE_SHIFT,

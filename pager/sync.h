@@ -43,7 +43,8 @@ struct sync {
 	int result;
 };
 
-/* => 0; -EINVAL: address or flags. Takes a reference to @p. */
+/* => 0; -EINVAL: address or flags; -ENOMEM: beyond all that can be mapped.
+ * Takes a reference to @p. */
 int sync_init(struct sync *s, struct proc *p, uint64_t addr, uint64_t len,
 	      unsigned flags);
 void sync_init_all(struct sync *s);

@@ -116,12 +116,13 @@ struct vm_mmap {
  *    wait for open(2) and fstat(2) of the file. */
 int vm_mmap(struct vm *vm, int pid, const struct vm_mmap *args, uint64_t *at);
 int vm_munmap(struct vm *vm, int pid, uint64_t addr, uint64_t len);
-/* => -ENOMEM: a hole in the range; -EACCES. */
+/* => -ENOMEM: a hole in the range, or the end of all that can be mapped;
+ *    -EACCES; -EINVAL: @prot, or where it begins. No bytes are no error. */
 int vm_mprotect(struct vm *vm, int pid, uint64_t addr, uint64_t len,
 		unsigned prot);
 #define VM_MADV_HUGEPAGE	1	/* back aligned parts by large pages */
 #define VM_MADV_NOHUGEPAGE	2	/* (none are made from now on) */
-/* => -EINVAL: unknown advice; -ENOMEM: a hole in the range. */
+/* => -EINVAL: unknown advice; else as vm_mprotect(). */
 int vm_madvise(struct vm *vm, int pid, uint64_t addr, uint64_t len,
 	       int advice);
 /* The end of the heap: @brk 0 asks. => 0, *now where it is; -ENOMEM. */

@@ -90,23 +90,38 @@ static void test_ranges_refused(void **state)
 	static const struct {
 		uint64_t addr, len;
 	} bad[] = {
-		{ TV_BASE + 1, TV_PAGE }, { TV_BASE, 0 },
+		{ TV_BASE + 1, TV_PAGE }, { TV_BASE + 1, 0 },
 		{ TV_BASE, UINT64_MAX }, { TV_BASE, 1ull << 63 },
 		{ UINT64_MAX & ~0xfffull, TV_PAGE },
 		{ UINT64_MAX & ~0xfffull, 4 * TV_PAGE },
 		{ 1ull << 63, TV_PAGE },
+		{ 0xbffff000, 2 * TV_PAGE }, { 0, TV_PAGE },
 	};
 
 	(void)state;
 	testvm_map(&t, pid, TV_BASE, 4, RW, VM_MAP_PRIVATE, NULL, 0);
 	for (unsigned i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
-		assert_true(vm_munmap(t.vm, pid, bad[i].addr, bad[i].len) < 0);
-		assert_true(vm_mprotect(t.vm, pid, bad[i].addr, bad[i].len,
-					RW) < 0);
+		int hole = bad[i].addr % TV_PAGE ? -EINVAL : -ENOMEM;
+
+		assert_int_equal(vm_munmap(t.vm, pid, bad[i].addr, bad[i].len),
+				 -EINVAL);
+		assert_int_equal(vm_mprotect(t.vm, pid, bad[i].addr,
+					     bad[i].len, RW), hole);
+		assert_int_equal(vm_madvise(t.vm, pid, bad[i].addr, bad[i].len,
+					    VM_MADV_HUGEPAGE), hole);
 		if (bad[i].len)
-			assert_true(vm_msync(t.vm, pid, bad[i].addr,
-					     bad[i].len, VM_MS_SYNC) < 0);
+			assert_int_equal(vm_msync(t.vm, pid, bad[i].addr,
+						  bad[i].len, VM_MS_SYNC),
+					 hole);
 	}
+	/* Nothing to unmap is an error, nothing to protect is not. */
+	assert_int_equal(vm_munmap(t.vm, pid, TV_BASE, 0), -EINVAL);
+	for (uint64_t at = 0; at <= TV_BASE; at += TV_BASE) {
+		assert_int_equal(vm_mprotect(t.vm, pid, at, 0, RW), 0);
+		assert_int_equal(vm_madvise(t.vm, pid, at, 0,
+					    VM_MADV_HUGEPAGE), 0);
+	}
+	assert_int_equal(vm_mprotect(t.vm, 99, TV_BASE, 0, RW), -ESRCH);
 	assert_int_equal(vm_msync(t.vm, pid, TV_BASE, TV_PAGE, 0), -EINVAL);
 	assert_int_equal(vm_msync(t.vm, pid, TV_BASE, TV_PAGE, 3), -EINVAL);
 	assert_int_equal(vm_mprotect(t.vm, pid, TV_BASE, TV_PAGE, 77),
