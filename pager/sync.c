@@ -191,6 +191,11 @@ static bool sync_drain(struct vm *vm, struct sync *s, struct waiter *w)
 	uint32_t pfn = sync_next(vm, s, sync_is_writing);
 
 	if (pfn) {
+		/* This write is ours; one that follows it is not. */
+		if (sync_by_list(s))
+			s->seen = pfn;
+		else
+			s->cursor++;
 		wait_add(vm, w, WAIT_FRAME(pfn));
 		return false;
 	}

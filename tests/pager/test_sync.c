@@ -9,10 +9,13 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "emu/cpu.h"
+#include "pager/process.h"
+#include "pager/sync.h"
 #include "tests/lib/testvm.h"
 
 #define RW	(VM_PROT_READ | VM_PROT_WRITE)
@@ -351,6 +354,55 @@ static void test_writable_in_fsync(void **state)
 	assert_int_equal(mem_file_nopen(t.mem, "g"), 0);
 }
 
+/* ---- a sync by itself, step by step ---- */
+
+static void note_wake(struct waiter *w)
+{
+	(void)w;
+}
+
+/* The write that is under way is waited for, and not the next one of a page
+ * which others store to and write again and again. @sparse: by the object's
+ * list. */
+static void hot_page(bool sparse)
+{
+	struct waiter w = { .wake = note_wake };
+	struct sync s;
+
+	testvm_map(&t, pid, TV_BASE + 15 * TV_PAGE, 1, RW, VM_MAP_PRIVATE,
+		   NULL, 0);
+	testvm_fill(&t, pid, TV_BASE, 1, 7);
+	mem_hold(t.mem, STORE_WRITE, true);
+	assert_int_equal(sync_init(&s, proc_get(t.vm, pid), TV_BASE,
+				   (sparse ? N : 1) * TV_PAGE, VM_MS_SYNC), 0);
+	proc_put(t.vm, s.p);
+	assert_int_equal(sync_step(t.vm, &s, &w), SYNC_WAIT);
+	assert_int_equal(s.stage, SYNC_DRAIN);
+	let_run();
+	assert_int_equal(mem_release(t.mem, 1), 1);
+	testvm_fill(&t, pid, TV_BASE, 1, 8);
+	assert_int_equal(sync_pages(pid, 0, N, VM_MS_ASYNC), 0);
+	let_run();
+	assert_non_null(mem_held(t.mem, 0));
+	assert_int_equal(sync_step(t.vm, &s, &w), SYNC_WAIT);
+	assert_int_equal(s.stage, SYNC_FSYNC);
+	mem_hold(t.mem, STORE_WRITE, false);
+	mem_release(t.mem, 1);
+	vm_run(t.vm);
+	assert_int_equal(sync_step(t.vm, &s, &w), SYNC_DONE);
+	assert_int_equal(s.result, 0);
+	assert_int_equal(in_file("f", 0), 8);
+}
+
+static void test_hot_page(void **state)
+{
+	(void)state;
+	alarm(20);
+	hot_page(false);
+	hot_page(true);
+	alarm(0);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, make, unmake)
@@ -359,6 +411,7 @@ int main(void)
 		T(test_touch_and_evict), T(test_evict_all_twice),
 		T(test_sleep_for_ever),
 		T(test_exit_in_msync), T(test_writable_in_fsync),
+		T(test_hot_page),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
