@@ -29,6 +29,7 @@
 #include "swap/same.h"
 
 #define PAGE		STORE_PAGE_SIZE
+#define CHUNK		(1u << 20)	/* read at once */
 #define PAGES_MAX	(1ull << SWAP_AREA_SHIFT)
 #define MAGIC		"pagervm swap 1\n"
 
@@ -165,20 +166,45 @@ static int read_header(int fd, uint8_t *page)
 	return n < 0 ? -errno : 0;
 }
 
-/* Whether the first page allows us to take the file: ours, or nothing. */
-static int check_header(const struct candidate *c, uint8_t *page)
+static bool is_zero(const uint8_t *buf, size_t len)
 {
-	const struct header *header = (const void *)page;
-	int err = read_header(c->fd, page);
+	return !len || (!buf[0] && !memcmp(buf, buf + 1, len - 1));
+}
 
-	if (err)
-		return err;
-	if (!memcmp(header->magic, MAGIC, sizeof(MAGIC)))
-		return 0;
-	for (unsigned i = 0; i < PAGE; i++)
-		if (page[i])
+/* Whether there is nothing in the file; holes are not read. */
+static int check_zero(const struct candidate *c, uint8_t *buf)
+{
+	uint64_t at = 0;
+	off_t data;
+	ssize_t n;
+
+	while (at < c->old_size) {
+		data = lseek(c->fd, (off_t)at, SEEK_DATA);
+		if (data < 0 && errno == ENXIO)
+			break;
+		if (data > (off_t)at)
+			at = (uint64_t)data / PAGE * PAGE;
+		n = pread(c->fd, buf, CHUNK, (off_t)at);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n ? -errno : 0;
+		if (!is_zero(buf, (size_t)n))
 			return -EMEDIUMTYPE;
+		at += (uint64_t)n;
+	}
 	return 0;
+}
+
+/* Whether we may take the file: it is ours, or there is nothing in it. */
+static int check_header(const struct candidate *c, uint8_t *buf)
+{
+	const struct header *header = (const void *)buf;
+	int err = read_header(c->fd, buf);
+
+	if (err || !memcmp(header->magic, MAGIC, sizeof(MAGIC)))
+		return err;
+	return check_zero(c, buf);
 }
 
 static int write_all(int fd, const uint8_t *buf, uint64_t len, uint64_t at)
@@ -239,7 +265,7 @@ static int format(struct candidate *c, uint64_t bytes)
 		return -EINVAL;
 	if (c->header.npages > PAGES_MAX)
 		return -EFBIG;
-	page = aligned_alloc(PAGE, PAGE);
+	page = aligned_alloc(PAGE, CHUNK);
 	if (!page)
 		return -ENOMEM;
 	err = check_header(c, page);

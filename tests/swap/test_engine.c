@@ -802,6 +802,19 @@ static void test_swap_remove(void **state)
 	swap->store.ops->close(&swap->store);
 }
 
+/* A file of zeros, and a byte at its end; the first half is no hole. */
+static void make_late(const char *name, off_t at)
+{
+	int fd = open(path_of(name), O_RDWR | O_CREAT | O_TRUNC, 0600);
+	static const char zeros[PAGE];
+
+	assert_true(fd >= 0);
+	for (off_t i = 0; i < at / 2; i += PAGE)
+		assert_int_equal(pwrite(fd, zeros, PAGE, i), PAGE);
+	assert_int_equal(pwrite(fd, "x", 1, at), 1);
+	close(fd);
+}
+
 static void test_swap_errors(void **state)
 {
 	struct swap_store *swap;
@@ -814,6 +827,13 @@ static void test_swap_errors(void **state)
 			 -EMEDIUMTYPE);
 	assert_int_equal(swap_store_add(swap, path_of("precious"), 99 * PAGE,
 					0), -EMEDIUMTYPE);
+	/* Nothing in the first page, and something far behind. */
+	for (unsigned behind = 2; behind < 2000; behind += 1997) {
+		make_late("late", behind * PAGE + 77);
+		assert_int_equal(swap_store_add(swap, path_of("late"), 0, 0),
+				 -EMEDIUMTYPE);
+		assert_int_equal(size_of("late"), behind * PAGE + 78);
+	}
 	assert_int_equal(size_of("precious"), 8 * PAGE);
 	assert_int_equal(swap_store_add(swap, path_of("none"), 0, 0), -ENOENT);
 	assert_int_equal(swap_store_add(swap, path_of("small"), PAGE, 0),
