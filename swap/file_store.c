@@ -68,18 +68,21 @@ static int open_flags(bool writable)
 	return O_CLOEXEC | (writable ? O_RDWR : O_RDONLY);
 }
 
-/* The buffered descriptor, if the path still leads to the same file. */
-static int open_tail(const char *path, int flags, const struct same *same)
+/* The buffered descriptor. Without it the last page of a file could be read
+ * and not written, or neither, for as long as it is mapped. */
+static int open_tail(struct aio_file *file, const char *path, int flags,
+		     const struct same *same)
 {
-	int fd = open(path, flags);
 	struct same tail;
+	int err;
 
-	if (fd >= 0 && (same_ask(fd, &tail) || tail.dev != same->dev ||
-			!same_is(same, &tail))) {
-		close(fd);
-		fd = -1;
-	}
-	return fd;
+	file->tail_fd = open(path, flags);
+	if (file->tail_fd < 0)
+		return -errno;
+	err = same_ask(file->tail_fd, &tail);
+	if (!err && (tail.dev != same->dev || !same_is(same, &tail)))
+		err = -ESTALE;	/* replaced, just now */
+	return err;
 }
 
 /* Whatever comes of it, close_files() is the caller's. */
@@ -102,7 +105,7 @@ static int open_files(struct aio_file *file, struct same *same,
 		return -errno;
 	err = same_ask(file->fd, same);
 	if (!err && file->direct)
-		file->tail_fd = open_tail(path, flags, same);
+		err = open_tail(file, path, flags, same);
 	if (!err)
 		file->guarded = is_guarded(file);
 	return err;

@@ -525,6 +525,31 @@ static void test_many_files(void **state)
 	store[0]->ops->close(store[0]);
 }
 
+/* Descriptors run out between the two of a file: it is not opened by half. */
+static void test_no_descriptor(void **state)
+{
+	struct rlimit old, few;
+	struct store *store;
+	int err;
+
+	(void)state;
+	need_uring();
+	make_file("f", PAGE);
+	store = open_store("f", true);
+	few.rlim_cur = file_store_is_direct(store);
+	store->ops->close(store);
+	if (!few.rlim_cur)
+		skip();
+	getrlimit(RLIMIT_NOFILE, &old);
+	few = old;
+	few.rlim_cur = (rlim_t)dup(2) + 1;	/* the lowest that is free */
+	close((int)few.rlim_cur - 1);
+	setrlimit(RLIMIT_NOFILE, &few);
+	err = w.e->open(w.e, path_of("f"), true, &store);
+	setrlimit(RLIMIT_NOFILE, &old);
+	assert_int_equal(err, -EMFILE);
+}
+
 static double seconds(void)
 {
 	struct timespec ts;
@@ -910,6 +935,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_overflow),
 		cmocka_unit_test(test_unregistered),
 		cmocka_unit_test(test_many_files),
+		cmocka_unit_test(test_no_descriptor),
 		cmocka_unit_test(test_wake),
 		cmocka_unit_test(test_spin),
 		cmocka_unit_test(test_threads),
