@@ -25,8 +25,8 @@
 #include "emu/stale.h"
 #include "fs/view.h"
 #include "mmucheck/mmucheck.h"
+#include "pager/bar.h"
 #include "pager/client.h"
-#include "pager/deadline.h"
 #include "pager/lookout.h"
 #include "pager/options.h"
 #include "pager/runner.h"
@@ -465,75 +465,6 @@ static void catch_signals(struct machine *m)
 	signal(SIGPIPE, SIG_IGN);
 }
 
-/* A bar on the terminal, for what takes over two seconds. */
-struct bar {
-	struct machine *m;
-	const char *name;
-	pthread_t thread;
-	pthread_mutex_t lock;
-	pthread_cond_t cond;
-	bool stop, on;
-};
-
-static void bar_draw(const struct bar *b)
-{
-	struct runner_progress p;
-	double part;
-	int width = 30, full;
-
-	runner_session_progress(b->m->session, &p);
-	part = p.statements_total ?
-		       (double)p.statements / p.statements_total : 0;
-	if (part > 1)
-		part = 1;
-	full = (int)(part * width);
-	fprintf(stderr, "\r%s [%.*s%*s] %3.0f%%  %llu accesses ", b->name, full,
-		"##############################", width - full, "",
-		part * 100, (unsigned long long)p.accesses);
-}
-
-static void *bar_thread(void *arg)
-{
-	struct bar *b = arg;
-	struct timespec ts;
-	bool drawn = false;
-
-	pthread_mutex_lock(&b->lock);
-	ts = deadline_in(2000);
-	while (!b->stop) {
-		if (deadline_wait(&b->cond, &b->lock, &ts) == 0)
-			continue;
-		bar_draw(b);
-		drawn = true;
-		ts = deadline_in(200);
-	}
-	pthread_mutex_unlock(&b->lock);
-	if (drawn)
-		fprintf(stderr, "\r%*s\r", 78, "");
-	return NULL;
-}
-
-static void bar_start(struct bar *b, struct machine *m, const char *name)
-{
-	memset(b, 0, sizeof(*b));
-	b->m = m;
-	b->name = name;
-	pthread_mutex_init(&b->lock, NULL);
-	pthread_cond_init(&b->cond, NULL);
-	b->on = isatty(STDERR_FILENO) &&
-		pthread_create(&b->thread, NULL, bar_thread, b) == 0;
-}
-
-static void bar_stop(struct bar *b)
-{
-	pthread_mutex_lock(&b->lock);
-	b->stop = true;
-	pthread_cond_signal(&b->cond);
-	pthread_mutex_unlock(&b->lock);
-	if (b->on)
-		pthread_join(b->thread, NULL);
-}
-
 /* The whole of @path ("-": standard input). => NULL, and errno. */
 static char *read_file(const char *path, size_t *len)
 {
@@ -585,7 +516,7 @@ static int run_file(struct machine *m, const char *path)
 		return fail("%s", err.message);
 	}
 	free(text);
-	bar_start(&bar, m, name);
+	bar_start(&bar, m->session, name);
 	runner_session_run(m->session, prog, &res);
 	bar_stop(&bar);
 	if (res.err != -EDEADLK)
