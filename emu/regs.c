@@ -377,20 +377,27 @@ int cpu_set_cr3(struct cpu *cpu, uint64_t cr3)
 
 /*
  * The page, in the present PCID and where it is global, and all of the
- * paging-structure caches for that PCID. An address that is not canonical is
- * none (SDM 2A INVLPG).
+ * paging-structure caches for that PCID. The address is one of the space: in
+ * long mode it has 64 bits, though 32-bit code should run here just now.
  */
-void cpu_invlpg(struct cpu *cpu, uint64_t va)
+void cpu_forget(struct cpu *cpu, uint64_t va)
 {
-	va = mmu_linear(&cpu->regs, va);
+	if (!(cpu->regs.efer & X86_EFER_LMA))
+		va = (uint32_t)va;
 	__atomic_store_n(&cpu->stats.invlpgs, cpu->stats.invlpgs + 1,
 			 __ATOMIC_RELAXED);
-	if (!walk_canonical(&cpu->plan, va))
-		return;
 	tlb_invalidate(&cpu->tlb, va);
 	pde_flush(&cpu->pde);
 	if (cpu->model)
 		model_invlpg(cpu->model, mmu_pcid(&cpu->regs), va, true);
+}
+
+/* An address that is not canonical is none (SDM 2A INVLPG). */
+void cpu_invlpg(struct cpu *cpu, uint64_t va)
+{
+	va = mmu_linear(&cpu->regs, va);
+	if (walk_canonical(&cpu->plan, va))
+		cpu_forget(cpu, va);
 }
 
 /* SDM 2A INVPCID */

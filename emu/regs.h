@@ -44,6 +44,8 @@ void cpu_set_paging(struct cpu *cpu, bool long_mode);
 int cpu_set_cr3(struct cpu *cpu, uint64_t cr3);
 
 void cpu_invlpg(struct cpu *cpu, uint64_t va);
+/* The same for a shootdown: not an address as this code can say it. */
+void cpu_forget(struct cpu *cpu, uint64_t va);
 /* @type, and the descriptor's two words; MMU_UD: not on this CPU. */
 int cpu_invpcid(struct cpu *cpu, uint64_t type, uint64_t pcid, uint64_t va);
 /* Forget everything, global pages and all PCIDs. */

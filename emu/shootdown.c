@@ -127,7 +127,7 @@ void cpu_drain(struct cpu *cpu)
 		cpu_flush(cpu);
 	else
 		while (n)
-			cpu_invlpg(cpu, va[--n]);
+			cpu_forget(cpu, va[--n]);
 	__atomic_store_n(&cpu->stats.shootdowns, cpu->stats.shootdowns + 1,
 			 __ATOMIC_RELAXED);
 	if (cpu->model)

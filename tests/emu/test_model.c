@@ -410,6 +410,26 @@ static void test_shot_elsewhere(void **state)
 	assert_int_equal(touch(f, VA), 52 << 12);
 }
 
+/* What is sent is an address of the space, whatever code it interrupts. */
+static void test_shot_in_compat(void **state)
+{
+	const uint64_t high = VA | 0x7full << 40;
+	struct fixture *f = *state;
+
+	machine_map(&f->m, high, 50, OPEN);
+	assert_int_equal(touch(f, high), 50 << 12);
+	cpu_set_compat(f->cpu, true);
+	machine_map(&f->m, high, 60, OPEN);
+	shoot(f, f->m.root, high);
+	cpu_set_compat(f->cpu, false);
+	assert_int_equal(touch(f, high), 60 << 12);
+	/* An instruction of 32-bit code has only 32 bits to say. */
+	cpu_set_compat(f->cpu, true);
+	cpu_invlpg(f->cpu, high);
+	cpu_set_compat(f->cpu, false);
+	assert_false(walks(f, high));
+}
+
 /* ---- the stale-TLB detector ---- */
 
 static void on_report(void *arg, const struct stale_report *r)
@@ -619,6 +639,7 @@ int main(void)
 		FRESH(test_cost),
 		FRESH(test_switch),
 		FRESH(test_shot_elsewhere),
+		FRESH(test_shot_in_compat),
 		FRESH(test_stale_forgotten),
 		FRESH(test_stale_sent),
 		FRESH(test_stale_unannounced),
