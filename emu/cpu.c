@@ -70,6 +70,8 @@ static CPU_COLD void cpu_fault(struct cpu *cpu)
 		cpu->cr2 = cpu->fault.addr;
 	tlb_invalidate(&cpu->tlb, cpu->fault.addr);
 	pde_flush(&cpu->pde);
+	if (cpu->model)
+		model_fault(cpu->model, mmu_pcid(&cpu->regs), cpu->fault.addr);
 }
 
 static struct walk cpu_question(const struct cpu *cpu, uint64_t va,
@@ -154,12 +156,13 @@ static bool cpu_refused(struct cpu *cpu, uint64_t va, enum mmu_access access,
 	struct mmu_result res;
 
 	w.ask = true;
+	w.bottom = 0;
 	cpu_count(&cpu->stats.walks);
 	if (!walk_run(&w, NULL, &res, &cpu->fault))
 		return false;
-	cpu_fault(cpu);
 	if (cpu->model)
-		model_fault(cpu->model, mmu_pcid(&cpu->regs), va);
+		model_refused(cpu->model, &w, mmu_pcid(&cpu->regs));
+	cpu_fault(cpu);
 	return true;
 }
 

@@ -318,6 +318,28 @@ static void model_fill(struct model *m, const struct walk *w,
 	psc_fill(&m->psc, w, start, pcid);
 }
 
+/* @w has run, from the root or not, and ended wherever it did. */
+static void model_walked(struct model *m, const struct walk *w)
+{
+	if (w->plan->mode == MMU_OFF)
+		return;
+	model_count(&m->stats.walks, 1);
+	if (w->bottom)
+		model_count(&m->stats.entries, w->top - w->bottom + 1);
+}
+
+static int model_run(struct model *m, struct walk *w,
+		     const struct walk_start *start, struct mmu_result *res,
+		     struct page_fault *pf)
+{
+	int err;
+
+	w->bottom = 0;		/* nothing read yet */
+	err = walk_run(w, start, res, pf);
+	model_walked(m, w);
+	return err;
+}
+
 /* => 0 and *@res, caches filled; or -1 and *@pf, from the tables as they are */
 static int model_walk(struct model *m, struct walk *w, unsigned pcid,
 		      struct mmu_result *res, struct page_fault *pf)
@@ -330,17 +352,14 @@ static int model_walk(struct model *m, struct walk *w, unsigned pcid,
 		model_count(&m->stats.psc_hits[level], 1);
 		start = &from;
 	}
-	model_count(&m->stats.walks, 1);
-	if (walk_run(w, start, res, pf)) {
+	if (model_run(m, w, start, res, pf)) {
 		if (!start)
 			return -1;
 		psc_flush_pcid(&m->psc, pcid);
 		start = NULL;
-		model_count(&m->stats.walks, 1);
-		if (walk_run(w, NULL, res, pf))
+		if (model_run(m, w, NULL, res, pf))
 			return -1;
 	}
-	model_count(&m->stats.entries, w->top - w->bottom + 1);
 	model_count(&m->stats.marks, walk_marks(w));
 	model_fill(m, w, start, pcid, res);
 	return 0;
@@ -353,23 +372,33 @@ int model_access(struct model *m, const struct walk *ask, uint64_t cr3,
 	struct mmu_result res;
 	struct walk w = *ask;
 
-	w.bottom = 1;
+	if (!walk_canonical(ask->plan, ask->va))
+		return walk_refuse(ask->va, ask->flags, pf);
 	w.entry[1] = 0;
 	model_count(&m->stats.accesses, 1);
 	if (ask->plan->mode != MMU_OFF)
 		e = model_find(m, ask, pcid);
-	if (e) {
+	if (e)
 		*pa = e->pa + (ask->va - e->va);
-	} else if (model_walk(m, &w, pcid, &res, pf)) {
-		model_fault(m, pcid, ask->va);
+	else if (model_walk(m, &w, pcid, &res, pf))
 		return -1;
-	} else {
+	else
 		*pa = res.pa;
-	}
 	if (m->stale)
 		stale_check(m->stale, m->cpu, m->attention, ask, cr3, *pa,
 			    e ? e->entry : w.entry[w.bottom]);
 	return 0;
+}
+
+/* What there was for it, if anything, would not do. */
+void model_refused(struct model *m, const struct walk *w, unsigned pcid)
+{
+	if (!walk_canonical(w->plan, w->va))
+		return;
+	model_count(&m->stats.accesses, 1);
+	if (w->plan->mode != MMU_OFF)
+		model_find(m, w, pcid);
+	model_walked(m, w);
 }
 
 /* ---- life ---- */

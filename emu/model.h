@@ -68,7 +68,11 @@ struct model_preset {
 extern const struct model_preset model_presets[];
 const struct model_preset *model_preset(const char *name);
 
-/* By the owner; others may read with relaxed atomics. */
+/*
+ * By the owner; others may read with relaxed atomics. An access over two pages
+ * that faults touches only the page where it does, and one to an address that
+ * is none touches nothing: of that only the fault is counted.
+ */
 struct model_stats {
 	uint64_t accesses;	/* pages touched, fetches and implicit too */
 	uint64_t l1_hits, l2_hits;
@@ -135,7 +139,9 @@ void model_flush_all(struct model *m);
 void model_flush_nonglobal(struct model *m);
 void model_flush_pcid(struct model *m, unsigned pcid, bool global);
 void model_invlpg(struct model *m, unsigned pcid, uint64_t va, bool global);
-/* An access to @va faulted elsewhere than in model_access(). */
+/* @w, which only asked, has refused an access: count it. */
+void model_refused(struct model *m, const struct walk *w, unsigned pcid);
+/* An access to @va has faulted, here or elsewhere. */
 void model_fault(struct model *m, unsigned pcid, uint64_t va);
 /* A shootdown came. */
 void model_shot(struct model *m);

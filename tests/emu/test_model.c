@@ -130,6 +130,68 @@ static void test_hits(void **state)
 	assert_int_equal(st(f)->misses, 3);
 }
 
+/* What an access of @len bytes that faults adds to the counters. */
+static struct model_stats fault(struct fixture *f, uint64_t va, unsigned len)
+{
+	const struct model_stats was = *st(f);
+	struct model_stats now;
+	struct mmu_outcome out;
+
+	cpu_access(f->cpu, va, len, MMU_READ, 0, &out);
+	assert_int_not_equal(out.kind, MMU_OK);
+	now = *st(f);
+	assert_int_equal(now.faults, f->cpu->stats.faults);
+	assert_int_equal(now.accesses, now.l1_hits + now.l2_hits +
+			 now.rewalks + now.misses);
+	now.faults -= was.faults;
+	now.accesses -= was.accesses;
+	now.walks -= was.walks;
+	now.entries -= was.entries;
+	return now;
+}
+
+#define COUNTED(d, naccesses, nwalks, nentries)				\
+	do {								\
+		struct model_stats d_ = d;				\
+									\
+		assert_int_equal(d_.faults, 1);				\
+		assert_int_equal(d_.accesses, naccesses);		\
+		assert_int_equal(d_.walks, nwalks);			\
+		assert_int_equal(d_.entries, nentries);			\
+	} while (0)
+
+/* A walk has read what it has read, though it ends in a fault. */
+static void test_faults_are_counted(void **state)
+{
+	const uint64_t end = VA + 4096, far = 1ull << 40, hole = 1ull << 47;
+	struct fixture *f = *state;
+
+	machine_map(&f->m, VA, 50, OPEN);
+	COUNTED(fault(f, far, 1), 1, 1, 1);
+	COUNTED(fault(f, end, 1), 1, 1, 4);
+	/* From the PDE cache, and then again from the root. */
+	touch(f, VA);
+	COUNTED(fault(f, end, 1), 1, 2, 1 + 4);
+	/* Two pages, and the first is refused; or the second. */
+	COUNTED(fault(f, end + 4096 - 4, 8), 1, 1, 4);
+	COUNTED(fault(f, end - 4, 8), 1, 1, 4);
+	/* No pages. */
+	COUNTED(fault(f, hole, 1), 0, 0, 0);
+	COUNTED(fault(f, hole - 4, 8), 0, 0, 0);
+	COUNTED(fault(f, hole + 4096 - 4, 8), 0, 0, 0);
+}
+
+/* Nothing is walked without paging. */
+static void test_no_paging(void **state)
+{
+	struct fixture *f = *state;
+
+	cpu_set_mode(f->cpu, MMU_OFF);
+	assert_false(walks(f, 5 << 12));
+	assert_int_equal(st(f)->accesses, 1);
+	assert_int_equal(st(f)->entries, 0);
+}
+
 /* Rights are kept, not decisions: CPL, AC, WP, keys cost no walk. */
 static void test_rights_are_kept(void **state)
 {
@@ -628,6 +690,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		FRESH(test_hits),
+		FRESH(test_faults_are_counted),
+		FRESH(test_no_paging),
 		FRESH(test_rights_are_kept),
 		FRESH(test_global),
 		FRESH(test_pcid),
