@@ -245,6 +245,30 @@ static void test_first_page_first(void **state)
 	assert_int_equal(marks(f, f->sb), 0);
 }
 
+/*
+ * An explicit access may, and is remembered; an implicit one may not (SMAP has
+ * no mercy on it), and is refused on the first page, whatever is on the second.
+ */
+static void test_implicit_first_page(void **state)
+{
+	struct fixture *f = *state;
+	struct mmu_outcome out;
+	uint64_t v, user;
+
+	cpu_set_cpl(f->cpu, 0);
+	cpu_set_ac(f->cpu, true);
+	assert_int_equal(cpu_mov_cr4(f->cpu, f->cpu->regs.cr4 |
+				     X86_CR4_SMAP), 0);
+	for (user = 0; user <= X86_PTE_U; user += X86_PTE_U) {
+		machine_map(&f->m, VB, f->fb, X86_PTE_P | X86_PTE_W | user);
+		assert_int_equal(cpu_load64(f->cpu, VA, &v), 0);
+		cpu_access(f->cpu, VB - 4, 8, MMU_READ, MMU_IMPLICIT, &out);
+		assert_int_equal(out.kind, MMU_PF);
+		expect_fault(f, VB - 4, X86_PF_P);
+		assert_int_equal(marks(f, f->sb), 0);
+	}
+}
+
 static void test_marks(void **state)
 {
 	struct fixture *f = *state;
@@ -469,6 +493,8 @@ int main(void)
 		WIDE(test_restart), NARROW(test_restart),
 		WIDE(test_second_page_faults), NARROW(test_second_page_faults),
 		WIDE(test_first_page_first), NARROW(test_first_page_first),
+		WIDE(test_implicit_first_page),
+		NARROW(test_implicit_first_page),
 		WIDE(test_marks), NARROW(test_marks),
 		WIDE(test_dirty_again), NARROW(test_dirty_again),
 		WIDE(test_load_fills_for_stores),

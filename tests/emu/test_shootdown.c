@@ -13,9 +13,11 @@
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #include <cmocka.h>
@@ -183,6 +185,55 @@ static void test_collector_overflows(void **state)
 	shootdown_send(&sd, cpus, 3, true);
 	assert_true(cpus[0]->inbox.all && cpus[1]->inbox.all);
 	assert_int_equal(cpus[2]->inbox.posted, 0);
+}
+
+/*
+ * A CPU that sets PCIDE and changes CR3 between the sender's looks at the two.
+ * Between them, because the first look at CR3 faults: its page is shut. If the
+ * sender had by then read what the CPU keeps, it would see that nothing is
+ * kept, and then another CR3, and pass by.
+ */
+static struct {
+	uint8_t *page;			/* the one before cpu->inside */
+	struct cpu *cpu;
+	bool switched;
+} shut;
+
+static void on_shut(int sig)
+{
+	(void)sig;
+	mprotect(shut.page, 4096, PROT_READ | PROT_WRITE);
+	cpu_mov_cr4(shut.cpu, shut.cpu->regs.cr4 | X86_CR4_PCIDE);
+	cpu_mov_cr3(shut.cpu, other_root | 1 | X86_CR3_NOFLUSH);
+	shut.switched = true;
+}
+
+static void test_switch_under_the_sender(void **state)
+{
+	const size_t size = (sizeof(struct cpu) / 4096 + 2) * 4096;
+	const size_t before = offsetof(struct cpu, inside) & ~63ull;
+	struct sigaction sa = { .sa_handler = on_shut }, old;
+	struct shootdown sd = SHOOTDOWN_INIT;
+	uint8_t *at;
+
+	(void)state;
+	at = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_true(at != MAP_FAILED);
+	shut.page = at + before / 4096 * 4096;
+	shut.cpu = (struct cpu *)(shut.page + 4096 - before);
+	assert_true(offsetof(struct cpu, regs.cr3) + 8 <= before);
+	cpu_init(shut.cpu, &machine.ram, 0);
+	cpu_set_paging(shut.cpu, true);
+	cpu_set_cr3(shut.cpu, machine.root);
+	shootdown_add(&sd, machine.root, VA);
+	sigaction(SIGSEGV, &sa, &old);
+	mprotect(shut.page, 4096, PROT_NONE);
+	shootdown_send(&sd, &shut.cpu, 1, false);
+	sigaction(SIGSEGV, &old, NULL);
+	assert_true(shut.switched);
+	assert_int_equal(shut.cpu->inbox.posted, 1);
+	munmap(at, size);
 }
 
 static void test_everything(void **state)
@@ -500,6 +551,7 @@ int main(void)
 		FRESH(test_whole_space),
 		FRESH(test_inbox_overflows),
 		FRESH(test_collector_overflows),
+		FRESH(test_switch_under_the_sender),
 		FRESH(test_everything),
 		FRESH(test_stress),
 		FRESH(test_crowd),
