@@ -360,6 +360,7 @@ void cpu_set_mode(struct cpu *cpu, enum mmu_mode mode)
 		r->efer |= X86_EFER_LME | X86_EFER_LMA;
 	if (mode == MMU_57)
 		r->cr4 |= X86_CR4_LA57;
+	r->compat = false;
 	memset(r->pdpte, 0, sizeof(r->pdpte));
 	__atomic_exchange_n(&r->cr3, 0, __ATOMIC_SEQ_CST);
 	cpu_regs_written(cpu);

@@ -34,8 +34,9 @@ void cpu_set_compat(struct cpu *cpu, bool compat);	/* CS.L = !compat */
 void cpu_set_features(struct cpu *cpu, unsigned maxphyaddr, uint32_t lacks);
 
 /*
- * Straight into a paging mode, with CR3 = 0, WP, and NX, PSE where there is
- * such a thing; what a boot loader would have done.
+ * Straight into a paging mode, with CR3 = 0, WP, NX and PSE where there is
+ * such a thing, and long mode's in 64-bit code; what a boot loader would have
+ * done.
  */
 void cpu_set_mode(struct cpu *cpu, enum mmu_mode mode);
 /* The foundation's name for MMU_64 and MMU_32. */

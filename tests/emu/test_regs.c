@@ -277,6 +277,19 @@ static void test_pdptes(void **state)
 	TAKEN(cpu_mov_cr0(f->cpu, f->cpu->regs.cr0 | PG));
 }
 
+/* Whatever ran before, it is 64-bit code now. */
+static void test_set_mode(void **state)
+{
+	struct fixture *f = *state;
+
+	long_mode(f);
+	cpu_set_compat(f->cpu, true);
+	cpu_set_mode(f->cpu, MMU_32);
+	cpu_set_mode(f->cpu, MMU_64);
+	assert_true(mmu_wide(&f->cpu->regs));
+	assert_false(f->cpu->plan.narrow);
+}
+
 #define FRESH(f)	cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -292,6 +305,7 @@ int main(void)
 		FRESH(test_invpcid),
 		FRESH(test_keys),
 		FRESH(test_pdptes),
+		FRESH(test_set_mode),
 	};
 
 	return cmocka_run_group_tests_name("regs", tests, NULL, NULL);
