@@ -8,6 +8,7 @@
 
 #include <argp.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <signal.h>
@@ -20,6 +21,7 @@
 #include "mmucheck/check.h"
 #include "mmucheck/show.h"
 
+#define FAILED		1
 #define USAGE		64
 #define SKIPPED		77
 #define INTERRUPTED	130
@@ -40,6 +42,7 @@ struct session {
 	struct mc_engine *model, *judge, *subject;
 	struct timespec began;
 	bool bar, drawn;
+	bool asked;			/* a mode was put to that judge */
 	uint64_t done, total;
 	uint64_t accesses, disagreements;
 	unsigned shown;
@@ -151,8 +154,9 @@ static const struct argp argp = {
 	       "Each disagreement comes with the command that runs it alone. "
 	       "What is compared, what is not, and where KVM departs from the "
 	       "manual: docs/mmu.md.\n\n"
-	       "Exit status: 0 no disagreement; 1 some; 64 wrong usage; "
-	       "77 there is no such judge here; 130 interrupted.",
+	       "Exit status: 0 no disagreement; 1 some, or the results could "
+	       "not be written; 64 wrong usage; 77 there is no such judge "
+	       "here, or none of these modes; 130 interrupted.",
 };
 
 /* ---- engines ---- */
@@ -311,6 +315,7 @@ static void run_mode(struct session *s, enum mc_mode mode, uint64_t count)
 		 strcmp(s->opt.subject, "emu") ? " --against " : "",
 		 strcmp(s->opt.subject, "emu") ? s->opt.subject : "");
 	k.again = again;
+	s->asked |= k.judge == s->judge;
 	run_cases(s, &k, mode, count);
 }
 
@@ -322,7 +327,10 @@ static void on_signal(int sig)
 
 static void run_all(struct session *s)
 {
-	struct sigaction sa = { .sa_handler = on_signal };
+	/* No output is lost by the first; the second ends us anywhere. */
+	struct sigaction sa = {
+		.sa_handler = on_signal, .sa_flags = SA_RESTART | SA_RESETHAND,
+	};
 	uint64_t left = s->opt.alone ? 1 : s->opt.count, part;
 	unsigned modes = s->opt.nmodes;
 
@@ -340,6 +348,38 @@ static void run_all(struct session *s)
 	}
 }
 
+/*
+ * What is closed of the standard files would be the next one opened, an
+ * engine's memory, and what is printed would go there. This cannot be written.
+ */
+static void fill_standard(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDONLY);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
+/* => the exit status */
+static int report_all(const struct session *s)
+{
+	printf("%" PRIu64 " accesses, %" PRIu64 " disagreements\n",
+	       s->accesses, s->disagreements);
+	if (fflush(stdout) || ferror(stdout)) {
+		fprintf(stderr, "pagervm: mmu-check: the results could not be "
+			"written\n");
+		return FAILED;
+	}
+	if (interrupted)
+		return INTERRUPTED;
+	if (s->disagreements)
+		return FAILED;
+	return s->asked ? 0 : SKIPPED;
+}
+
 int mmucheck_main(int argc, char **argv)
 {
 	static struct session s;
@@ -354,15 +394,14 @@ int mmucheck_main(int argc, char **argv)
 	argv[0] = name;
 	argp_err_exit_status = USAGE;
 	argp_parse(&argp, argc, argv, 0, NULL, &s.opt);
+	fill_standard();
 	status = open_engines(&s);
 	if (!status) {
 		report_lacks(s.judge);
 		if (s.subject != s.judge)
 			report_lacks(s.subject);
 		run_all(&s);
-		printf("%" PRIu64 " accesses, %" PRIu64 " disagreements\n",
-		       s.accesses, s.disagreements);
-		status = interrupted ? INTERRUPTED : s.disagreements != 0;
+		status = report_all(&s);
 	}
 	close_engines(&s);
 	return status;

@@ -32,6 +32,15 @@ first=$("$vm" mmu-check --mode pae --seed 9 --count 500 | tail -n 1)
 check_equal "the same again" "$first" \
 	"$("$vm" mmu-check --mode pae --seed 9 --count 500 | tail -n 1)"
 
+# A check nobody can read is none; nor does it go where it must not.
+for out in '>/dev/full' '>&-'; do
+	eval '"$vm" mmu-check --count 100 '"$out"' 2>"$dir/err"'
+	check_equal "status with $out" 1 $?
+	check_equal "message with $out" \
+		"pagervm: mmu-check: the results could not be written" \
+		"$(cat "$dir/err")"
+done
+
 # Wrong usage: one clear line, then where help is.
 for wrong in "--mode 16" "--engine qemu" "--count many" "--count -1" \
 	"--count 0" "--count 3" "--mode 64 --count 0" \
