@@ -13,12 +13,14 @@
  * see the same memory. KVM does not see edits from outside in tables that it
  * has shadowed, so an arena is used once, and when all are used up the memory
  * slots are made anew. A guest that does not stop, because the host faults for
- * ever, say, is found by an interval timer.
+ * ever, say, is found by an interval timer, which runs while the guest does and
+ * at no other time: it would interrupt the making of machines, and output.
  *
  * What this KVM can do is found out by asking, not by name: a mode in which
  * the guest cannot even load CR3 is not supported, a CR4 bit that forbids
  * nothing is not either, and parts of the address space that the host keeps
- * from CPL 3 are left alone.
+ * from CPL 3 are left alone. A machine that cannot be made is no answer: then
+ * there is no such judge.
  */
 #include "mmucheck/engine.h"
 
@@ -45,7 +47,10 @@ struct engine_kvm {
 	struct kvm_vm vm[MAX_VMS];
 	unsigned nvms;
 	bool used[MC_ARENAS + 1];
+	int err;		/* 0, or why a machine could not be made, */
+	char why[128];		/* and in words */
 	struct sigaction old;
+	sigset_t old_mask;
 };
 
 /* ---- registers in ---- */
@@ -169,18 +174,37 @@ static void read_result(struct engine_kvm *k, const struct kvm_run *run,
 
 /* ---- running ---- */
 
+static void set_tick(unsigned ms)
+{
+	struct itimerval it = {
+		.it_interval = { .tv_usec = ms * 1000 },
+		.it_value = { .tv_usec = ms * 1000 },
+	};
+
+	setitimer(ITIMER_REAL, &it, NULL);
+}
+
+/* => NULL: it cannot be made */
 static struct kvm_vm *vm_for(struct engine_kvm *k, unsigned maxphyaddr)
 {
-	char why[128];
+	struct kvm_vm *vm = &k->vm[k->nvms];
+	char why[sizeof(k->why)];
+	int err;
 
 	for (unsigned i = 0; i < k->nvms; i++)
 		if (k->vm[i].maxphyaddr == maxphyaddr)
 			return &k->vm[i];
-	if (k->nvms == MAX_VMS ||
-	    kvm_vm_create(&k->vm[k->nvms], &k->host, &k->e.mem, maxphyaddr,
-			  why, sizeof(why)) < 0)
+	if (k->nvms == MAX_VMS)
 		return NULL;
-	return &k->vm[k->nvms++];
+	err = kvm_vm_create(vm, &k->host, &k->e.mem, maxphyaddr, why,
+			    sizeof(why));
+	if (err < 0) {
+		k->err = err;
+		memcpy(k->why, why, sizeof(why));
+		return NULL;
+	}
+	k->nvms++;
+	return vm;
 }
 
 static void run_access(struct engine_kvm *k, enum mc_mode mode,
@@ -191,14 +215,17 @@ static void run_access(struct engine_kvm *k, enum mc_mode mode,
 
 	memset(res, 0, sizeof(*res));
 	res->outcome = MC_LOST;
+	res->detail = LOST_ERRNO | -k->err;
 	if (!vm)
 		return;
 	set_sregs(&vm->run->s.regs.sregs, mode, a);
 	set_regs(&vm->run->s.regs.regs, mode, a);
 	vm->run->kvm_dirty_regs = KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS;
 	err = kvm_vm_set_pkru(vm, &k->host, a->regs.pkru);
+	set_tick(TICK_MS);
 	if (!err)
 		err = kvm_vm_run(vm, TICKS);
+	set_tick(0);
 	if (err)
 		res->detail = LOST_ERRNO | -err;
 	else
@@ -251,21 +278,23 @@ static void on_tick(int sig)
 	(void)sig;
 }
 
-static void set_tick(unsigned ms)
+/* Whoever started us may have blocked it. */
+static void catch_tick(struct engine_kvm *k)
 {
-	struct itimerval it = {
-		.it_interval = { .tv_usec = ms * 1000 },
-		.it_value = { .tv_usec = ms * 1000 },
-	};
+	struct sigaction sa = { .sa_handler = on_tick };
+	sigset_t tick;
 
-	setitimer(ITIMER_REAL, &it, NULL);
+	sigemptyset(&tick);
+	sigaddset(&tick, SIGALRM);
+	sigaction(SIGALRM, &sa, &k->old);
+	sigprocmask(SIG_UNBLOCK, &tick, &k->old_mask);
 }
 
 static void engine_close(struct mc_engine *e)
 {
 	struct engine_kvm *k = (struct engine_kvm *)e;
 
-	set_tick(0);
+	sigprocmask(SIG_SETMASK, &k->old_mask, NULL);
 	sigaction(SIGALRM, &k->old, NULL);
 	drop_machines(k);
 	kvm_host_close(&k->host);
@@ -357,7 +386,7 @@ static enum mc_outcome engine_try_read(struct engine_kvm *k, uint64_t va,
 	return engine_try(k, MC_64, &a);
 }
 
-/* Can a guest have fewer address bits than the host? */
+/* Can a guest have fewer address bits than the host? EINVAL says no too. */
 static void add_maxphyaddr(struct engine_kvm *k, unsigned bits)
 {
 	struct mc_caps *caps = &k->e.caps;
@@ -367,6 +396,8 @@ static void add_maxphyaddr(struct engine_kvm *k, unsigned bits)
 	    (bits < most &&
 	     engine_try_read(k, guest_wide_page(bits), bits) == MC_PF))
 		caps->maxphyaddr[caps->nmaxphyaddr++] = bits;
+	if (k->err == -EINVAL)
+		k->err = 0;
 }
 
 /* What depends on who walks the guest's tables: KVM or the hardware. */
@@ -408,9 +439,22 @@ static void set_caps(struct engine_kvm *k)
 	caps->arenas = MC_ARENAS;
 }
 
-struct mc_engine *engine_kvm_open(char *why, size_t size)
+/* Is it a judge of anything? Else *@why. */
+static bool find_caps(struct engine_kvm *k, char *why, size_t size)
 {
-	struct sigaction sa = { .sa_handler = on_tick };
+	bool any = false;
+
+	if (vm_for(k, k->host.maxphyaddr))
+		set_caps(k);
+	for (unsigned m = 0; m < MC_MODES; m++)
+		any |= k->e.caps.mode[m];
+	snprintf(why, size, "%s", k->err ? k->why :
+		 "its guests run in no paging mode");
+	return any && !k->err;
+}
+
+static struct engine_kvm *engine_make(char *why, size_t size)
+{
 	struct engine_kvm *k = calloc(1, sizeof(*k));
 
 	if (!k)
@@ -425,12 +469,22 @@ struct mc_engine *engine_kvm_open(char *why, size_t size)
 		free(k);
 		return NULL;
 	}
+	return k;
+}
+
+struct mc_engine *engine_kvm_open(char *why, size_t size)
+{
+	struct engine_kvm *k = engine_make(why, size);
+
+	if (!k)
+		return NULL;
 	guest_build(&k->e.mem);
 	k->e.name = "kvm";
 	k->e.run = run;
 	k->e.close = engine_close;
-	sigaction(SIGALRM, &sa, &k->old);
-	set_tick(TICK_MS);
-	set_caps(k);
-	return &k->e;
+	catch_tick(k);
+	if (find_caps(k, why, size))
+		return &k->e;
+	engine_close(&k->e);
+	return NULL;
 }

@@ -155,7 +155,9 @@ static int vm_open(struct kvm_vm *vm, const struct kvm_host *host, char *why,
 {
 	int len = ioctl(host->fd, KVM_GET_VCPU_MMAP_SIZE, 0);
 
-	vm->vm = ioctl(host->fd, KVM_CREATE_VM, 0);
+	do	/* any signal interrupts it */
+		vm->vm = ioctl(host->fd, KVM_CREATE_VM, 0);
+	while (vm->vm < 0 && errno == EINTR);
 	if (vm->vm < 0)
 		return fail(why, size, "KVM_CREATE_VM");
 	vm->vcpu = ioctl(vm->vm, KVM_CREATE_VCPU, 0);
