@@ -11,6 +11,7 @@
  */
 #include "mmucheck/engine.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -239,10 +240,10 @@ static void make_models(struct engine_emu *k)
 struct mc_engine *engine_emu_open(char *why, size_t size)
 {
 	struct engine_emu *k = calloc(1, sizeof(*k));
-	int err = k ? ram_create(&k->ram, MC_MEM_SIZE) : -1;
+	int err = k ? ram_create(&k->ram, MC_MEM_SIZE) : -ENOMEM;
 
 	if (err < 0) {
-		snprintf(why, size, "no address space for the RAM judged");
+		snprintf(why, size, "the RAM judged: %s", strerror(-err));
 		free(k);
 		return NULL;
 	}

@@ -626,6 +626,7 @@ int main(int argc, char **argv)
 	static struct machine m;
 	int err;
 
+	signal(SIGXFSZ, SIG_IGN);	/* who writes is told EFBIG */
 	if (argc > 1 && strcmp(argv[1], "mmu-check") == 0)
 		return mmucheck_main(argc - 1, argv + 1);
 	if (argc > 1 && strcmp(argv[1], "explain") == 0)

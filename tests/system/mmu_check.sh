@@ -41,6 +41,18 @@ for out in '>/dev/full' '>&-'; do
 		"$(cat "$dir/err")"
 done
 
+# RAM is a file, to which the limit of a file's size applies: that is said.
+check_equal "status with ulimit -f" 77 \
+	"$(ulimit -f 1000; status_of "$vm" mmu-check --count 100)"
+check_equal "message with ulimit -f" \
+	"pagervm: mmu-check: no emu here: the RAM judged: File too large" \
+	"$(cat "$dir/err")"
+mkdir "$dir/plain"
+check_equal "status of a run with ulimit -f" 1 \
+	"$(ulimit -f 100; status_of "$vm" run --plain -d "$dir/plain" -)"
+grep -q '^pagervm: cannot make .* bytes of RAM: File too large$' "$dir/err" ||
+	fail "a run with ulimit -f: $(cat "$dir/err")"
+
 # Wrong usage: one clear line, then where help is.
 for wrong in "--mode 16" "--engine qemu" "--count many" "--count -1" \
 	"--count 0" "--count 3" "--mode 64 --count 0" \
