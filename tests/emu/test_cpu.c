@@ -269,6 +269,28 @@ static void test_implicit_first_page(void **state)
 	}
 }
 
+/* What protection keys forbid holds for what is in the TLB already. */
+static void test_keys_at_once(void **state)
+{
+	const uint64_t key = 9, entry = key << X86_PTE_PK_SHIFT | X86_PTE_P;
+	struct fixture *f = *state;
+	uint64_t v;
+
+	cpu_set_cpl(f->cpu, 0);
+	assert_int_equal(cpu_mov_cr4(f->cpu, f->cpu->regs.cr4 | X86_CR4_PKE |
+				     X86_CR4_PKS), 0);
+	machine_map(&f->m, VA, f->fa, entry);
+	machine_map(&f->m, VB, f->fb, entry | X86_PTE_U);
+	assert_int_equal(cpu_load64(f->cpu, VA, &v), 0);
+	assert_int_equal(cpu_wrmsr_pkrs(f->cpu, X86_PK_AD(key)), 0);
+	assert_int_equal(cpu_load64(f->cpu, VA, &v), -1);
+	expect_fault(f, VA, X86_PF_P | X86_PF_PK);
+	assert_int_equal(cpu_load64(f->cpu, VB, &v), 0);
+	assert_int_equal(cpu_wrpkru(f->cpu, X86_PK_AD(key)), 0);
+	assert_int_equal(cpu_load64(f->cpu, VB, &v), -1);
+	expect_fault(f, VB, X86_PF_P | X86_PF_PK);
+}
+
 static void test_marks(void **state)
 {
 	struct fixture *f = *state;
@@ -495,6 +517,7 @@ int main(void)
 		WIDE(test_first_page_first), NARROW(test_first_page_first),
 		WIDE(test_implicit_first_page),
 		NARROW(test_implicit_first_page),
+		WIDE(test_keys_at_once),
 		WIDE(test_marks), NARROW(test_marks),
 		WIDE(test_dirty_again), NARROW(test_dirty_again),
 		WIDE(test_load_fills_for_stores),
