@@ -7,7 +7,9 @@
  * ones that serve already, also tables that serve at another level. What an
  * entry says besides its address depends on the temper of the case: mostly
  * kind, so that walks get far; mixed; or wild. Then accesses are aimed at the
- * paths, across the ends of their pages, and beside them.
+ * paths, across the ends of their pages, and beside them; many are the one
+ * before again, with one thing changed. In a case of kin all paths go by one
+ * entry of the top table, which forbids something.
  *
  * Made here are also accesses that no engine could answer (a page beyond RAM)
  * or that would undo the case (a write into its tables); check.c weeds them
@@ -30,6 +32,7 @@ struct maker {
 	uint64_t random;
 	struct mc_regs regs;
 	unsigned temper;		/* 0: kind, 1: mixed, 2: wild */
+	bool kin;			/* paths share the top, which forbids */
 	uint64_t frame[MC_FRAMES];	/* not taken yet */
 	unsigned nframes;
 	uint64_t root;
@@ -91,14 +94,19 @@ static uint32_t key_rights(struct maker *m)
 	return v >> 62 == 0 ? 0 : (uint32_t)v & (uint32_t)(v >> 30);
 }
 
+static uint64_t optional_cr4(const struct maker *m)
+{
+	uint64_t bits = m->caps->cr4 & ~MC_CR4_LA57;
+
+	return is_long(m) ? bits : bits & (MC_CR4_SMEP | MC_CR4_SMAP);
+}
+
 /* What may change from one access to the next. */
 static void vary_regs(struct maker *m, struct mc_regs *r)
 {
-	uint64_t optional = m->caps->cr4 & ~MC_CR4_LA57;
+	uint64_t optional = optional_cr4(m);
 
 	r->cr0 = (r->cr0 & ~MC_CR0_WP) | maybe(m, MC_CR0_WP);
-	if (!is_long(m))
-		optional &= MC_CR4_SMEP | MC_CR4_SMAP;
 	r->cr4 = (r->cr4 & ~optional) | (draw(m) & optional);
 	r->pkru = r->cr4 & MC_CR4_PKE ? key_rights(m) : 0;
 	r->pkrs = r->cr4 & MC_CR4_PKS ? key_rights(m) : 0;
@@ -268,6 +276,8 @@ static uint64_t rights(struct maker *m, unsigned level)
 	v |= chance(m, 15, 12, 9) ? MC_US : 0;
 	if (m->c->mode != MC_32 && chance(m, 1, nx ? 3 : 1, nx ? 6 : 1))
 		v |= MC_XD;
+	if (m->kin && level == manual_levels(m->c->mode))
+		v &= maybe(m, 1) ? ~MC_RW : ~MC_US;
 	if (chance(m, 0, 1, 2) || (m->temper == 0 && once_in(m, 40)))
 		v ^= bad_bit(m, level);
 	return v;
@@ -376,11 +386,14 @@ static uint64_t some_address(struct maker *m)
 {
 	enum mc_mode mode = m->c->mode;
 	unsigned level = below(m, manual_levels(mode)) + 1;
-	uint64_t va, keep = ~0ull << manual_index_shift(mode, level);
+	uint64_t va, keep;
 
+	if (m->kin)
+		level = manual_levels(mode);
+	keep = ~0ull << manual_index_shift(mode, level);
 	do {
 		va = draw(m);
-		if (m->npaths && !once_in(m, 4))
+		if (m->npaths && (m->kin || !once_in(m, 4)))
 			va = (m->path[below(m, m->npaths)] & keep) |
 			     (va & ~keep);
 		va = sign_extend(m, va);
@@ -520,7 +533,8 @@ static void avoid(struct maker *m, struct mc_access *a)
 		a->cpl = 0;
 	if (a->implicit && !m->caps->implicit_any)
 		a->va = sign_extend(m, a->va);
-	if (a->kind != MC_FETCH && a->cpl == 3 && (a->va & (a->size - 1)))
+	if (a->kind != MC_FETCH && !a->implicit && a->cpl == 3 &&
+	    (a->va & (a->size - 1)))
 		a->regs.ac = false;
 }
 
@@ -533,7 +547,60 @@ static void make_data(struct maker *m, struct mc_access *a)
 	a->value = draw(m);
 }
 
-static void make_access(struct maker *m, struct mc_access *a)
+/* One thing that the access or the registers say, and nothing else. */
+static void vary_one(struct maker *m, struct mc_access *a)
+{
+	struct mc_regs *r = &a->regs;
+
+	switch (below(m, 10)) {
+	case 0:
+		r->cr0 ^= MC_CR0_WP;
+		break;
+	case 1:
+		/* SMEP is the lowest of them, PKS the highest */
+		r->cr4 ^= optional_cr4(m) & MC_CR4_SMEP << below(m, 5);
+		break;
+	case 2:
+		r->ac = !r->ac;
+		break;
+	case 3: case 4:
+		a->cpl = 3 - a->cpl;
+		break;
+	case 5:
+		r->pkru = key_rights(m);
+		break;
+	case 6: case 7:
+		r->pkrs = key_rights(m);
+		break;
+	case 8:
+		if (a->kind != MC_FETCH && (m->caps->implicit_any ||
+					    !a->implicit))
+			a->kind = a->kind == MC_READ ? MC_WRITE : MC_READ;
+		break;
+	default:
+		if (a->kind != MC_FETCH && m->caps->implicit_any)
+			a->implicit = !a->implicit;
+		a->stack &= !a->implicit;
+	}
+	r->pkru &= r->cr4 & MC_CR4_PKE ? ~0u : 0;
+	r->pkrs &= r->cr4 & MC_CR4_PKS ? ~0u : 0;
+}
+
+/*
+ * Of a case of kin: few of these fault, so that the caches of upper levels,
+ * which a fault empties, are filled by one path for the next.
+ */
+static void make_easy_access(struct maker *m, struct mc_access *a)
+{
+	memset(a, 0, sizeof(*a));
+	a->va = aim(m);
+	a->regs = m->regs;
+	a->regs.ac = true;
+	make_data(m, a);
+	a->kind = MC_READ;
+}
+
+static void make_new_access(struct maker *m, struct mc_access *a)
 {
 	memset(a, 0, sizeof(*a));
 	a->va = aim(m);
@@ -557,7 +624,6 @@ static void make_access(struct maker *m, struct mc_access *a)
 		a->implicit = true;
 		if (m->caps->implicit_any && once_in(m, 2)) {
 			make_data(m, a);
-			a->va &= ~(uint64_t)(a->size - 1);
 			a->stack = false;
 			break;
 		}
@@ -568,6 +634,22 @@ static void make_access(struct maker *m, struct mc_access *a)
 	default:
 		make_data(m, a);
 		break;
+	}
+}
+
+/*
+ * A new one, or the one before again with one thing changed: what caches hold
+ * from before is then used, unless it is known that it must not be.
+ */
+static void make_access(struct maker *m, struct mc_access *a)
+{
+	if (m->c->naccesses > 1 && once_in(m, 4)) {
+		*a = a[-1];
+		vary_one(m, a);
+	} else if (m->kin && !once_in(m, 4)) {
+		make_easy_access(m, a);
+	} else {
+		make_new_access(m, a);
 	}
 	avoid(m, a);
 }
@@ -604,6 +686,7 @@ void cases_make(struct mc_case *c, enum mc_mode mode,
 	m.random = draw(&m) ^ index << 2 ^ mode;
 	m.random = draw(&m);
 	m.temper = below(&m, 3);
+	m.kin = m.temper == 0 && once_in(&m, 2);
 	make_regs(&m);
 	m.nframes = layout_frames(c->arena, address_bits(&m, true), m.frame,
 				  &nlow);

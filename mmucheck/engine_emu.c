@@ -7,10 +7,11 @@
  * through the TLB. Implicit accesses and those through SS have no such way
  * and are made by cpu_access(), which says where they went. Half of the cases
  * run at full speed, the others with the caches of the parts that the emulator
- * can model, in turn.
+ * can model, and of two that never were, in turn.
  */
 #include "mmucheck/engine.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,6 +30,23 @@ struct engine_emu {
 	struct cpu *cpu;
 	struct model *model[MAX_MODELS];
 	unsigned nmodels;
+};
+
+/*
+ * No parts, but what is seldom met with the accesses of one case on a part:
+ * a first level that overflows all the time into a second one, where large
+ * pages are in pieces; and walks from the middle of every kind, because
+ * nothing else remembers anything.
+ */
+static const struct model_preset strained[] = {
+	{
+		.name = "overflowing", .unified = true,
+		.l1d = { { { MODEL_4K, 1, 1 } } },
+		.l1i = { { { MODEL_4K, 1, 1 } } },
+		.l2d = { { { MODEL_4K, 4, 4 } } },
+	},
+	{ .name = "forgetful", .psc = { [2] = 2, [3] = 2, [4] = 2, [5] = 2 } },
+	{ .name = NULL },
 };
 
 static const enum mc_outcome outcome_of[] = {
@@ -140,16 +158,32 @@ static int fetch(struct cpu *cpu, const struct mc_access *a, uint64_t *v)
 	return 0;
 }
 
-/* An implicit access lies on one page, so its first byte tells all. */
+static void move(uint8_t *ram, uint8_t *data, unsigned len, enum mc_kind kind)
+{
+	if (kind == MC_WRITE)
+		memcpy(ram, data, len);
+	else
+		memcpy(data, ram, len);
+}
+
+/* Whose first byte is at @pa; where the second page is has to be asked. */
 static void move_implicit(struct engine_emu *k, const struct mc_access *a,
 			  struct mc_result *res)
 {
-	uint8_t *p = k->ram.base + res->pa;
+	unsigned room = 4096 - (a->va & 4095);
+	unsigned first = a->size < room ? a->size : room;
+	struct mmu_outcome out = { 0 };
+	uint64_t data = a->value;
+	uint8_t *bytes = (uint8_t *)&data;
 
-	if (a->kind == MC_WRITE)
-		memcpy(p, &a->value, a->size);
-	else
-		memcpy(&res->value, p, a->size);
+	if (a->kind == MC_READ)
+		data = 0;
+	if (first < a->size)
+		cpu_access(k->cpu, a->va + first, a->size - first,
+			   kind_of[a->kind], MMU_IMPLICIT, &out);
+	move(k->ram.base + res->pa, bytes, first, a->kind);
+	move(k->ram.base + out.pa, bytes + first, a->size - first, a->kind);
+	res->value = a->kind == MC_READ ? data : 0;
 }
 
 static void judged(struct engine_emu *k, const struct mc_access *a,
@@ -199,7 +233,7 @@ static void run(struct mc_engine *e, const struct mc_case *c,
 		struct mc_result *res)
 {
 	struct engine_emu *k = (struct engine_emu *)e;
-	unsigned which = k->nmodels ? c->index % (2 * k->nmodels) : 0;
+	unsigned which = c->index % (2 * k->nmodels);
 
 	cpu_set_model(k->cpu, which < k->nmodels ? k->model[which] : NULL);
 	cpu_enter(k->cpu);
@@ -225,19 +259,22 @@ static void engine_close(struct mc_engine *e)
 	free(k);
 }
 
-static void make_models(struct engine_emu *k)
+/* Of all of @p; => false: no memory */
+static bool make_models(struct engine_emu *k, const struct model_preset *p)
 {
-	const struct model_preset *p;
 	struct model *m;
 
-	for (p = model_presets; p->name && k->nmodels < MAX_MODELS; p++) {
+	for (; p->name; p++) {
 		m = model_create(p, 0);
-		if (m)
-			k->model[k->nmodels++] = m;
+		if (!m)
+			return false;
+		assert(k->nmodels < MAX_MODELS);
+		k->model[k->nmodels++] = m;
 	}
+	return true;
 }
 
-struct mc_engine *engine_emu_open(char *why, size_t size)
+static struct engine_emu *engine_make(char *why, size_t size)
 {
 	struct engine_emu *k = calloc(1, sizeof(*k));
 	int err = k ? ram_create(&k->ram, MC_MEM_SIZE) : -ENOMEM;
@@ -255,7 +292,20 @@ struct mc_engine *engine_emu_open(char *why, size_t size)
 		return NULL;
 	}
 	cpu_init(k->cpu, &k->ram, 0);
-	make_models(k);
+	return k;
+}
+
+struct mc_engine *engine_emu_open(char *why, size_t size)
+{
+	struct engine_emu *k = engine_make(why, size);
+
+	if (!k)
+		return NULL;
+	if (!make_models(k, model_presets) || !make_models(k, strained)) {
+		snprintf(why, size, "out of memory");
+		engine_close(&k->e);
+		return NULL;
+	}
 	k->e.name = "emu";
 	k->e.mem = (struct mc_mem){ k->ram.base, k->ram.size };
 	k->e.run = run;

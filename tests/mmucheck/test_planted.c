@@ -30,6 +30,7 @@ struct planted {
 
 static struct mc_engine *model, *subject;
 static const struct planted *planted;
+static struct mc_access before;		/* the last that succeeded, or none */
 
 /* ---- errors in what is looked at ---- */
 
@@ -62,6 +63,36 @@ static void one_page(struct mc_access *a)
 
 	if (a->kind == MC_WRITE && a->size > room)
 		a->size = room;
+}
+
+static void implicit_one_page(struct mc_access *a)
+{
+	unsigned room = 4096 - (a->va & 4095);
+
+	if (a->implicit && a->size > room)
+		a->size = room;
+}
+
+/* Do @a and the access before differ in nothing that a TLB would notice? */
+static bool same_but_keys(const struct mc_access *a)
+{
+	return a->va == before.va && a->kind == before.kind &&
+	       a->cpl == before.cpl && a->implicit == before.implicit &&
+	       a->regs.ac == before.regs.ac && a->regs.cr0 == before.regs.cr0 &&
+	       a->regs.cr4 == before.regs.cr4 &&
+	       a->regs.efer == before.regs.efer;
+}
+
+static void kept_pkru(struct mc_access *a)
+{
+	if (same_but_keys(a) && a->regs.pkrs == before.regs.pkrs)
+		a->regs.pkru = before.regs.pkru;
+}
+
+static void kept_pkrs(struct mc_access *a)
+{
+	if (same_but_keys(a) && a->regs.pkru == before.regs.pkru)
+		a->regs.pkrs = before.regs.pkrs;
 }
 
 /* ---- errors in what is said ---- */
@@ -177,6 +208,9 @@ static const struct planted errors[] = {
 	{ "implicit accesses explicit", .ask = explicit },
 	{ "#GP for #SS", .ask = no_stack },
 	{ "a write to one page of two", .ask = one_page },
+	{ "implicitly one page of two", .ask = implicit_one_page },
+	{ "PKRU as it was before", .ask = kept_pkru },
+	{ "PKRS as it was before", .ask = kept_pkrs },
 	{ "CR2 is the page", .answer = cr2_page },
 	{ "CR2 is the access", .answer = cr2_first },
 	{ "I/D for every fetch", .answer = id_always },
@@ -201,11 +235,14 @@ static void run(struct mc_engine *e, const struct mc_case *c,
 	struct mc_access a;
 	unsigned n;
 
+	memset(&before, 0, sizeof(before));
 	for (unsigned i = 0; i < c->naccesses; i++) {
 		a = c->access[i];
 		if (planted && planted->ask && a.kind != MC_LOADCR3)
 			planted->ask(&a);
 		manual_access(&m, &a, &res[i]);
+		if (res[i].outcome == MC_OK)
+			before = a;
 		if (i == 0 && res[i].outcome != MC_OK)
 			break;
 		if (planted && planted->answer)
