@@ -186,14 +186,17 @@ static bool same_result(const struct mc_access *a, const struct mc_result *x,
 }
 
 /* KVM's result of two, whichever of them it is; => NULL: neither */
-static enum departure known(const struct check *k, const struct mc_access *a,
-			    const struct mc_result *judge,
-			    const struct mc_result *subject)
+static enum departure known(const struct check *k, const struct run *r,
+			    unsigned i)
 {
+	const struct mc_access *a = &r->c.access[i];
+
 	if (is_kvm(k->judge))
-		return departure_of_result(a, judge, subject);
+		return departure_of_result(&r->m, a, &r->judge[i],
+					   &r->subject[i]);
 	if (is_kvm(k->subject))
-		return departure_of_result(a, subject, judge);
+		return departure_of_result(&r->m, a, &r->subject[i],
+					   &r->judge[i]);
 	return DEPARTURE_NONE;
 }
 
@@ -207,7 +210,7 @@ static unsigned compare_results(struct check *k, const struct run *r)
 		k->outcome[r->judge[i].outcome]++;
 		if (same_result(&r->c.access[i], &r->judge[i], &r->subject[i]))
 			continue;
-		d = known(k, &r->c.access[i], &r->judge[i], &r->subject[i]);
+		d = known(k, r, i);
 		if (d == DEPARTURE_NONE)
 			break;
 		k->departures[d]++;

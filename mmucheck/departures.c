@@ -26,8 +26,26 @@ bool departure_crossed(const struct mc_access *a, const struct mc_result *res)
 	       res->cr2 == second && second - a->va < a->size;
 }
 
+/* Is it the #PF, bit for bit, of the first @size bytes of @a made alone? */
+static bool faults_alone(const struct manual *m, const struct mc_access *a,
+			 unsigned size, const struct mc_result *res)
+{
+	struct mc_access first = *a;
+	struct manual alone = *m;
+	struct mc_result fault;
+	uint64_t low, high;
+
+	first.size = size;
+	if (manual_reaches(m, &first, &low, &high) != MC_PF)
+		return false;
+	manual_access(&alone, &first, &fault);
+	return res->outcome == MC_PF && res->cr2 == fault.cr2 &&
+	       res->error == fault.error;
+}
+
 /* hole: runs from canonical addresses into others; #PF of the first part. */
-enum departure departure_of_result(const struct mc_access *a,
+enum departure departure_of_result(const struct manual *m,
+				   const struct mc_access *a,
 				   const struct mc_result *kvm,
 				   const struct mc_result *other)
 {
@@ -37,7 +55,7 @@ enum departure departure_of_result(const struct mc_access *a,
 
 	if (runs_in && a->kind != MC_FETCH &&
 	    other->outcome == (a->stack ? MC_SS : MC_GP) &&
-	    kvm->outcome == MC_PF && kvm->cr2 == a->va)
+	    faults_alone(m, a, (1ull << top) - first, kvm))
 		return DEPARTURE_HOLE;
 	return DEPARTURE_NONE;
 }

@@ -28,7 +28,8 @@ const char *departure_name(enum departure d);
 bool departure_crossed(const struct mc_access *a, const struct mc_result *res);
 
 /* KVM answered @kvm to @a, and the other @other: is this a known one? */
-enum departure departure_of_result(const struct mc_access *a,
+enum departure departure_of_result(const struct manual *m,
+				   const struct mc_access *a,
 				   const struct mc_result *kvm,
 				   const struct mc_result *other);
 

@@ -128,6 +128,19 @@ static void rsvd_absent(const struct mc_access *a, struct mc_result *res)
 		res->error &= ~MC_PF_P;
 }
 
+/* Into the non-canonical hole: a #PF first, but not the one there would be. */
+static void hole_rsvd(const struct mc_access *a, struct mc_result *res)
+{
+	unsigned top = a->regs.cr4 & MC_CR4_LA57 ? 56 : 47;
+	uint64_t last = a->va + a->size - 1;
+
+	if (a->va >> top || last >> top != 1 || a->kind == MC_FETCH)
+		return;
+	res->outcome = MC_PF;
+	res->error = MC_PF_P | MC_PF_RSVD;
+	res->cr2 = a->va;
+}
+
 static void no_pk(const struct mc_access *a, struct mc_result *res)
 {
 	(void)a;
@@ -217,6 +230,7 @@ static const struct planted errors[] = {
 	{ "U/S is the CPL", .answer = us_is_cpl },
 	{ "P clear with RSVD", .answer = rsvd_absent },
 	{ "PK never", .answer = no_pk },
+	{ "RSVD before the hole", .answer = hole_rsvd },
 	{ "no A at the top", .leave = top_a },
 	{ "no A in the leaf", .leave = leaf_a },
 	{ "D for a read", .leave = read_d },
