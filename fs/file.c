@@ -98,19 +98,28 @@ static struct file *file_start(struct volume *volume,
 	return file;
 }
 
-/* A client who opens @inode with @flags may write past the page cache. */
-static void file_note_direct(struct file *file, struct inode *inode, int flags)
+/*
+ * A client who opens @inode with @flags may write past the page cache; or, by
+ * a mapping, into it.
+ */
+static void file_note_writer(struct file *file, struct inode *inode, int flags)
 {
-	if (!(flags & O_DIRECT) || (flags & O_ACCMODE) == O_RDONLY)
-		return;
-	file->past_cache = inode;
-	keep_past_cache(inode, true);
+	if (flags & O_DIRECT && (flags & O_ACCMODE) != O_RDONLY) {
+		file->past_cache = inode;
+		keep_past_cache(inode, true);
+	}
+	if ((flags & O_ACCMODE) == O_RDWR) {
+		file->may_store = inode;
+		atomic_fetch_add(&inode->may_store, 1);
+	}
 }
 
 static void file_end(struct file *file)
 {
 	if (file->past_cache)
 		keep_past_cache(file->past_cache, false);
+	if (file->may_store)
+		atomic_fetch_sub(&file->may_store->may_store, 1);
 	if (file->twin >= 0)
 		volume_close_fd(file->volume, file->twin);
 	volume_close_fd(file->volume, file->fd);
@@ -314,7 +323,7 @@ static void file_open(fuse_req_t req, fuse_ino_t ino,
 	    FUSE_OPEN_KILL_SUIDGID)
 		file_kill_setid_now(req, ino, file->fd);
 	fi->fh = (uintptr_t)file;
-	file_note_direct(file, inode, fi->flags);
+	file_note_writer(file, inode, fi->flags);
 	fi->direct_io = file_goes_direct(volume, fi->flags) ||
 			file->append_only;
 	fi->keep_cache = !fi->direct_io && keep_open(volume, inode, file);
@@ -427,7 +436,7 @@ static void file_create(fuse_req_t req, fuse_ino_t ino, const char *name,
 		return;
 	}
 	fi->fh = (uintptr_t)file;
-	file_note_direct(file, volume_inode(volume, entry.ino), fi->flags);
+	file_note_writer(file, volume_inode(volume, entry.ino), fi->flags);
 	fi->direct_io = file_goes_direct(volume, fi->flags);
 	fi->noflush = !file_needs_flush(file);
 	if (fuse_reply_create(req, &entry, fi)) {
@@ -629,12 +638,39 @@ static void file_copy_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
 	file_copy_on(slot, 0);
 }
 
+/* As a file system may that knows no holes: one, at the end. */
+static off_t file_seek_plain(const struct file *file, off_t offset, int whence)
+{
+	struct stat st;
+
+	if (fstat(file->fd, &st))
+		return -1;
+	if ((uint64_t)offset >= (uint64_t)st.st_size) {
+		errno = ENXIO;
+		return -1;
+	}
+	return whence == SEEK_DATA ? offset : st.st_size;
+}
+
+/*
+ * What was stored through a mapping may be in the client's page cache only:
+ * the kernel does not write it back before it asks where there is data, and a
+ * copy would leave out what is a hole below. To have the kernel write it back
+ * (FUSE_NOTIFY_INVAL_INODE) would be to wait for ourselves: if we were killed
+ * then, the thread that waits could not end, nor the mount with it. So while
+ * anybody can store so, all is data. (A mapping outlives the descriptor, but
+ * the file is open as long as it is, and its pages are written back before
+ * that ends. With a writeback cache we are not asked: session_new().)
+ */
 static void file_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset,
 		       int whence, struct fuse_file_info *fi)
 {
-	off_t found = lseek(file_of(fi)->fd, offset, whence);
+	const struct file *file = file_of(fi);
+	bool plain = (whence == SEEK_DATA || whence == SEEK_HOLE) &&
+		     atomic_load(&volume_target(req, ino)->may_store);
+	off_t found = plain ? file_seek_plain(file, offset, whence) :
+			      lseek(file->fd, offset, whence);
 
-	(void)ino;
 	if (found < 0)
 		fuse_reply_err(req, errno);
 	else

@@ -33,6 +33,7 @@ struct file {
 	atomic_bool written;	/* since the last flush */
 	unsigned int keep_round;	/* keep_settle() */
 	struct inode *past_cache;	/* keep_past_cache(), or NULL */
+	struct inode *may_store;	/* where it is counted, or NULL */
 	struct append append;	/* fs/append.c */
 };
 

@@ -176,6 +176,8 @@ static struct fuse_session *session_new(struct volume *volume)
 	session_fill(&ops);
 	if (recorder_runs())	/* the kernel copies, and we see the writes */
 		ops.copy_file_range = NULL;
+	if (volume->options.writeback)	/* it knows the data and the size */
+		ops.lseek = NULL;
 	if (session_add_options(volume) || session_find_max_read(volume)) {
 		report("out of memory");
 		return NULL;
