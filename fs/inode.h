@@ -98,8 +98,8 @@ struct inode *inode_add(struct inode_table *table, int fd,
 			bool reopens);
 
 /*
- * The file is about to lose a name, perhaps its last, and can then no longer
- * be opened by handle: if it is an inode that is not pinned, pin it.
+ * The file has lost its last name and can no longer be opened by handle: if
+ * it is an inode that is not pinned, pin it, whether there is room or not.
  * => Having taken over @fd; not @handle.
  */
 void inode_pin(struct inode_table *table, int fd, const struct stat *st,

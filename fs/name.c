@@ -110,15 +110,18 @@ static void name_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent,
 static void name_remove(fuse_req_t req, fuse_ino_t ino, const char *name,
 			int flags)
 {
-	int parent;
+	struct volume_leaving leaving;
+	int parent, err;
 
 	if (name_refused(req, name))
 		return;
 	parent = volume_use(req, ino);
 	if (parent < 0)
 		return;
-	volume_pin(volume_of(req), parent, name);
-	fuse_reply_err(req, unlinkat(parent, name, flags) ? errno : 0);
+	volume_leave(volume_of(req), parent, name, &leaving);
+	err = unlinkat(parent, name, flags) ? errno : 0;
+	volume_left(volume_of(req), &leaving, !err);
+	fuse_reply_err(req, err);
 }
 
 static void name_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -136,6 +139,7 @@ static void name_rename(fuse_req_t req, fuse_ino_t ino, const char *name,
 			unsigned int flags)
 {
 	bool makes = flags & RENAME_WHITEOUT;	/* a file of the caller's */
+	struct volume_leaving leaving;
 	int parent, newparent, err;
 	struct caller caller;
 
@@ -145,12 +149,15 @@ static void name_rename(fuse_req_t req, fuse_ino_t ino, const char *name,
 	newparent = parent < 0 ? -1 : volume_use(req, newino);
 	if (newparent < 0)
 		return;
-	volume_pin(volume_of(req), newparent, newname);
+	volume_leave(volume_of(req), newparent, newname, &leaving);
 	if (makes)
 		caller = caller_enter(req);
 	err = renameat2(parent, name, newparent, newname, flags) ? errno : 0;
 	if (makes)
 		caller_leave(caller);
+	/* What is exchanged only moves. */
+	volume_left(volume_of(req), &leaving,
+		    !err && !(flags & RENAME_EXCHANGE));
 	fuse_reply_err(req, err);
 }
 

@@ -513,25 +513,38 @@ bool volume_has_room(struct volume *volume)
 	       volume->inodes.pinned < volume->inodes.room / 8 * 7;
 }
 
-void volume_pin(struct volume *volume, int dir_fd, const char *name)
+void volume_leave(struct volume *volume, int dir_fd, const char *name,
+		  struct volume_leaving *leaving)
 {
-	struct handle *handle;
-	struct stat st;
-	int fd;
-
+	leaving->fd = -1;
+	leaving->handle = NULL;
 	if (!atomic_load(&volume->inodes.unpinned) ||
-	    volume_stat(volume, dir_fd, name, &st) ||
-	    !inode_is_unsure(&volume->inodes, &st))
+	    volume_stat(volume, dir_fd, name, &leaving->st) ||
+	    !inode_is_unsure(&volume->inodes, &leaving->st))
 		return;
-	fd = openat(dir_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
-		return;
-	handle = handle_of(fd);
-	if (handle)
-		inode_pin(&volume->inodes, fd, &st, handle);
-	else
-		close(fd);
-	free(handle);
+	leaving->fd = openat(dir_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (leaving->fd >= 0)
+		leaving->handle = handle_of(leaving->fd);
+}
+
+/* A file that has lost its last name gets no other. */
+static bool volume_is_nameless(const struct volume_leaving *leaving)
+{
+	struct stat st;
+
+	return S_ISDIR(leaving->st.st_mode) || fstat(leaving->fd, &st) ||
+	       !st.st_nlink;
+}
+
+void volume_left(struct volume *volume, struct volume_leaving *leaving,
+		 bool gone)
+{
+	if (gone && leaving->handle && volume_is_nameless(leaving))
+		inode_pin(&volume->inodes, leaving->fd, &leaving->st,
+			  leaving->handle);
+	else if (leaving->fd >= 0)
+		close(leaving->fd);
+	free(leaving->handle);
 }
 
 static void volume_fill(struct volume *volume, struct inode *inode,

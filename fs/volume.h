@@ -106,8 +106,20 @@ bool volume_in_memory(const struct volume *volume, const struct inode *inode,
 /* Would a lookup that nobody waits for still be welcome? */
 bool volume_has_room(struct volume *volume);
 
-/* @name in @dir_fd is about to go: see inode_pin(). */
-void volume_pin(struct volume *volume, int dir_fd, const char *name);
+/*
+ * @name in @dir_fd is about to go, perhaps the last of its file, which can
+ * then no longer be opened by handle: hold what it is. volume_left() follows;
+ * @gone: so it did. Then a file without a name is pinned.
+ */
+struct volume_leaving {
+	int fd;			/* -1: nothing that is to be held */
+	struct handle *handle;
+	struct stat st;
+};
+void volume_leave(struct volume *volume, int dir_fd, const char *name,
+		  struct volume_leaving *leaving);
+void volume_left(struct volume *volume, struct volume_leaving *leaving,
+		 bool gone);
 
 /* Attributes of @fd as a client sees them. => 0 or -errno. */
 int volume_getattr(struct volume *volume, int fd, struct stat *st);

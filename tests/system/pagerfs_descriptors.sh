@@ -38,6 +38,21 @@ if [ "$(id -u)" = 0 ]; then
 		mv '$src/many/other' '$src/many/f04998'"
 	sleep 1.1
 	check_equal "the new one is seen" new "$(cat "$mnt/many/f04998")"
+	# A file that keeps a name needs no descriptor; one that is held
+	# without any does.
+	mkdir "$src/more" "$src/full" "$src/full/"{a..z}{a..z}
+	touch "$src/full/"{a..z}{a..z}/f
+	check "second names" cp -rl "$src/many/." "$src/more"
+	has=$(count_descriptors)
+	ls -lR "$mnt/more" "$mnt/full" >/dev/null
+	check "are removed" find "$mnt/more" -type f -delete
+	rmdir "$mnt/full/"?? 2>/dev/null && fail "a full directory removed"
+	[ "$(count_descriptors)" -le $((has + 10)) ] ||
+		fail "names removed: $(count_descriptors) descriptors, not $has"
+	exec 3<"$mnt/many/f04997"
+	check "a last name" rm "$mnt/many/f04997"
+	check_equal "its file" 0 "$(stat -L -c %h "/dev/fd/3")"
+	exec 3<&-
 	umount_store "$mnt"
 else
 	say "not root: file handles left out"
