@@ -45,6 +45,7 @@ int afterlife_start(const char *mountpoint, dev_t dev)
 {
 	int ends[2];
 	pid_t pid = daemon_fork(ends);
+	dev_t now;
 
 	if (pid < 0)
 		return pid;
@@ -54,7 +55,7 @@ int afterlife_start(const char *mountpoint, dev_t dev)
 	}
 	afterlife_let_go(ends[0]);
 	afterlife_wait();
-	if (mountpoint_device(mountpoint) == dev)
+	if (!mountpoint_device(mountpoint, &now) && now == dev)
 		mountpoint_detach(mountpoint);
 	_exit(EXIT_SUCCESS);
 }

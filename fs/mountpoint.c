@@ -159,27 +159,28 @@ static void mountpoint_unescape(char *path)
 }
 
 /* Lines of mountinfo: id, parent, major:minor, root, where, ... */
-dev_t mountpoint_device(const char *mountpoint)
+int mountpoint_device(const char *mountpoint, dev_t *dev)
 {
 	FILE *mounts = fopen("/proc/self/mountinfo", "re");
 	unsigned int major, minor;
 	char *line = NULL, *at;
 	size_t room = 0;
-	dev_t dev = 0;
 
-	while (mounts && getline(&line, &room, mounts) > 0) {
+	*dev = 0;
+	if (!mounts)
+		return -errno;
+	while (getline(&line, &room, mounts) > 0) {
 		at = NULL;
 		if (sscanf(line, "%*d %*d %u:%u %*s %ms", &major, &minor,
 			   &at) == 3)
 			mountpoint_unescape(at);
 		if (at && !strcmp(at, mountpoint))
-			dev = makedev(major, minor);
+			*dev = makedev(major, minor);
 		free(at);
 	}
 	free(line);
-	if (mounts)
-		fclose(mounts);
-	return dev;
+	fclose(mounts);
+	return 0;
 }
 
 static int mountpoint_ask_helper(const char *mountpoint)

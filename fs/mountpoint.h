@@ -15,8 +15,11 @@
 /* => 0, or -errno after having reported what is wrong. */
 int mountpoint_check(struct options *options);
 
-/* The device number of what is mounted at @mountpoint, without touching it. */
-dev_t mountpoint_device(const char *mountpoint);
+/*
+ * The device number of what is mounted at @mountpoint, 0 if nothing is,
+ * without touching it. => 0, or -errno: it cannot be told.
+ */
+int mountpoint_device(const char *mountpoint, dev_t *dev);
 
 /*
  * Take the mount out of the tree. Files that clients hold open stay served

@@ -212,15 +212,15 @@ static struct fuse_session *session_mount(struct volume *volume)
 {
 	/* From here to the mount libfuse itself says what is wrong. */
 	struct fuse_session *se = session_new(volume);
+	dev_t dev;
 
 	volume->se = se;
 	if (se && fuse_session_mount(se, volume->options.mountpoint)) {
 		fuse_session_destroy(se);
 		return NULL;
 	}
-	if (se)
-		volume->own_dev = mountpoint_device(
-			volume->options.mountpoint);
+	if (se && !mountpoint_device(volume->options.mountpoint, &dev))
+		volume->own_dev = dev;
 	if (se && session_connect(se, fuse_session_fd(se))) {
 		fuse_session_unmount(se);
 		fuse_session_destroy(se);
@@ -257,11 +257,17 @@ static bool session_wait(struct loop *loop, int signal_fd)
 	return !fds[0].revents;
 }
 
-/* Somebody may have taken it out of the tree, and mounted another there. */
+/*
+ * Somebody may have taken it out of the tree, and mounted another there. That
+ * cannot be told without a descriptor, and clients may have the last: rather
+ * than leave a mount that nobody serves take away what is there.
+ */
 static void session_detach(struct volume *volume)
 {
-	if (!volume->own_dev || mountpoint_device(
-		    volume->options.mountpoint) == volume->own_dev)
+	dev_t dev;
+
+	if (mountpoint_device(volume->options.mountpoint, &dev) ||
+	    !volume->own_dev || dev == volume->own_dev)
 		mountpoint_detach(volume->options.mountpoint);
 }
 

@@ -22,6 +22,14 @@ for signal in TERM INT HUP; do
 		/proc/self/mounts"
 done
 
+# not a descriptor left to look at the table of mounts with
+mount_store "$src" "$mnt"
+check "no descriptors" prlimit --pid "$store_pid" --nofile=8:8
+kill -TERM "$store_pid"
+wait "$store_pid"
+check "no mount left by one without descriptors" bash -c "! grep -q ' $mnt ' \
+	/proc/self/mounts"
+
 # kill -9: the mount is stale; say so, and the said command clears it
 mount_store "$src" "$mnt"
 kill -KILL "$store_pid"
