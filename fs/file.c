@@ -409,9 +409,10 @@ static int file_create_fd(fuse_req_t req, int parent, const char *name,
 		return fd;
 	fd = unnamed ? file_create_unnamed(req, parent, mode, flags) :
 		file_create_below(req, parent, name, mode, flags);
-	if (fd < 0)
-		volume_give_fd(volume);
-	return fd;
+	if (fd >= 0)
+		return fd;
+	volume_give_fd(volume);
+	return volume_blame(volume, fd);
 }
 
 static void file_create(fuse_req_t req, fuse_ino_t ino, const char *name,
@@ -467,11 +468,11 @@ static void file_flush(fuse_req_t req, fuse_ino_t ino,
 	if (atomic_exchange(&file->written, false)) {
 		copy = dup(file->fd);
 		if (copy < 0 || close(copy))
-			err = errno;
+			err = volume_blame(file->volume, -errno);
 		if (copy < 0)
 			file->written = true;	/* it has yet to be asked */
 	}
-	fuse_reply_err(req, err);
+	fuse_reply_err(req, -err);
 }
 
 static void file_slow_done(struct slot *slot, int result)

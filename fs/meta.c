@@ -152,8 +152,10 @@ static int meta_set_size(fuse_req_t req, int path_fd, const struct stat *st,
 	if (!(in->valid & FATTR_KILL_SUIDGID))
 		return truncate(path.name, st->st_size);
 	fd = open(path.name, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
+	if (fd < 0) {
+		errno = -volume_blame(volume_of(req), -errno);
 		return -1;
+	}
 	err = meta_truncate(req, fd, st->st_size, in->valid) ? errno : 0;
 	close(fd);
 	errno = err;

@@ -204,8 +204,7 @@ static time_t volume_now(void)
 	return now.tv_sec + VOLUME_REPORT_SECONDS;
 }
 
-/* What a client is told of an error of ours. => -errno */
-static int volume_blame(struct volume *volume, int err)
+int volume_blame(struct volume *volume, int err)
 {
 	long now = volume_now(), last = volume->exhausted;
 

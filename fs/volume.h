@@ -80,6 +80,12 @@ int volume_fd(struct volume *volume, const struct inode *inode);
 /* Close what these two opened in this thread. */
 void volume_let_go(void);
 
+/*
+ * What a client is told of @err, with which a call of ours failed: that we
+ * are out of descriptors is ENFILE, and reported. => -errno.
+ */
+int volume_blame(struct volume *volume, int err);
+
 /* A path that leads to exactly @fd, for calls which take no descriptor. */
 struct volume_path volume_path(int fd);
 

@@ -92,6 +92,38 @@ check "said in the log" grep -q 'out of descriptors.*ulimit -n' \
 	"$dir/store.log"
 umount_store "$mnt"
 
+# The same when it is the kernel that has none for the daemon.
+cat >"$dir/none.py" <<'END'
+import errno, os, resource, sys
+mnt, pid = sys.argv[1], int(sys.argv[2])
+def says(what, call):
+    try:
+        call()
+        print(what, "ok")
+    except OSError as e:
+        print(what, errno.errorcode[e.errno])
+os.chmod(mnt + "/f", 0o666)
+fd = os.open(mnt + "/f", os.O_WRONLY)
+os.write(fd, b"data")
+limit = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+resource.prlimit(pid, resource.RLIMIT_NOFILE, (8, limit[1]))
+says("close", lambda: os.close(fd))
+if os.geteuid() == 0:
+    os.seteuid(1234)
+    says("truncate", lambda: os.truncate(mnt + "/f", 2))
+    os.seteuid(0)
+says("create", lambda: os.open(mnt + "/new", os.O_CREAT | os.O_WRONLY))
+resource.prlimit(pid, resource.RLIMIT_NOFILE, limit)
+END
+wanted="close ENFILE;truncate ENFILE;create ENFILE"
+[ "$(id -u)" = 0 ] || wanted="close ENFILE;create ENFILE"
+chmod 755 "$dir" && chmod 777 "$src" && : >"$src/f"
+mount_store "$src" "$mnt" -o writeback"$([ "$(id -u)" != 0 ] ||
+	echo ,allow_other)"
+check_equal "none left" "$wanted" \
+	"$(python3 "$dir/none.py" "$mnt" "$store_pid" 2>&1 | paste -sd';')"
+umount_store "$mnt"
+
 # Exact counts: with a descriptor for each inode, what is left is seen.
 if [ "$(id -u)" = 0 ]; then
 	mount_store "$src" "$mnt" -o inode_fds=9000
