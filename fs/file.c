@@ -384,6 +384,7 @@ static int file_enter(struct volume *volume, int fd, int flags,
 {
 	int err = volume_adopt(volume, fd, entry);
 
+	volume_made(volume);
 	if (err)
 		return err;
 	*file = file_start(volume, volume_inode(volume, entry->ino), fd,
@@ -394,9 +395,12 @@ static int file_enter(struct volume *volume, int fd, int flags,
 	return -ENOMEM;
 }
 
-/* The descriptor of the new file. => It, for volume_close_fd(), or -errno. */
-static int file_create_fd(fuse_req_t req, int parent, const char *name,
-			  mode_t mode, int *flags)
+/*
+ * The descriptor of the new file in @ino, open as @parent. => It, for
+ * file_enter() or else volume_close_fd(), or -errno.
+ */
+static int file_create_fd(fuse_req_t req, fuse_ino_t ino, int parent,
+			  const char *name, mode_t mode, int *flags)
 {
 	struct volume *volume = volume_of(req);
 	bool unnamed = loop_newer()->opcode == FUSE_TMPFILE;
@@ -407,10 +411,13 @@ static int file_create_fd(fuse_req_t req, int parent, const char *name,
 	fd = volume_take_fd(volume);
 	if (fd)
 		return fd;
-	fd = unnamed ? file_create_unnamed(req, parent, mode, flags) :
-		file_create_below(req, parent, name, mode, flags);
+	fd = volume_make(volume, volume_target(req, ino), parent);
+	if (!fd)
+		fd = unnamed ? file_create_unnamed(req, parent, mode, flags) :
+			file_create_below(req, parent, name, mode, flags);
 	if (fd >= 0)
 		return fd;
+	volume_made(volume);
 	volume_give_fd(volume);
 	return volume_blame(volume, fd);
 }
@@ -425,7 +432,7 @@ static void file_create(fuse_req_t req, fuse_ino_t ino, const char *name,
 
 	if (parent < 0)
 		return;
-	fd = file_create_fd(req, parent, name, mode, &flags);
+	fd = file_create_fd(req, ino, parent, name, mode, &flags);
 	if (fd < 0) {
 		fuse_reply_err(req, -fd);
 		return;

@@ -264,6 +264,37 @@ bool inode_is_unsure(struct inode_table *table, const struct stat *st)
 	return unsure;
 }
 
+/* By this thread: one descriptor's room, counted in @pinned. */
+static __thread bool inode_reserved;
+
+/* => The table's lock is held. */
+static void inode_give_back(struct inode_table *table)
+{
+	if (inode_reserved)
+		table->pinned--;
+	inode_reserved = false;
+}
+
+bool inode_reserve(struct inode_table *table)
+{
+	assert(!inode_reserved);
+	pthread_mutex_lock(&table->lock);
+	inode_reserved = table->pinned < table->room;
+	if (inode_reserved)
+		table->pinned++;
+	pthread_mutex_unlock(&table->lock);
+	return inode_reserved;
+}
+
+void inode_unreserve(struct inode_table *table)
+{
+	if (!inode_reserved)
+		return;
+	pthread_mutex_lock(&table->lock);
+	inode_give_back(table);
+	pthread_mutex_unlock(&table->lock);
+}
+
 /*
  * Put @new in, with its descriptor while there is room for it, and else
  * without. => Without the descriptor *@fd is left to be closed.
@@ -271,6 +302,7 @@ bool inode_is_unsure(struct inode_table *table, const struct stat *st)
 static struct inode *inode_enter(struct inode_table *table, struct inode *new,
 				 int *fd)
 {
+	inode_give_back(table);
 	if (*fd >= 0 && table->pinned < table->room) {
 		table->pinned++;
 		*fd = -1;

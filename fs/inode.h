@@ -51,7 +51,7 @@ struct inode_table {
 	size_t nchains;
 	size_t count;		/* inodes, the root too */
 	size_t room;		/* descriptors they may have together */
-	atomic_size_t pinned;	/* descriptors they have */
+	atomic_size_t pinned;	/* descriptors they have, or are to get */
 	atomic_size_t unpinned;	/* inodes that have none */
 	struct inode root;
 };
@@ -96,6 +96,15 @@ bool inode_is_known(struct inode_table *table, dev_t dev, ino_t ino);
 struct inode *inode_add(struct inode_table *table, int fd,
 			const struct stat *st, struct handle *handle,
 			bool reopens);
+
+/*
+ * A file is about to be made, and is not to be there if it cannot become
+ * known: set a descriptor's room aside for the next inode that inode_add()
+ * makes in this thread. => Is there any? What was not needed goes back by
+ * inode_unreserve().
+ */
+bool inode_reserve(struct inode_table *table);
+void inode_unreserve(struct inode_table *table);
 
 /*
  * The file has lost its last name and can no longer be opened by handle: if

@@ -15,7 +15,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
-/* Answer for a new @name: its entry, or what creating it said. */
+/* Answer for a new @name: its entry, or what creating it said. Ends what
+ * name_make_in() began. */
 static void name_reply_entry(fuse_req_t req, int parent, const char *name,
 			     int err)
 {
@@ -24,6 +25,7 @@ static void name_reply_entry(fuse_req_t req, int parent, const char *name,
 
 	if (!err)
 		err = volume_lookup(volume, parent, name, &entry);
+	volume_made(volume);
 	if (err)
 		fuse_reply_err(req, -err);
 	else if (fuse_reply_entry(req, &entry))
@@ -38,15 +40,29 @@ static bool name_refused(fuse_req_t req, const char *name)
 	return true;
 }
 
-static void name_mknod(fuse_req_t req, fuse_ino_t ino, const char *name,
-		       mode_t mode, dev_t rdev)
+/* The directory in which @name is to be made. => As volume_use(). */
+static int name_make_in(fuse_req_t req, fuse_ino_t ino, const char *name)
 {
-	struct caller caller;
 	int parent, err;
 
 	if (name_refused(req, name))
-		return;
+		return -1;
 	parent = volume_use(req, ino);
+	if (parent < 0)
+		return -1;
+	err = volume_make(volume_of(req), volume_target(req, ino), parent);
+	if (!err)
+		return parent;
+	fuse_reply_err(req, -err);
+	return -1;
+}
+
+static void name_mknod(fuse_req_t req, fuse_ino_t ino, const char *name,
+		       mode_t mode, dev_t rdev)
+{
+	int parent = name_make_in(req, ino, name), err;
+	struct caller caller;
+
 	if (parent < 0)
 		return;
 	caller = caller_enter(req);
@@ -58,12 +74,9 @@ static void name_mknod(fuse_req_t req, fuse_ino_t ino, const char *name,
 static void name_mkdir(fuse_req_t req, fuse_ino_t ino, const char *name,
 		       mode_t mode)
 {
+	int parent = name_make_in(req, ino, name), err;
 	struct caller caller;
-	int parent, err;
 
-	if (name_refused(req, name))
-		return;
-	parent = volume_use(req, ino);
 	if (parent < 0)
 		return;
 	caller = caller_enter(req);
@@ -75,12 +88,9 @@ static void name_mkdir(fuse_req_t req, fuse_ino_t ino, const char *name,
 static void name_symlink(fuse_req_t req, const char *target, fuse_ino_t ino,
 			 const char *name)
 {
+	int parent = name_make_in(req, ino, name), err;
 	struct caller caller;
-	int parent, err;
 
-	if (name_refused(req, name))
-		return;
-	parent = volume_use(req, ino);
 	if (parent < 0)
 		return;
 	caller = caller_enter(req);

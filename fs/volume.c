@@ -657,6 +657,27 @@ void volume_forget(struct volume *volume, struct inode *inode,
 		held_forget(volume, dev, ino);
 }
 
+int volume_make(struct volume *volume, const struct inode *parent, int fd)
+{
+	struct handle *handle;
+	bool reopens;
+
+	/* By handle, if there is no room. */
+	if (volume->mount_fd >= 0 && parent->dev == volume->inodes.root.dev)
+		return 0;
+	if (inode_reserve(&volume->inodes))
+		return 0;
+	handle = handle_of(fd);
+	reopens = volume_reopens(volume, handle);
+	free(handle);
+	return reopens ? 0 : volume_blame(volume, -ENFILE);
+}
+
+void volume_made(struct volume *volume)
+{
+	inode_unreserve(&volume->inodes);
+}
+
 void volume_unlookup(struct volume *volume,
 		     const struct fuse_entry_param *entry)
 {

@@ -148,6 +148,14 @@ int volume_adopt(struct volume *volume, int fd,
 void volume_forget(struct volume *volume, struct inode *inode,
 		   uint64_t nlookup);
 
+/*
+ * A file is to be made in @parent, open as @fd: may it become known? => 0 or
+ * -ENFILE; after 0, volume_made() when it has been looked up or adopted, or
+ * was not made.
+ */
+int volume_make(struct volume *volume, const struct inode *parent, int fd);
+void volume_made(struct volume *volume);
+
 /* Take back the lookup of an @entry which never reached the kernel. */
 void volume_unlookup(struct volume *volume,
 		     const struct fuse_entry_param *entry);

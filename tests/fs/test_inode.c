@@ -203,6 +203,34 @@ static void test_room(void **state)
 	assert_int_equal(count_descriptors(), before);
 }
 
+static void test_reserve(void **state)
+{
+	struct stat a = some_stat(5, 1), b = some_stat(5, 2);
+	struct inode_table table;
+	struct inode *inode;
+	int fd;
+
+	(void)state;
+	assert_int_equal(inode_table_create(&table, some_descriptor(), 2), 0);
+	assert_true(inode_reserve(&table));
+	assert_true(inode_table_is_full(&table));
+	inode_unreserve(&table);
+	assert_int_equal(table.pinned, 1);
+	assert_true(inode_reserve(&table));
+	inode = inode_add(&table, some_descriptor(), &a, NULL, false);
+	assert_non_null(inode);
+	inode_unreserve(&table);
+	assert_int_equal(table.pinned, 2);
+	assert_false(inode_reserve(&table));
+	fd = some_descriptor();
+	assert_null(inode_add(&table, fd, &b, NULL, false));
+	assert_int_equal(errno, ENFILE);
+	close(fd);
+	inode_forget(&table, inode, 1);
+	assert_int_equal(table.pinned, 1);
+	inode_table_destroy(&table);
+}
+
 static void test_pin(void **state)
 {
 	char name[32] = "/tmp/inode-XXXXXX";
@@ -280,6 +308,7 @@ int main(void)
 		cmocka_unit_test(test_root_stays),
 		cmocka_unit_test(test_grows),
 		cmocka_unit_test(test_room),
+		cmocka_unit_test(test_reserve),
 		cmocka_unit_test(test_pin),
 		cmocka_unit_test(test_threads),
 	};
