@@ -40,6 +40,7 @@
 #define DATA_PASSED	32768		/* bytes; less is copied sooner */
 #define DATA_SLOW_NS	2000000		/* a write that waited */
 #define DATA_SHUN_NS	100000000	/* and how long we remember it */
+#define DATA_SYNC	(RWF_DSYNC | RWF_SYNC)
 #define DATA_TRYING	4	/* threads: as many as take requests, at most */
 
 static atomic_uint data_trying;	/* data_tries() */
@@ -230,8 +231,8 @@ static ssize_t data_try(struct slot *slot)
 		return -EAGAIN;
 	/* With O_SYNC or O_DSYNC a write waits for the disk each time. */
 	if (slot->write)
-		return file->flags & O_DSYNC ? -EAGAIN :
-					       data_write_cached(slot);
+		return file->flags & O_DSYNC || slot->rw_flags & DATA_SYNC ?
+			-EAGAIN : data_write_cached(slot);
 	moved = data_now(slot, RWF_NOWAIT);
 	return moved == -EOPNOTSUPP ? -EAGAIN : moved;
 }
@@ -344,9 +345,12 @@ static void data_read(fuse_req_t req, fuse_ino_t ino, size_t size,
 
 /* One write is to be durable, of a file that was not opened so. After those
  * through its cache the kernel asks for an fsync itself. */
-static int data_sync_flags(const struct fuse_file_info *fi)
+static int data_sync_flags(const struct fuse_file_info *fi,
+			   const struct file *file)
 {
-	if (fi->writepage || !(fi->flags & O_DIRECT) || !(fi->flags & O_DSYNC))
+	bool direct = fi->flags & O_DIRECT || file->uncached;
+
+	if (fi->writepage || !direct || !(fi->flags & O_DSYNC))
 		return 0;
 	return (fi->flags & O_SYNC) == O_SYNC ? RWF_SYNC : RWF_DSYNC;
 }
@@ -378,7 +382,7 @@ static void data_write(fuse_req_t req, fuse_ino_t ino, const char *buf,
 	 * short, and takes pages of a mapping for written. */
 	slot->whole = fi->flags & O_DIRECT || fi->writepage;
 	slot->rw_flags = data_append_flags(slot, file, in) |
-			 data_sync_flags(fi);
+			 data_sync_flags(fi, file);
 	file->written = true;
 	if (in->write_flags & FUSE_WRITE_KILL_SUIDGID)
 		file_kill_setid_now(req, ino, file->fd);

@@ -324,8 +324,9 @@ static void file_open(fuse_req_t req, fuse_ino_t ino,
 		file_kill_setid_now(req, ino, file->fd);
 	fi->fh = (uintptr_t)file;
 	file_note_writer(file, inode, fi->flags);
-	fi->direct_io = file_goes_direct(volume, fi->flags) ||
-			file->append_only;
+	file->uncached = file_goes_direct(volume, fi->flags) ||
+			 file->append_only;
+	fi->direct_io = file->uncached;
 	fi->keep_cache = !fi->direct_io && keep_open(volume, inode, file);
 	/* What the open showed of the cache is settled by the close. */
 	fi->noflush = !file_needs_flush(file) && !file->keep_round;
@@ -445,7 +446,8 @@ static void file_create(fuse_req_t req, fuse_ino_t ino, const char *name,
 	}
 	fi->fh = (uintptr_t)file;
 	file_note_writer(file, volume_inode(volume, entry.ino), fi->flags);
-	fi->direct_io = file_goes_direct(volume, fi->flags);
+	file->uncached = file_goes_direct(volume, fi->flags);
+	fi->direct_io = file->uncached;
 	fi->noflush = !file_needs_flush(file);
 	if (fuse_reply_create(req, &entry, fi)) {
 		file_end(file);

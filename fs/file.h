@@ -28,6 +28,7 @@ struct file {
 	int flags;		/* the client's, as opened below */
 	uint32_t align;		/* of offsets and lengths on @fd; 1: any */
 	bool append_only;	/* O_APPEND is on the descriptors */
+	bool uncached;		/* the kernel was told FOPEN_DIRECT_IO */
 	bool in_memory;		/* tmpfs, ramfs: a read cannot wait */
 	atomic_bool no_grow;	/* swap/nogrow.h */
 	atomic_bool written;	/* since the last flush */

@@ -99,17 +99,32 @@ dd if=/dev/zero of="$src/flushed" bs=4k count=1 conv=fsync status=none
 if [ "$(flushes)" = "$before" ]; then
 	say "no cache to empty below: durable writes are left out"
 else
-	mount_store "$src" "$mnt"
-	before=$(flushes)
-	check "durable writes" python3 - "$mnt/durable" <<-'end'
-	import mmap, os, sys
+	cat >"$dir/durable.py" <<-'end'
+	import fcntl, mmap, os, sys
 	page = mmap.mmap(-1, 4096)
-	fd = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT | os.O_DIRECT)
+	how = sys.argv[2]
+	fd = os.open(sys.argv[1], os.O_WRONLY | os.O_APPEND if how == "append"
+	             else os.O_RDWR | os.O_CREAT | os.O_DIRECT)
+	if how == "cached":
+	    fcntl.fcntl(fd, fcntl.F_SETFL, 0)
 	for i in range(50):
 	    os.pwritev(fd, [page], i * 4096, os.RWF_DSYNC)
 	end
-	check "each of them: $(($(flushes) - before)) of 50" \
-		[ $(($(flushes) - before)) -ge 50 ]
+	# durable HOW: each write of it empties the cache
+	durable() {
+		before=$(flushes)
+		check "durable writes, $1" python3 "$dir/durable.py" \
+			"$mnt/durable" "$1"
+		check "$1, each of them: $(($(flushes) - before)) of 50" \
+			[ $(($(flushes) - before)) -ge 50 ]
+	}
+	mount_store "$src" "$mnt"
+	durable direct
+	durable cached		# open with O_DIRECT, which was taken back
+	if chattr +a "$src/durable" 2>/dev/null; then
+		durable append	# nothing else is allowed
+		chattr -a "$src/durable"
+	fi
 	umount_store "$mnt"
 fi
 finish
