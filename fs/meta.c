@@ -99,13 +99,47 @@ static void meta_getattr(fuse_req_t req, fuse_ino_t ino,
 		fuse_reply_attr(req, &st, volume->options.attr_timeout);
 }
 
-static int meta_set_owner(int fd, const struct stat *st, int valid)
+/*
+ * Something was changed by one who is not in the file's group: below, where
+ * we may do anything, the set-group-ID bit would stay.
+ */
+static void meta_kill_setgid(int fd)
+{
+	struct volume_path path = volume_path(fd);
+	struct stat st;
+
+	if (!fstatat(fd, "", &st, AT_EMPTY_PATH) &&
+	    st.st_mode & S_ISGID)
+		chmod(path.name, st.st_mode & 07777 & ~S_ISGID);
+}
+
+/*
+ * Does the file lose the bit when the caller, who may be its owner, changes
+ * the owner? If its group may execute it, it does so below as well.
+ */
+static bool meta_loses_setgid(fuse_req_t req, int fd)
+{
+	const struct fuse_setattr_in *in = loop_request();
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+	struct stat st;
+
+	return in->valid & FATTR_KILL_SUIDGID && ctx->uid &&
+	       !fstatat(fd, "", &st, AT_EMPTY_PATH) &&
+	       st.st_mode & S_ISGID && st.st_gid != ctx->gid;
+}
+
+static int meta_set_owner(fuse_req_t req, int fd, const struct stat *st,
+			  int valid)
 {
 	uid_t uid = valid & FUSE_SET_ATTR_UID ? st->st_uid : (uid_t)-1;
 	gid_t gid = valid & FUSE_SET_ATTR_GID ? st->st_gid : (gid_t)-1;
+	bool loses = meta_loses_setgid(req, fd);
 
-	return fchownat(fd, "", uid, gid,
-			AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW);
+	if (fchownat(fd, "", uid, gid, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW))
+		return -1;
+	if (loses)
+		meta_kill_setgid(fd);
+	return 0;
 }
 
 static void meta_fill_time(struct timespec *time, struct timespec value,
@@ -175,7 +209,7 @@ static int meta_apply(fuse_req_t req, int fd, const struct stat *st, int valid,
 {
 	struct volume_path path = volume_path(fd);
 
-	if (valid & META_OWNER && meta_set_owner(fd, st, valid))
+	if (valid & META_OWNER && meta_set_owner(req, fd, st, valid))
 		return -errno;
 	if (valid & FUSE_SET_ATTR_SIZE && meta_set_size(req, fd, st, file))
 		return -errno;
@@ -312,20 +346,6 @@ static void meta_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 		length = -1;
 	}
 	meta_reply_xattr(req, size, list, length);
-}
-
-/*
- * Set the ACL by one who is not in the file's group: below, where we may do
- * anything, the set-group-ID bit would stay.
- */
-static void meta_kill_setgid(int fd)
-{
-	struct volume_path path = volume_path(fd);
-	struct stat st;
-
-	if (!fstatat(fd, "", &st, AT_EMPTY_PATH) &&
-	    st.st_mode & S_ISGID)
-		chmod(path.name, st.st_mode & 07777 & ~S_ISGID);
 }
 
 static void meta_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name,

@@ -203,6 +203,42 @@ static void case_setid(void)
 	}
 }
 
+static void chown_user(void)
+{
+	said("its group", chown("f", -1, getegid()));
+	note_stat("f");
+}
+
+static void chown_user_same(void)
+{
+	said("its owner", chown("f", geteuid(), -1));
+	note_stat("f");
+}
+
+/* By one who is, and by one who is not, in the file's group. */
+static void case_chown_setid(void)
+{
+	static const mode_t modes[] = { 06777, 02747, 06747, 06666, 02070 };
+	static void (*const how[])(void) = { chown_user, chown_user_same };
+	static const gid_t groups[] = { 77, 1234 };
+	size_t i, j, k;
+
+	make_file("f", 100);
+	for (i = 0; i < sizeof(modes) / sizeof(*modes); i++) {
+		for (j = 0; j < 2; j++) {
+			for (k = 0; k < 2; k++) {
+				note("%o, group %d\n", modes[i], groups[k]);
+				chown("f", 1234, groups[k]);
+				chmod("f", modes[i]);
+				as_user(1234, 1234, how[j]);
+			}
+			chown("f", 1234, 77);
+			chmod("f", modes[i]);
+			how[j]();
+		}
+	}
+}
+
 static void flags_user(void)
 {
 	int fd = open("f", O_RDONLY), flags = FS_IMMUTABLE_FL;
@@ -339,6 +375,7 @@ int main(int argc, char **argv)
 		SAME_CASE(acl),
 		SAME_ROOT_CASE(owner),
 		SAME_ROOT_CASE(setid),
+		SAME_ROOT_CASE(chown_setid),
 		SAME_CASE(flags),
 		SAME_ROOT_CASE(xattr),
 	};
