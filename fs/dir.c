@@ -136,30 +136,25 @@ static bool dir_is_dots(const char *name)
 
 /*
  * What readdirplus says of an entry. One that cannot be looked up, or only by
- * the last descriptors, goes out with inode 0: the kernel then takes the name
- * alone and looks it up when it is wanted.
+ * the last descriptors, stays as it is: the kernel takes the name alone and
+ * looks it up when it is wanted.
  */
-static bool dir_lookup(struct volume *volume, int parent,
+static bool dir_lookup(struct volume *volume, const struct dir *dir,
 		       const struct dirent64 *dirent,
 		       struct fuse_entry_param *entry)
 {
-	if (!dir_is_dots(dirent->d_name) && volume_has_room(volume) &&
-	    !volume_lookup(volume, parent, dirent->d_name, entry))
-		return true;
-	*entry = (struct fuse_entry_param){
-		.attr.st_ino = dirent->d_ino,
-		.attr.st_mode = (mode_t)dirent->d_type << 12,
-	};
-	return false;
+	return !dir_is_dots(dirent->d_name) && volume_has_room(volume) &&
+	       !volume_lookup(volume, dir->fd, dirent->d_name, entry);
 }
 
 /* => The bytes that @dirent takes, more than @room if it did not fit. */
-static size_t dir_put(fuse_req_t req, int parent, char *to, size_t room,
-		      const struct dirent64 *dirent, bool plus)
+static size_t dir_put(fuse_req_t req, const struct dir *dir, char *to,
+		      size_t room, const struct dirent64 *dirent, bool plus)
 {
 	struct volume *volume = volume_of(req);
 	struct fuse_entry_param entry = {
-		.attr.st_ino = dirent->d_ino,
+		.attr.st_ino = volume_ino(volume, dir->inode->dev,
+					  dirent->d_ino),
 		.attr.st_mode = (mode_t)dirent->d_type << 12,
 	};
 	bool counted;
@@ -168,7 +163,7 @@ static size_t dir_put(fuse_req_t req, int parent, char *to, size_t room,
 	if (!plus)
 		return fuse_add_direntry(req, to, room, dirent->d_name,
 					 &entry.attr, dirent->d_off);
-	counted = dir_lookup(volume, parent, dirent, &entry);
+	counted = dir_lookup(volume, dir, dirent, &entry);
 	size = fuse_add_direntry_plus(req, to, room, dirent->d_name, &entry,
 				      dirent->d_off);
 	if (counted && size > room)
@@ -187,7 +182,7 @@ static ssize_t dir_fill(fuse_req_t req, struct dir *dir, char *to,
 	while ((more = dir_peek(dir, &dirent)) > 0) {
 		need = control_hides(volume_of(req), dir->inode,
 				     dirent->d_name) ? 0 :
-			dir_put(req, dir->fd, to + used, size - used, dirent,
+			dir_put(req, dir, to + used, size - used, dirent,
 				plus);
 		if (need > size - used)
 			break;

@@ -318,7 +318,7 @@ static dev_t volume_identity(const struct volume *volume,
 	return dev ^ stx->stx_mnt_id << 32 ^ 1ull << 63;
 }
 
-static ino_t volume_ino(const struct volume *volume, dev_t dev, ino_t ino)
+ino_t volume_ino(const struct volume *volume, dev_t dev, ino_t ino)
 {
 	if (dev == volume->inodes.root.dev)
 		return ino;

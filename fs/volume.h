@@ -127,6 +127,9 @@ void volume_leave(struct volume *volume, int dir_fd, const char *name,
 void volume_left(struct volume *volume, struct volume_leaving *leaving,
 		 bool gone);
 
+/* What a client sees of @ino, the number of a file on @dev (struct inode). */
+ino_t volume_ino(const struct volume *volume, dev_t dev, ino_t ino);
+
 /* Attributes of @fd as a client sees them. => 0 or -errno. */
 int volume_getattr(struct volume *volume, int fd, struct stat *st);
 /* The same in the longer form. */

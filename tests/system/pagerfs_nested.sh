@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# A file system mounted inside SOURCE: its files cannot be reopened by handle
-# and need a descriptor each; what cannot get one is not made.
+# A file system mounted inside SOURCE: its files have numbers of their own,
+# said by readdir(3) as by stat(2). They cannot be reopened by handle and need a
+# descriptor each; what cannot get one is not made.
 if [ "$(id -u)" = 0 ] && [ -z "$PAGERFS_TEST_NAMESPACE" ]; then
 	PAGERFS_TEST_NAMESPACE=1 exec unshare -m --propagation private \
 		"$0" "$@"
@@ -12,6 +13,22 @@ need python3
 src=$dir/src mnt=$dir/mnt
 mkdir -p "$src/sub"
 mount -t tmpfs none "$src/sub" || skip "cannot mount a tmpfs"
+
+cat >"$dir/numbers.py" <<'END'
+import os, sys
+numbers = {e.name: e.inode() for e in os.scandir(sys.argv[1])}
+print(len(numbers), sum(number != os.lstat(sys.argv[1] + "/" + name).st_ino
+                        for name, number in numbers.items()))
+END
+mkdir "$src/many" "$src/sub/many"
+(cd "$src/many" && seq 300 | xargs touch)
+(cd "$src/sub/many" && seq 300 | xargs touch)
+mount_store "$src" "$mnt"
+for where in many sub/many; do
+	check_equal "$where: files, other numbers" "300 0" \
+		"$(python3 "$dir/numbers.py" "$mnt/$where" 2>&1)"
+done
+umount_store "$mnt"
 
 cat >"$dir/make.py" <<'END'
 import errno, os, sys
