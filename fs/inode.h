@@ -42,7 +42,7 @@ struct inode {
 	struct handle *handle;	/* without which @fd stays what it is */
 	struct keep keep;	/* fs/keep.c */
 	atomic_uint past_cache;	/* the same: who writes past it */
-	atomic_uint may_store;	/* who can map it to write: file_lseek() */
+	atomic_uint may_store;	/* who can map it to write: range_lseek() */
 };
 
 struct inode_table {

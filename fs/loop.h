@@ -46,7 +46,7 @@ struct slot {
 	struct request request;
 
 	/* A transfer of data (fs/data.c): how far it has come. The lengths
-	 * also of a copy (fs/file.c). */
+	 * also of a copy (fs/range.c). */
 	struct file *file;
 	off_t offset;
 	size_t length, done;

@@ -6,7 +6,8 @@
  *	meta	lookup, forget, attributes, links' targets, xattrs, statfs
  *	name	making, linking, renaming and removing names
  *	dir	open directories and reading them
- *	file	open files and everything on them but the data
+ *	file	open files: open, create, flush, fsync, release
+ *	range	fallocate, copy_file_range, lseek
  *	data	read and write
  *	ioctl	inode flags (lsattr, chattr), and one ioctl of our own
  */
@@ -19,6 +20,7 @@ void meta_install(struct fuse_lowlevel_ops *ops);
 void name_install(struct fuse_lowlevel_ops *ops);
 void dir_install(struct fuse_lowlevel_ops *ops);
 void file_install(struct fuse_lowlevel_ops *ops);
+void range_install(struct fuse_lowlevel_ops *ops);
 void data_install(struct fuse_lowlevel_ops *ops);
 void ioctl_install(struct fuse_lowlevel_ops *ops);
 

@@ -83,6 +83,7 @@ static void session_fill(struct fuse_lowlevel_ops *ops)
 	name_install(ops);
 	dir_install(ops);
 	file_install(ops);
+	range_install(ops);
 	data_install(ops);
 	ioctl_install(ops);
 }
