@@ -231,8 +231,8 @@ static ssize_t data_try(struct slot *slot)
 		return -EAGAIN;
 	/* With O_SYNC or O_DSYNC a write waits for the disk each time. */
 	if (slot->write)
-		return file->flags & O_DSYNC || slot->rw_flags & DATA_SYNC ?
-			-EAGAIN : data_write_cached(slot);
+		return slot->rw_flags & DATA_SYNC ? -EAGAIN :
+						    data_write_cached(slot);
 	moved = data_now(slot, RWF_NOWAIT);
 	return moved == -EOPNOTSUPP ? -EAGAIN : moved;
 }
@@ -343,18 +343,6 @@ static void data_read(fuse_req_t req, fuse_ino_t ino, size_t size,
 	data_start(slot, file_of(fi), size, offset);
 }
 
-/* One write is to be durable, of a file that was not opened so. After those
- * through its cache the kernel asks for an fsync itself. */
-static int data_sync_flags(const struct fuse_file_info *fi,
-			   const struct file *file)
-{
-	bool direct = fi->flags & O_DIRECT || file->uncached;
-
-	if (fi->writepage || !direct || !(fi->flags & O_DSYNC))
-		return 0;
-	return (fi->flags & O_SYNC) == O_SYNC ? RWF_SYNC : RWF_DSYNC;
-}
-
 /* => RWF_APPEND, or 0: it has its place. */
 static int data_append_flags(struct slot *slot, struct file *file,
 			     const struct fuse_write_in *in)
@@ -382,7 +370,7 @@ static void data_write(fuse_req_t req, fuse_ino_t ino, const char *buf,
 	 * short, and takes pages of a mapping for written. */
 	slot->whole = fi->flags & O_DIRECT || fi->writepage;
 	slot->rw_flags = data_append_flags(slot, file, in) |
-			 data_sync_flags(fi, file);
+			 file_sync_flags(file, in);
 	file->written = true;
 	if (in->write_flags & FUSE_WRITE_KILL_SUIDGID)
 		file_kill_setid_now(req, ino, file->fd);

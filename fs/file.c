@@ -19,6 +19,7 @@
 #include <linux/fuse.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <linux/stat.h>
 #include <unistd.h>
 
@@ -154,6 +155,18 @@ int file_may_reach(const struct file *file, uint64_t end)
 	if (file_stat(file, file->fd, &st))
 		return -errno;
 	return end > (uint64_t)st.st_size ? -EFBIG : 0;
+}
+
+int file_sync_flags(const struct file *file, const struct fuse_write_in *in)
+{
+	bool direct = in->flags & O_DIRECT || file->uncached;
+	uint32_t flags = file->flags;
+
+	if (direct && !(in->write_flags & FUSE_WRITE_CACHE))
+		flags |= in->flags;
+	if (!(flags & O_DSYNC))
+		return 0;
+	return (flags & O_SYNC) == O_SYNC ? RWF_SYNC : RWF_DSYNC;
 }
 
 /*

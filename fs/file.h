@@ -71,6 +71,13 @@ int file_stat(const struct file *file, int fd, struct stat *st);
 int file_twin(struct file *file);
 
 /*
+ * Is this write to be durable when it is answered, because @file was opened so
+ * or it asks for it itself? After those through its cache that do the kernel
+ * asks for an fsync instead. => RWF_DSYNC, RWF_SYNC or 0.
+ */
+int file_sync_flags(const struct file *file, const struct fuse_write_in *in);
+
+/*
  * May @file, by this handle of a client's, come to reach to @end? => 0;
  * -EFBIG: he asked for it not to grow (swap/nogrow.h); -errno.
  */

@@ -110,20 +110,6 @@ static int held_keep(struct held *held, const char *data, size_t length,
 	return 0;
 }
 
-/* Is it to be durable when it is answered, by the file's open flags or (as
- * data_sync_flags() has it) its own? => RWF_DSYNC, RWF_SYNC, or 0 */
-static int held_sync_flags(const struct file *file,
-			   const struct fuse_write_in *in)
-{
-	uint32_t flags = file->flags;
-
-	if (in->flags & O_DIRECT && !(in->write_flags & FUSE_WRITE_CACHE))
-		flags |= in->flags;
-	if (!(flags & O_DSYNC))
-		return 0;
-	return (flags & O_SYNC) == O_SYNC ? RWF_SYNC : RWF_DSYNC;
-}
-
 static int held_write_at(struct held *held, const struct fuse_write_in *in,
 			 uint64_t offset, int sync, bool hold)
 {
@@ -174,7 +160,7 @@ static bool held_write(struct held *held, struct slot *slot,
 	err = offset < 0 ? (int)offset :
 		file->no_grow && offset + in->size > held_size(held) ?
 		-EFBIG :
-		held_write_at(held, in, offset, held_sync_flags(file, in),
+		held_write_at(held, in, offset, file_sync_flags(file, in),
 			      how->hold);
 	/* What fails of these is not this write's: it stays held, and its fsync
 	 * says so. */

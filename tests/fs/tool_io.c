@@ -8,7 +8,7 @@
  * also how long it took, in us. The commands work on one descriptor, one
  * after another; each prints a line, the bytes or the name of the error:
  *
- *	open FILE		close
+ *	open FILE		close		cached (no O_DIRECT any more)
  *	write OFFSET LENGTH BYTE	bytes of that value (decimal)
  *	dsync OFFSET LENGTH BYTE	the same with RWF_DSYNC
  *	fill OFFSET LENGTH	bytes that depend on where they are
@@ -99,6 +99,14 @@ static int do_write(char **words)
 	memset(buffer, number(words + 2), number(words + 1));
 	say("write", pwrite(fd, buffer, number(words + 1), number(words)));
 	return 3;
+}
+
+/* Take O_DIRECT back. */
+static int do_cached(char **words)
+{
+	(void)words;
+	say("cached", fcntl(fd, F_SETFL, 0));
+	return 0;
 }
 
 static int do_dsync(char **words)
@@ -276,6 +284,7 @@ static const struct {
 	int (*run)(char **words);
 } commands[] = {
 	{ "open", 1, do_open }, { "close", 0, do_close },
+	{ "cached", 0, do_cached },
 	{ "write", 3, do_write }, { "dsync", 3, do_dsync },
 	{ "fill", 2, do_fill }, { "ring", 2, do_ring },
 	{ "read", 2, do_read }, { "count", 3, do_count },

@@ -76,6 +76,8 @@ rules 'write f hold'
 io "held" "-d open $mnt/f write 8192 4096 68" "open 0;write 4096"
 io "O_DSYNC" "-d -s open $mnt/f write 0 4096 69" "open 0;write EIO"
 io "RWF_DSYNC" "-d open $mnt/f dsync 0 4096 70" "open 0;dsync EIO"
+io "RWF_DSYNC of one open with O_DIRECT" "-d open $mnt/f cached \
+dsync 0 4096 70" "open 0;cached 0;dsync EIO"
 below 'write f delay=0us'
 io "RWF_DSYNC" "-d open $mnt/f dsync 0 4096 71" "open 0;dsync 4096"
 io "O_DSYNC" "-d -s open $mnt/f write 4096 4096 72" "open 0;write 4096"
