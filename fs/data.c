@@ -372,6 +372,9 @@ static void data_write(fuse_req_t req, fuse_ino_t ino, const char *buf,
 	slot->rw_flags = data_append_flags(slot, file, in) |
 			 file_sync_flags(file, in);
 	file->written = true;
+	/* By fcntl(2), or what can only be appended to. */
+	if (!fi->writepage && (in->flags & O_DIRECT || file->uncached))
+		file_goes_past_cache(file, volume_target(req, ino));
 	if (in->write_flags & FUSE_WRITE_KILL_SUIDGID)
 		file_kill_setid_now(req, ino, file->fd);
 	data_start(slot, file, size, offset);

@@ -90,16 +90,25 @@ static struct file *file_start(struct volume *volume,
 	return file;
 }
 
+void file_goes_past_cache(struct file *file, struct inode *inode)
+{
+	struct inode *none = NULL;
+
+	if (file->past_cache)
+		return;
+	keep_past_cache(inode, true);
+	if (!atomic_compare_exchange_strong(&file->past_cache, &none, inode))
+		keep_past_cache(inode, false);
+}
+
 /*
  * A client who opens @inode with @flags may write past the page cache; or, by
  * a mapping, into it.
  */
 static void file_note_writer(struct file *file, struct inode *inode, int flags)
 {
-	if (flags & O_DIRECT && (flags & O_ACCMODE) != O_RDONLY) {
-		file->past_cache = inode;
-		keep_past_cache(inode, true);
-	}
+	if (flags & O_DIRECT && (flags & O_ACCMODE) != O_RDONLY)
+		file_goes_past_cache(file, inode);
 	if ((flags & O_ACCMODE) == O_RDWR) {
 		file->may_store = inode;
 		atomic_fetch_add(&inode->may_store, 1);

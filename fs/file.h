@@ -33,7 +33,7 @@ struct file {
 	atomic_bool no_grow;	/* swap/nogrow.h */
 	atomic_bool written;	/* since the last flush */
 	unsigned int keep_round;	/* keep_settle() */
-	struct inode *past_cache;	/* keep_past_cache(), or NULL */
+	struct inode *_Atomic past_cache; /* keep_past_cache(), or NULL */
 	struct inode *may_store;	/* where it is counted, or NULL */
 	struct append append;	/* fs/append.c */
 };
@@ -76,6 +76,10 @@ int file_twin(struct file *file);
  * asks for an fsync instead. => RWF_DSYNC, RWF_SYNC or 0.
  */
 int file_sync_flags(const struct file *file, const struct fuse_write_in *in);
+
+/* A client writes, or may, to @file of @inode past the page cache; he need not
+ * have opened it so. */
+void file_goes_past_cache(struct file *file, struct inode *inode);
 
 /*
  * May @file, by this handle of a client's, come to reach to @end? => 0;

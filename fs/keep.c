@@ -16,9 +16,10 @@
  *    answer to the open; until then another open, which may be on its way at
  *    the same time, must not keep them. Closing the file shows that it has.
  *  - No faults were injected, no writes held or failed, from then to now.
- *  - Nobody had the file open on the mount to write with O_DIRECT. The kernel
- *    drops pages when such a write begins; one that is read while it is on its
- *    way may be of before it.
+ *  - Nobody had the file open on the mount to write with O_DIRECT, from the
+ *    start or (fcntl(2)) as of the first such write. The kernel drops pages when
+ *    such a write begins; one that is read while it is on its way may be of
+ *    before it.
  *
  * After writes through the mount ctime is another one and the next open takes
  * a new sample, not the last close: somebody may have written in SOURCE

@@ -139,6 +139,16 @@ umount_store "$mnt"
 
 # Nobody else changes anything: kept after our own writes, too, and in SOURCE
 # the file is not looked at. But what faults have left goes.
+cat >"$dir/past.py" <<'END'
+import fcntl, mmap, os, sys
+fd = os.open(sys.argv[1], os.O_WRONLY |
+             (os.O_DIRECT if sys.argv[2] == "open" else 0))
+if sys.argv[2] == "fcntl":
+    fcntl.fcntl(fd, fcntl.F_SETFL, os.O_DIRECT)
+    os.pwrite(fd, mmap.mmap(-1, 4096), 0)
+print("open", flush=True)
+sys.stdin.read()
+END
 for more in kernel_cache kernel_cache,writeback noauto_cache,kernel_cache; do
 	mount_store "$src" "$mnt" -o "$long,$more"
 	cat "$mnt/file" >/dev/null
@@ -155,19 +165,19 @@ for more in kernel_cache kernel_cache,writeback noauto_cache,kernel_cache; do
 	dd if="$mnt/other" of="$mnt/file" oflag=direct conv=notrunc bs=4k \
 		count=2 seek=2 status=none
 	check "$more: by O_DIRECT" cmp "$src/file" "$mnt/file"
-	coproc past {
-		exec python3 -c 'import os, sys
-os.open(sys.argv[1], os.O_WRONLY | os.O_DIRECT)
-print("open", flush=True)
-sys.stdin.read()' "$mnt/file"
-	}
-	read -r -u "${past[0]}"
-	cat "$mnt/file" >/dev/null
-	dropped "$more: somebody may write past the cache" cat "$mnt/file"
-	exec {past[1]}>&-
-	wait "$past_PID"
-	dropped "$more: or may have" cat "$mnt/file"
-	check_equal "$more: kept again" 0 "$(reads_of cat "$mnt/file")"
+	for how in open fcntl; do
+		coproc past {
+			exec python3 "$dir/past.py" "$mnt/file" $how
+		}
+		read -r -u "${past[0]}"
+		cat "$mnt/file" >/dev/null
+		dropped "$more: somebody may write past the cache, by $how" \
+			cat "$mnt/file"
+		exec {past[1]}>&-
+		wait "$past_PID"
+		dropped "$more: or may have" cat "$mnt/file"
+		check_equal "$more: kept again" 0 "$(reads_of cat "$mnt/file")"
+	done
 	cp "$mnt/file" "$mnt/copy"
 	check "$more: copied" cmp "$src/copy" "$mnt/copy"
 	if [ -w "$mnt/.pagerfs/rules" ]; then
