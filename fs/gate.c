@@ -27,6 +27,7 @@
 #include "fs/watchdog.h"
 
 #include <errno.h>
+#include <linux/xattr.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -296,11 +297,20 @@ static void gate_resume(struct slot *slot, int result)
 		loop_serve(slot);
 }
 
-/* The way to .pagerfs stays open: else nobody could take a rule back that
- * freezes everything. */
+/*
+ * The way to .pagerfs stays open: else nobody could take a rule back that
+ * freezes everything. To let one who does not own the root through it, the
+ * kernel asks also for its access list. @in is whole.
+ */
 static bool gate_is_way_in(const struct fuse_in_header *in)
 {
-	return in->nodeid == FUSE_ROOT_ID && op_of(in->opcode) == FUSE_GETATTR;
+	const struct fuse_getxattr_in *get = (const void *)(in + 1);
+
+	if (in->nodeid != FUSE_ROOT_ID)
+		return false;
+	return op_of(in->opcode) == FUSE_GETATTR ||
+	       (in->opcode == FUSE_GETXATTR &&
+		!strcmp((const char *)(get + 1), XATTR_NAME_POSIX_ACL_ACCESS));
 }
 
 /* => true: go on with it now. */

@@ -202,6 +202,22 @@ for i in {1..200}; do echo $i >"$mnt/deep/$i"; done
 check_equal "named right" 200 "$(grep -cE ' deep/[0-9]+$' "$c/inodes")"
 rm -r "$mnt/deep"
 wait_for 5 bash -c "! grep -q deep/ '$c/inodes'" || fail "not forgotten"
+# ---- the way in stays open, also when the root is another one's, for whose
+# access list the kernel then asks ----
+chown 1234:1234 "$src"
+for rule in 'all * freeze' 'all * error=EIO'; do
+	cat <<<"$rule" >"$c/rules"
+	check "$rule: is read" timeout 5 grep -qF "$rule" "$c/rules"
+	check "$rule: taken back" timeout 5 bash -c "echo clear >'$c/ctl'" || {
+		abort_connection "$(connection_of "$mnt")"
+		exit 1
+	}
+done
+echo 'getxattr * error=EIO' >"$c/rules"
+check "another list of its is not on the way" bash -c "python3 -c 'import os
+os.getxattr(\"$mnt\", \"user.a\")' 2>&1 | grep -q 'Input/output'"
+ctl clear
+chown 0:0 "$src"
 umount_store "$mnt"
 
 # ---- none; one that SOURCE has itself; pagerfs over pagerfs ----
