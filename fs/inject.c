@@ -383,6 +383,20 @@ static bool inject_ask(struct rule *rule, unsigned int opcode,
 	       rule_due(rule, gate_now()) && inject_act(rule, target, verdict);
 }
 
+/*
+ * A copy would go past those who hold or count writes. Refused in this way,
+ * the kernel makes reads and writes of this one and asks again for the next.
+ * => The lock is held.
+ */
+static void inject_split_copy(struct verdict *verdict)
+{
+	if (verdict->fault != RULE_NONE ||
+	    !(inject_holding || atomic_load(&inject_limits)))
+		return;
+	verdict->fault = RULE_ERROR;
+	verdict->err = EOPNOTSUPP;
+}
+
 void inject_judge(struct volume *volume, unsigned int opcode, fuse_ino_t ino,
 		  const struct op_target *target, struct verdict *verdict)
 {
@@ -397,6 +411,8 @@ void inject_judge(struct volume *volume, unsigned int opcode, fuse_ino_t ino,
 	for (rule = inject_rules; rule; rule = rule->next)
 		if (inject_ask(rule, opcode, target, &facts, verdict))
 			break;
+	if (opcode == FUSE_COPY_FILE_RANGE)
+		inject_split_copy(verdict);
 	pthread_mutex_unlock(&inject_lock);
 }
 

@@ -92,6 +92,19 @@ rules 'write * hold'
 io "held" "open $mnt/f write 0 512 75" "open 0;write 512"
 check "copy" cp --reflink=never "$mnt/f" "$mnt/copy"
 check_equal "the copy" 512 "$(head -c 512 "$mnt/copy" | tr -dc K | wc -c)"
+# and are held themselves, under a rule that only may cut, too
+for rule in 'write * hold' 'mkdir now cut'; do
+	rm -f "$mnt/copy"
+	rules "$rule"
+	ctl drop
+	io "held" "-c open $mnt/copy from $mnt/f copy 0 0 4096 copy 0 4096 512 size" \
+		"open 0;from 0;copy 4096;copy 512;size 4608"
+	check_equal "$rule: the copy" "0 4608" \
+		"$(stat -c %s "$src/copy") $(held)"
+done
+rm "$mnt/copy"
+rules 'write * hold'
+io "held" "open $mnt/f write 0 512 75" "open 0;write 512"
 bytes 9000 L >"$mnt/new"
 check_equal "held, and not without blocks" "0 18" \
 	"$(stat -c %b "$src/new") $(stat -c %b "$mnt/new")"

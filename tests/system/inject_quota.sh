@@ -57,6 +57,15 @@ if fallocate -l 4096 "$dir/probe" && [ "$(stat -f -c %T "$src")" != tmpfs ]; the
 	check "not more than there is" bash -c \
 		"! fallocate -l 131072 '$mnt/a' 2>/dev/null"
 fi
+rules 'write * quota=64K'
+rm "$mnt/a"
+io_used "a copy is a write" "-c open $mnt/a from $mnt/old copy 0 0 40960 \
+copy 0 40960 40960 size fsync" \
+	"open 0;from 0;copy 40960;copy ENOSPC;size 40960;fsync 0" 40960
+rules 'write * quota=64K
+copy a error=EPERM'
+io "of which other rules come first" "open $mnt/a from $mnt/old copy 0 0 4096" \
+	"open 0;from 0;copy EPERM"
 rules 'write a quota=8K'
 io_used "by name" "-c open $mnt/other write 0 65536 65" "open 0;write 65536" 0
 # what the real file refuses is not charged
