@@ -21,6 +21,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -71,15 +72,28 @@ static void fault_shrink(struct slot *slot, uint32_t size)
 	request_set(slot->request.length, size);
 }
 
+/*
+ * Each bit once, all choices alike (Floyd): the next one of the first @last + 1
+ * or, if that was taken before, the last of these, which cannot have been.
+ * Without memory for @taken a bit may be chosen, and so put right, again.
+ */
 static void fault_flip(char *data, size_t length, struct verdict *verdict)
 {
-	uint64_t bit;
+	uint64_t bits = length * 8, last, bit;
+	char *taken = verdict->flips > 1 ? calloc(1, length) : NULL;
 
-	for (; length && verdict->flips; verdict->flips--) {
+	last = verdict->flips < bits ? bits - verdict->flips : 0;
+	for (; last < bits; last++) {
 		bit = (unsigned __int128)rule_next_random(&verdict->random) *
-			(length * 8) >> 64;
+			(last + 1) >> 64;
+		if (taken && taken[bit / 8] & 1 << bit % 8)
+			bit = last;
+		if (taken)
+			taken[bit / 8] |= 1 << bit % 8;
 		data[bit / 8] ^= 1 << bit % 8;
 	}
+	verdict->flips = 0;
+	free(taken);
 }
 
 static void fault_flip_write(struct slot *slot)

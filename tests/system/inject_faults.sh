@@ -193,6 +193,14 @@ check_equal "all in that block" 0 "$(cmp -l "$dir/f" "$src/f" |
 	awk '$1 <= 8192 || $1 > 12288' | wc -l)"
 acted 1 1 1
 
+printf A >"$src/f"
+rules 'write f flip=8'
+io "each bit once" "open $mnt/f write 0 1 65" "open 0;write 1"
+check_equal "all of a byte" 1xbe "$(real f 0 1)"
+rules 'write f flip=9'
+io "more than there are" "open $mnt/f write 0 1 65" "open 0;write 1"
+check_equal "all of a byte" 1xbe "$(real f 0 1)"
+
 # ---- several rules: delays and bits add up, the first outcome counts ----
 rules 'write f delay=100ms
 write f delay=50ms
