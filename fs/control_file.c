@@ -179,8 +179,9 @@ static int control_number(const char *text, uint64_t *number)
 {
 	char *end;
 
+	errno = 0;
 	*number = strtoull(text, &end, 10);
-	return *text >= '0' && *text <= '9' && !*end ? 0 : -EINVAL;
+	return *text >= '0' && *text <= '9' && !*end && !errno ? 0 : -EINVAL;
 }
 
 static int control_remove(const char *text)

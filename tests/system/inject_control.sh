@@ -123,6 +123,8 @@ check "$answer" grep -q "^.pagerfs/ctl: 'remove 7': expected remove NUMBER" \
 	<<<"$answer"
 ctl 'seed x'
 check "$answer" grep -q "expected seed NUMBER" <<<"$answer"
+ctl 'seed 99999999999999999999999'
+check "$answer" grep -q "expected seed NUMBER" <<<"$answer"
 ctl 'nonsense'
 check "$answer" grep -q "'nonsense': expected operations" <<<"$answer"
 ctl 'cut 50%; read d error=EIO'
