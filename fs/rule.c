@@ -51,7 +51,7 @@ void rule_start(struct rule *rule, unsigned int id, uint64_t seed,
 bool rule_covers(const struct rule *rule, bool ranged, uint64_t offset,
 		 uint64_t length)
 {
-	if (!rule->at.first && rule->at.end == UINT64_MAX)
+	if (!rule->ranged)
 		return true;
 	if (!ranged || offset >= rule->at.end)
 		return false;

@@ -56,6 +56,7 @@ struct rule {
 	/* Which requests. */
 	uint64_t ops;
 	char pattern[RULE_TEXT];
+	bool ranged;		/* @at was said */
 	struct rule_range at;
 
 	/* When. */

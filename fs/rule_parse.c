@@ -111,6 +111,7 @@ static const char *parse_at(struct rule *rule, const char *value)
 	const char *dots = strstr(value, "..");
 	const char *end = value + strlen(value);
 
+	rule->ranged = true;
 	if (!dots || !parse_size(value, dots, &rule->at.first))
 		goto refuse;
 	if (!dots[2])

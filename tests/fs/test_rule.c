@@ -68,6 +68,7 @@ static void test_fields(void **state)
 	assert_int_equal(rule->nth[1].end, 10);
 	assert_int_equal(rule->from_ns, 1000000000);
 	assert_int_equal(rule->to_ns, 2500000000);
+	assert_true(rule->ranged);
 	assert_int_equal(rule->fault, RULE_ERROR);
 	assert_int_equal(rule->err, ENOSPC);
 	assert_string_equal(rule->text, "read+write files/* at=4K..1M p=1/4 "
@@ -219,6 +220,10 @@ static void test_range(void **state)
 	assert_true(rule_covers(rule, true, 4096, 0));
 	assert_false(rule_covers(rule, true, 0, 0));
 	assert_true(rule_covers(rule, true, 0, UINT64_MAX));
+	rules_free(rule);
+	rule = one("all * at=0.. error=EIO");
+	assert_false(rule_covers(rule, false, 0, 0));
+	assert_true(rule_covers(rule, true, 0, 1));
 	rules_free(rule);
 	rule = one("all * error=EIO");
 	assert_true(rule_covers(rule, false, 0, 0));
