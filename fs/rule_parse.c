@@ -48,6 +48,16 @@ static bool parse_size(const char *text, const char *end, uint64_t *size)
 	return rest == end && *size <= INT64_MAX;
 }
 
+/* As strtod(), but no hexadecimal. => NAN: it is none. */
+static double parse_decimal(const char *text, char **rest)
+{
+	*rest = (char *)text;
+	if (!isdigit((unsigned char)*text) ||
+	    (*text == '0' && (text[1] | 0x20) == 'x'))
+		return NAN;
+	return strtod(text, rest);
+}
+
 /* "200us", "1.5ms", "3s", "70": nanoseconds; without a unit, us. */
 static bool parse_time(const char *text, const char *end, uint64_t *ns)
 {
@@ -62,11 +72,9 @@ static bool parse_time(const char *text, const char *end, uint64_t *ns)
 	double value;
 	size_t i;
 
-	if (!isdigit((unsigned char)*text))
-		return false;
 	/* Or the first dot of "1..5ms" were taken for a decimal point. */
 	*stpncpy(copy, text, end - text) = '\0';
-	value = strtod(copy, &rest);
+	value = parse_decimal(copy, &rest);
 	for (i = 0; i < sizeof(units) / sizeof(*units); i++) {
 		if (strcmp(rest, units[i].name))
 			continue;
@@ -129,11 +137,9 @@ static bool parse_share(const char *value, double *share)
 	double by = 1;
 	char *rest;
 
-	if (!isdigit((unsigned char)*value))
-		return false;
-	*share = strtod(value, &rest);
-	if (*rest == '/' && isdigit((unsigned char)rest[1]))
-		by = strtod(rest + 1, &rest);
+	*share = parse_decimal(value, &rest);
+	if (*rest == '/')
+		by = parse_decimal(rest + 1, &rest);
 	else if (*rest == '%')
 		by = 100, rest++;
 	*share /= by;
@@ -168,12 +174,10 @@ static const char *parse_nth_one(struct rule *rule, const char *value)
 {
 	struct rule_range *range = &rule->nth[rule->nnth];
 	const char *dots = strstr(value, "..");
-	char first[24];
+	char first[RULE_TEXT];
 
 	if (rule->nnth == RULE_NTH_MAX)
 		return "at most 8 numbers or ranges";
-	if (strlen(value) >= sizeof(first))
-		goto refuse;
 	strcpy(first, value);
 	if (dots)
 		first[dots - value] = '\0';

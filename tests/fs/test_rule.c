@@ -77,6 +77,20 @@ static void test_fields(void **state)
 	rules_free(rule);
 }
 
+static void test_nth(void **state)
+{
+	struct rule *rule;
+
+	(void)state;
+	rule = one("all * nth=100000000000..200000000000+"
+		   "9223372036854775806 error=EIO");
+	assert_int_equal(rule->nnth, 2);
+	assert_int_equal(rule->nth[0].first, 100000000000);
+	assert_int_equal(rule->nth[0].end, 200000000001);
+	assert_int_equal(rule->nth[1].end, INT64_MAX);
+	rules_free(rule);
+}
+
 static void test_faults(void **state)
 {
 	static const struct {
@@ -176,6 +190,10 @@ static void test_refused(void **state)
 	refused("read * delay=5h", "'delay=5h': expected a time");
 	refused("read * delay=9ms..1ms", "expected a time");
 	refused("read * delay=1e300s", "expected a time");
+	refused("read * delay=0x10us", "expected a time");
+	refused("read * delay=1ms..0X10", "expected a time");
+	refused("read * p=0x1p-3 error=EIO", "expected a probability");
+	refused("read * p=1/0x4 error=EIO", "expected a probability");
 	refused("read * tail=1s", "expected two times");
 	refused("read * nth=0 error=EIO", "expected requests by number");
 	refused("read * nth=1+2+3+4+5+6+7+8+9 freeze", "expected at most 8");
@@ -424,6 +442,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_fields),
+		cmocka_unit_test(test_nth),
 		cmocka_unit_test(test_faults),
 		cmocka_unit_test(test_lists),
 		cmocka_unit_test(test_refused),
