@@ -43,8 +43,9 @@ void rule_start(struct rule *rule, unsigned int id, uint64_t seed,
 	rule->id = id;
 	rule->random = seed ^ id * 0xd1342543de82ef95u;
 	rule->matched = rule->fired = rule->used = 0;
-	rule->set_ns = rule->switch_ns = now_ns;
-	/* The first switch, due at once, begins with the faulty time. */
+	rule->set_ns = now_ns;
+	/* The first switch begins with the faulty time. */
+	rule->switch_ns = now_ns + rule->from_ns;
 	rule->on = false;
 }
 

@@ -373,6 +373,11 @@ static void test_bursts(void **state)
 	/* Nobody asked for a year: it does not take a year to answer. */
 	rule_is_on(rule, 86400ull * 365 * 1000000000);
 	rules_free(rule);
+	/* The first one begins when the rule does. */
+	rule = one("all * from=100s bursts=1ms/100s error=EIO");
+	assert_false(rule_is_on(rule, 99 * 1000000000ull));
+	assert_true(rule_is_on(rule, 100 * 1000000000ull));
+	rules_free(rule);
 }
 
 static void test_delays(void **state)
