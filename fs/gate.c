@@ -15,13 +15,13 @@
  * No locks: a request is its serving thread's.
  */
 #include "fs/gate.h"
+#include "fs/charge.h"
 #include "fs/control.h"
 #include "fs/fault.h"
 #include "fs/held.h"
 #include "fs/inject.h"
 #include "fs/loop.h"
 #include "fs/op.h"
-#include "fs/quota.h"
 #include "fs/recorder.h"
 #include "fs/stats.h"
 #include "fs/watchdog.h"
@@ -102,22 +102,23 @@ static uint64_t gate_bytes(const struct request *request,
 	}
 }
 
-/* Quota: what a request took and did not use, or gave back. */
-static void gate_settle(struct slot *slot, bool failed)
+/* Quotas: what a request took and did not use, or gave back. */
+static void gate_settle(struct slot *slot, const struct iovec *iov, int count)
 {
-	const struct request *request = &slot->request;
-	const struct verdict *verdict = &request->verdict;
-	uint64_t freed = 0;
+	const struct fuse_out_header *out = iov[0].iov_base;
+	struct request *request = &slot->request;
+	unsigned int opcode = op_of(request_get(request->opcode));
+	struct op_target target;
+	bool whole = !out->error;
 
-	if (!failed && verdict->quota_before) {
-		loop_slow_enter();
-		freed = quota_freed(gate_served_volume,
-				    op_of(request_get(request->opcode)),
-				    request_get(request->nodeid),
-				    verdict->quota_before);
-		loop_slow_leave();
-	}
-	inject_settle(verdict, failed, freed);
+	op_parse(loop_message(slot), slot->received, &target);
+	if (opcode == FUSE_WRITE)
+		whole = whole &&
+			gate_bytes(request, iov, count) == target.length;
+	loop_slow_enter();
+	charge_end(gate_served_volume, opcode, &target, &request->verdict,
+		   whole);
+	loop_slow_leave();
 }
 
 /*
@@ -163,8 +164,8 @@ bool gate_answer(struct slot *slot, struct iovec *iov, int *count)
 		held_answer(out->error);
 	if (request->judged) {
 		fault_answer(slot, iov, count);
-		if (request->verdict.quota)
-			gate_settle(slot, out->error);
+		if (request->verdict.charge.begun)
+			gate_settle(slot, iov, *count);
 	}
 	/* What it was to make durable may be gone by now. */
 	if (opcode == FUSE_FSYNC && gate_watches(GATE_CUT) && !out->error)
@@ -242,13 +243,32 @@ static void gate_begin(struct slot *slot, const struct fuse_in_header *in,
 			      memory_order_release);
 }
 
+/* Quotas: a torn or short write is by now as long as it will be. */
+static bool gate_charge(struct slot *slot, const struct op_target *asked)
+{
+	const struct fuse_in_header *in = loop_message(slot);
+	struct op_target target = *asked;
+	int err;
+
+	target.length = request_get(slot->request.length);
+	loop_slow_enter();
+	err = charge_begin(gate_served_volume, op_of(in->opcode), in->nodeid,
+			   &target, &slot->request.verdict);
+	loop_slow_leave();
+	if (err)
+		gate_reply(slot, -err, NULL, 0);
+	return !err;
+}
+
 /* The verdict's part before the handler, then the handler. */
 static bool gate_act(struct slot *slot, const struct op_target *target)
 {
 	const struct verdict *verdict = &slot->request.verdict;
 	bool hold;
 
-	if (slot->request.judged && !fault_act(slot))
+	if (slot->request.judged &&
+	    (!fault_act(slot) ||
+	     (verdict->quotas && !gate_charge(slot, target))))
 		return false;
 	hold = slot->request.judged && verdict->hold;
 	if (!hold && !gate_watches(GATE_HELD))

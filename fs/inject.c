@@ -87,26 +87,37 @@ static bool inject_changed(void)
 	return !inject_holding && gate_watches(GATE_HELD);
 }
 
-/*
- * May @list come to those of @old? Every freeze gets a bit that none of them
- * has. => The lock is held.
- */
-static bool inject_admit(const struct rule *old, struct rule *list)
+/* Each of @list that does @fault gets a bit that no such rule of @old has. */
+static bool inject_mark(const struct rule *old, struct rule *list,
+			enum rule_fault fault)
 {
-	unsigned int count = 0;
 	uint64_t bits = 0;
 
-	for (; old; old = old->next, count++)
-		bits |= old->freeze_bit;
-	for (; list; list = list->next, count++) {
-		if (list->fault != RULE_FREEZE)
+	for (; old; old = old->next)
+		bits |= old->fault == fault ? old->bit : 0;
+	for (; list; list = list->next) {
+		if (list->fault != fault)
 			continue;
 		if (!~bits)
 			return false;
-		list->freeze_bit = ~bits & -~bits;
-		bits |= list->freeze_bit;
+		list->bit = ~bits & -~bits;
+		bits |= list->bit;
 	}
-	return count <= RULES_MAX;
+	return true;
+}
+
+/* May @list come to those of @old? => The lock is held. */
+static bool inject_admit(const struct rule *old, struct rule *list)
+{
+	const struct rule *rule;
+	unsigned int count = 0;
+
+	for (rule = old; rule; rule = rule->next)
+		count++;
+	for (rule = list; rule; rule = rule->next)
+		count++;
+	return count <= RULES_MAX && inject_mark(old, list, RULE_FREEZE) &&
+	       inject_mark(old, list, RULE_QUOTA);
 }
 
 static void inject_start(struct rule *list)
@@ -158,8 +169,9 @@ int inject_set(const char *text, size_t length, const char *where, bool add,
 	rules_free(old);
 	if (full) {
 		snprintf(message, INJECT_MESSAGE, "%s: expected no more than "
-			 "%u rules in force, and no more than 64 that freeze: "
-			 "take some away first (.pagerfs/ctl: clear, remove N)",
+			 "%u rules in force, and no more than 64 that freeze "
+			 "and 64 quotas: take some away first (.pagerfs/ctl: "
+			 "clear, remove N)",
 			 where, RULES_MAX);
 		return -EINVAL;
 	}
@@ -229,8 +241,8 @@ void inject_thaw(void)
 struct inject_facts {
 	bool named;		/* @one and @other are */
 	char one[PATH_ROOM], other[PATH_ROOM];	/* what it is about: paths */
-	bool measured;		/* @need and @before are */
-	uint64_t need, before;	/* bytes: quota_need(), quota_now() */
+	enum quota_kind kind;
+	uint64_t need;		/* quota_need() */
 };
 
 /* Find what the rules there are may want to know. May wait. */
@@ -239,8 +251,10 @@ static void inject_find(struct volume *volume, unsigned int opcode,
 			struct inject_facts *facts)
 {
 	facts->named = atomic_load(&inject_naming) & OP_BIT(opcode);
-	facts->measured = atomic_load(&inject_limits) && quota_watches(opcode);
-	if (!facts->named && !facts->measured)
+	facts->need = 0;
+	facts->kind = atomic_load(&inject_limits) ?
+		quota_kind(opcode, target) : QUOTA_NONE;
+	if (!facts->named && facts->kind == QUOTA_NONE)
 		return;
 	loop_slow_enter();
 	if (facts->named)
@@ -248,10 +262,8 @@ static void inject_find(struct volume *volume, unsigned int opcode,
 	if (facts->named && target->other)
 		path_of(volume, target->other, target->other_name,
 			facts->other);
-	if (facts->measured) {
-		facts->need = quota_need(volume, opcode, ino, target);
-		facts->before = quota_now(volume, opcode, ino, target);
-	}
+	if (facts->kind == QUOTA_NAME || facts->kind == QUOTA_TAKE)
+		facts->need = quota_need(opcode, target);
 	loop_slow_leave();
 }
 
@@ -302,7 +314,7 @@ static bool inject_act(struct rule *rule, const struct op_target *target,
 		verdict->until_ns += rule_delay_ns(rule);
 		return false;
 	case RULE_FREEZE:
-		verdict->frozen_by |= rule->freeze_bit;
+		verdict->frozen_by |= rule->bit;
 		return false;
 	case RULE_FLIP:
 		verdict->flips += rule->low;
@@ -341,46 +353,66 @@ static bool inject_fits(struct rule *rule, unsigned int opcode,
 	return inject_named(rule, target, facts);
 }
 
+/* Is the file that takes or gives back room @rule's? What a rename gives back
+ * is the file that goes. */
+static bool inject_counts(const struct rule *rule, unsigned int opcode,
+			  const struct inject_facts *facts)
+{
+	if (facts->kind == QUOTA_NONE)
+		return false;
+	/* It hears of what gives back, whatever operations it is for. */
+	if (facts->kind != QUOTA_FREE && !(rule->ops & OP_BIT(opcode)))
+		return false;
+	return inject_is_for_all(rule) ||
+	       (facts->named && rule_names(rule, opcode == FUSE_RENAME2 ?
+					   facts->other : facts->one));
+}
+
+static bool inject_is_full(const struct rule *rule, uint64_t need)
+{
+	return need && (need > rule->low || rule->used > rule->low - need);
+}
+
 /* A quota acts when it is used up. => Is the outcome decided? */
 static bool inject_quota(struct rule *rule, unsigned int opcode,
 			 const struct inject_facts *facts,
 			 struct verdict *verdict)
 {
-	uint64_t need = rule->ops & OP_BIT(opcode) ? facts->need : 0;
-
-	if (!rule_is_on(rule, gate_now()))
+	if (!inject_counts(rule, opcode, facts) ||
+	    !rule_is_on(rule, gate_now()))
 		return false;
-	if (need)
+	if (facts->need)
 		rule->matched++;
-	if (need && (need > rule->low || rule->used > rule->low - need)) {
-		rule->fired++;
-		verdict->fault = RULE_ERROR;
-		verdict->err = rule->err;
-		return true;
-	}
-	/* The one byte that stands for a name is not taken. */
-	if (need > 1)
-		rule->used += need;
-	verdict->quota = rule->serial;
-	verdict->quota_taken = need > 1 ? need : 0;
-	verdict->quota_before = facts->before;
-	return false;
+	verdict->quotas |= rule->bit;
+	/* Of what is decided already not all may arrive: inject_charge(). */
+	if (verdict->fault != RULE_NONE ||
+	    !inject_is_full(rule, facts->need))
+		return false;
+	rule->fired++;
+	verdict->fault = RULE_ERROR;
+	verdict->err = rule->err;
+	return true;
 }
 
-/* A quota hears also of what gives back, whatever operations it is for. */
+/* => Is the outcome decided? */
 static bool inject_ask(struct rule *rule, unsigned int opcode,
 		       const struct op_target *target,
 		       const struct inject_facts *facts,
 		       struct verdict *verdict)
 {
-	if (rule->fault == RULE_QUOTA) {
-		if (verdict->quota || !facts->measured ||
-		    !inject_named(rule, target, facts))
-			return false;
+	if (rule->fault == RULE_QUOTA)
 		return inject_quota(rule, opcode, facts, verdict);
-	}
-	return inject_fits(rule, opcode, target, facts) &&
+	return verdict->fault == RULE_NONE &&
+	       inject_fits(rule, opcode, target, facts) &&
 	       rule_due(rule, gate_now()) && inject_act(rule, target, verdict);
+}
+
+/* Does some of it reach the file? Then it takes room, of which also quotas
+ * hear that come after the rule which decided. */
+static bool inject_arrives(const struct verdict *verdict)
+{
+	return verdict->fault == RULE_NONE || verdict->fault == RULE_SHORT ||
+	       (verdict->fault == RULE_TORN && verdict->amount);
 }
 
 /*
@@ -406,11 +438,14 @@ void inject_judge(struct volume *volume, unsigned int opcode, fuse_ino_t ino,
 	memset(verdict, 0, sizeof(*verdict));
 	inject_find(volume, opcode, ino, target, &facts);
 	pthread_mutex_lock(&inject_lock);
-	verdict->frozen_last = inject_last_serial;
+	verdict->last = inject_last_serial;
 	verdict->hold = inject_cuts && opcode == FUSE_WRITE;
 	for (rule = inject_rules; rule; rule = rule->next)
-		if (inject_ask(rule, opcode, target, &facts, verdict))
+		if (inject_ask(rule, opcode, target, &facts, verdict) &&
+		    !inject_arrives(verdict))
 			break;
+	if (!inject_arrives(verdict))
+		verdict->quotas = 0;
 	if (opcode == FUSE_COPY_FILE_RANGE)
 		inject_split_copy(verdict);
 	pthread_mutex_unlock(&inject_lock);
@@ -423,8 +458,9 @@ bool inject_frozen(const struct verdict *verdict)
 
 	pthread_mutex_lock(&inject_lock);
 	for (rule = inject_rules; rule && !frozen; rule = rule->next)
-		if (rule->freeze_bit & verdict->frozen_by &&
-		    rule->serial <= verdict->frozen_last)
+		if (rule->fault == RULE_FREEZE &&
+		    rule->bit & verdict->frozen_by &&
+		    rule->serial <= verdict->last)
 			frozen = rule_is_on(rule, gate_now());
 	pthread_mutex_unlock(&inject_lock);
 	return frozen;
@@ -440,19 +476,55 @@ bool inject_holds(void)
 	return holds;
 }
 
-void inject_settle(const struct verdict *verdict, bool failed, uint64_t freed)
+/* The first from @rule on that counts the request, or NULL. */
+static struct rule *inject_counting(struct rule *rule,
+				    const struct verdict *verdict)
+{
+	while (rule && (rule->fault != RULE_QUOTA ||
+			!(rule->bit & verdict->quotas) ||
+			rule->serial > verdict->last))
+		rule = rule->next;
+	return rule;
+}
+
+static struct rule *inject_full(const struct verdict *verdict, uint64_t bytes)
+{
+	struct rule *rule = inject_counting(inject_rules, verdict);
+
+	while (rule && !inject_is_full(rule, bytes))
+		rule = inject_counting(rule->next, verdict);
+	return rule;
+}
+
+int inject_charge(const struct verdict *verdict, uint64_t bytes)
+{
+	struct rule *rule;
+	int err = 0;
+
+	pthread_mutex_lock(&inject_lock);
+	rule = inject_full(verdict, bytes);
+	if (rule) {
+		rule->fired++;
+		err = -rule->err;
+	} else {
+		rule = inject_counting(inject_rules, verdict);
+		for (; rule; rule = inject_counting(rule->next, verdict))
+			rule->used += bytes;
+	}
+	pthread_mutex_unlock(&inject_lock);
+	return err;
+}
+
+void inject_credit(const struct verdict *verdict, uint64_t bytes)
 {
 	struct rule *rule;
 
-	if (failed)
-		freed = verdict->quota_taken;
-	if (!freed)
+	if (!bytes)
 		return;
 	pthread_mutex_lock(&inject_lock);
-	for (rule = inject_rules; rule; rule = rule->next)
-		if (rule->serial == verdict->quota &&
-		    rule->fault == RULE_QUOTA)
-			rule->used -= freed < rule->used ? freed : rule->used;
+	rule = inject_counting(inject_rules, verdict);
+	for (; rule; rule = inject_counting(rule->next, verdict))
+		rule->used -= bytes < rule->used ? bytes : rule->used;
 	pthread_mutex_unlock(&inject_lock);
 }
 

@@ -46,9 +46,11 @@ bool inject_frozen(const struct verdict *verdict);
  * it has: before, the last such rule may have gone and all have been flushed.
  */
 bool inject_holds(void);
-/* Quota: the request failed and took nothing, or freed @freed bytes. */
-void inject_settle(const struct verdict *verdict, bool failed,
-		   uint64_t freed);
+/* Quotas that count the request: all are charged with @bytes, or none, and
+ * then => -errno. */
+int inject_charge(const struct verdict *verdict, uint64_t bytes);
+/* ... and they get @bytes back. */
+void inject_credit(const struct verdict *verdict, uint64_t bytes);
 
 /* The rules with their counts, in their own language. */
 void inject_print(FILE *out);

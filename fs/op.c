@@ -196,6 +196,15 @@ static void op_parse_range(uint32_t opcode, const void *body,
 	target->ranged = true;
 }
 
+static void op_parse_flags(uint32_t opcode, const void *body,
+			   struct op_target *target)
+{
+	if (opcode == FUSE_OPEN)
+		target->flags = ((const struct fuse_open_in *)body)->flags;
+	else if (opcode == FUSE_RENAME2)
+		target->flags = ((const struct fuse_rename2_in *)body)->flags;
+}
+
 /* The open file it works on. @body has its fixed size. */
 static void op_parse_handle(uint32_t opcode, const void *body,
 			    struct op_target *target)
@@ -288,6 +297,7 @@ bool op_parse(const struct fuse_in_header *in, size_t length,
 		return false;
 	op_parse_handle(in->opcode, body, target);
 	op_parse_range(in->opcode, body, target);
+	op_parse_flags(in->opcode, body, target);
 	op_parse_other(in->opcode, body, target);
 	length -= op->fixed;
 	strings = op_parse_strings(op, body + op->fixed, length, target);

@@ -40,6 +40,7 @@ struct op_target {
 	bool ranged;		/* offset and length say something */
 	uint64_t offset, length;
 	uint32_t mode;		/* of fallocate */
+	uint32_t flags;		/* of open, rename */
 	uint64_t fh;		/* of the open file or directory */
 	uint64_t other;		/* a second inode: new parent, link, copy */
 	uint64_t other_fh;	/* and it, open: copy */

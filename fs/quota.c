@@ -1,6 +1,6 @@
 /*
- * quota.c - room that is taken and given back, as the file system below has
- * it: FIEMAP, which knows also what is allocated ahead, or else SEEK_DATA.
+ * quota.c - room of files, as the file system below has it: FIEMAP, which
+ * knows also what is allocated ahead, or else SEEK_DATA.
  */
 #include "fs/quota.h"
 #include "fs/file.h"
@@ -10,34 +10,51 @@
 #include <linux/falloc.h>
 #include <linux/fiemap.h>
 #include <linux/fs.h>
-#include <string.h>
+#include <stdio.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#define QUOTA_EXTENTS	32
+#define QUOTA_END	(1ull << 62)	/* no file reaches so far */
 
-bool quota_watches(unsigned int opcode)
+enum quota_kind quota_kind(unsigned int opcode,
+			   const struct op_target *target)
 {
 	switch (opcode) {
 	case FUSE_WRITE:
+		return QUOTA_TAKE;
 	case FUSE_FALLOCATE:
+		if (target->mode & FALLOC_FL_INSERT_RANGE)
+			return QUOTA_NONE;
+		return target->mode & (FALLOC_FL_PUNCH_HOLE |
+				       FALLOC_FL_COLLAPSE_RANGE) ?
+			QUOTA_FREE : QUOTA_TAKE;
 	case FUSE_CREATE:
 	case FUSE_MKNOD:
 	case FUSE_MKDIR:
 	case FUSE_SYMLINK:
+		return QUOTA_NAME;
 	case FUSE_SETATTR:
+		return target->ranged ? QUOTA_FREE : QUOTA_NONE;
 	case FUSE_OPEN:
+		return target->flags & O_TRUNC ? QUOTA_FREE : QUOTA_NONE;
 	case FUSE_UNLINK:
+		return QUOTA_FREE;
 	case FUSE_RENAME2:
-		return true;
+		return target->flags & RENAME_EXCHANGE ? QUOTA_NONE :
+							 QUOTA_FREE;
 	default:
-		return false;
+		return QUOTA_NONE;
 	}
+}
+
+static uint64_t quota_round_down(uint64_t offset)
+{
+	return offset & ~(uint64_t)(QUOTA_BLOCK - 1);
 }
 
 static uint64_t quota_round_up(uint64_t offset)
 {
-	return (offset + QUOTA_BLOCK - 1) & ~(uint64_t)(QUOTA_BLOCK - 1);
+	return quota_round_down(offset + QUOTA_BLOCK - 1);
 }
 
 /* Where the first room at or behind @from begins (@to: none) and ends. */
@@ -53,7 +70,7 @@ static struct quota_extent quota_seek(int fd, uint64_t from, uint64_t to)
 	if (data < 0 || (uint64_t)data >= to)
 		return extent;
 	hole = lseek(fd, data, SEEK_HOLE);
-	extent.first = data;
+	extent.first = quota_round_down(data);
 	extent.end = hole < 0 ? to : quota_round_up(hole);
 	return extent;
 }
@@ -77,7 +94,7 @@ static bool quota_map(int fd, uint64_t from, uint64_t to,
 		return false;
 	*extent = (struct quota_extent){ to, to };
 	if (ask.map.fm_mapped_extents && ask.one.fe_logical < to) {
-		extent->first = ask.one.fe_logical;
+		extent->first = quota_round_down(ask.one.fe_logical);
 		extent->end = quota_round_up(ask.one.fe_logical +
 					     ask.one.fe_length);
 	}
@@ -90,7 +107,7 @@ static uint64_t quota_absent(int fd, uint64_t from, uint64_t to)
 	struct quota_extent extent;
 	uint64_t absent = 0;
 
-	from &= ~(uint64_t)(QUOTA_BLOCK - 1);
+	from = quota_round_down(from);
 	to = quota_round_up(to);
 	while (from < to) {
 		if (!quota_map(fd, from, to, &extent))
@@ -102,76 +119,43 @@ static uint64_t quota_absent(int fd, uint64_t from, uint64_t to)
 	return absent;
 }
 
-uint64_t quota_need(struct volume *volume, unsigned int opcode,
-		    fuse_ino_t ino, const struct op_target *target)
+uint64_t quota_need(unsigned int opcode, const struct op_target *target)
 {
 	const struct file *file = (const void *)(uintptr_t)target->fh;
 
-	(void)volume;
-	(void)ino;
-	switch (opcode) {
-	case FUSE_FALLOCATE:
-		if (target->mode & (FALLOC_FL_PUNCH_HOLE |
-				    FALLOC_FL_COLLAPSE_RANGE))
-			return 0;
-		/* fall through */
-	case FUSE_WRITE:
-		return quota_absent(file->fd, target->offset,
-				    target->offset + target->length);
-	case FUSE_CREATE:
-	case FUSE_MKNOD:
-	case FUSE_MKDIR:
-	case FUSE_SYMLINK:
+	if (quota_kind(opcode, target) == QUOTA_NAME)
 		return 1;
-	default:
-		return 0;
-	}
+	return quota_absent(file->fd, target->offset,
+			    target->offset + target->length);
 }
 
-static uint64_t quota_of(int fd)
+uint64_t quota_reach(const struct op_target *target)
 {
+	return quota_round_up(target->offset + target->length) -
+	       quota_round_down(target->offset);
+}
+
+/* As far as it can be told without opening it: not more than it has. */
+static uint64_t quota_room_closed(const struct stat *st)
+{
+	uint64_t blocks = st->st_blocks * 512ull;
+	uint64_t size = quota_round_up(st->st_size);
+
+	return blocks < size ? blocks : size;
+}
+
+uint64_t quota_room(struct volume *volume, fuse_ino_t ino)
+{
+	int path = path_fd(volume, ino), fd;
 	struct stat st;
+	uint64_t room;
 
-	return fstat(fd, &st) || !S_ISREG(st.st_mode) ? 0 :
-		st.st_blocks * 512ull;
-}
-
-/* Of an entry, if it is the file's last name. */
-static uint64_t quota_of_entry(int parent, const char *name)
-{
-	struct stat st;
-
-	if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) ||
-	    !S_ISREG(st.st_mode) || st.st_nlink > 1)
+	if (path < 0 || fstat(path, &st) || !S_ISREG(st.st_mode))
 		return 0;
-	return st.st_blocks * 512ull;
-}
-
-uint64_t quota_now(struct volume *volume, unsigned int opcode,
-		   fuse_ino_t ino, const struct op_target *target)
-{
-	switch (opcode) {
-	case FUSE_SETATTR:
-	case FUSE_OPEN:
-	case FUSE_FALLOCATE:
-		return quota_of(path_fd(volume, ino));
-	case FUSE_UNLINK:
-		return quota_of_entry(path_fd(volume, ino), target->name);
-	case FUSE_RENAME2:
-		return quota_of_entry(path_fd(volume, target->other),
-				      target->other_name);
-	default:
-		return 0;
-	}
-}
-
-uint64_t quota_freed(struct volume *volume, unsigned int opcode,
-		     fuse_ino_t ino, uint64_t before)
-{
-	uint64_t now = 0;
-
-	if (opcode == FUSE_SETATTR || opcode == FUSE_OPEN ||
-	    opcode == FUSE_FALLOCATE)
-		now = quota_of(path_fd(volume, ino));
-	return before > now ? before - now : 0;
+	fd = open(volume_path(path).name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return quota_room_closed(&st);
+	room = QUOTA_END - quota_absent(fd, 0, QUOTA_END);
+	close(fd);
+	return room;
 }

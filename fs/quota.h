@@ -3,8 +3,10 @@
  *
  * What a write or fallocate needs is the part of its range, in blocks of
  * QUOTA_BLOCK, for which the file has no room yet: writing over what is there
- * costs nothing. Truncating, punching and removing give back what the file
- * system below says that they freed.
+ * costs nothing. What a file has is counted in the same way, so that nobody
+ * gets back more than he was charged for (the file system's own sum has its
+ * metadata in it). Nothing is kept here; no locks. SOURCE is asked, and may
+ * hang.
  */
 #ifndef FS_QUOTA_H
 #define FS_QUOTA_H
@@ -14,16 +16,21 @@
 
 #define QUOTA_BLOCK	4096
 
-/* Can @opcode take or free room? */
-bool quota_watches(unsigned int opcode);
-/* Bytes it needs; 1 for what makes a name: there must be some room left. */
-uint64_t quota_need(struct volume *volume, unsigned int opcode,
-		    fuse_ino_t ino, const struct op_target *target);
-/* Bytes that the file which @opcode may shrink or remove has now. */
-uint64_t quota_now(struct volume *volume, unsigned int opcode,
-		   fuse_ino_t ino, const struct op_target *target);
-/* It is done: bytes it freed of the @before there were. */
-uint64_t quota_freed(struct volume *volume, unsigned int opcode,
-		     fuse_ino_t ino, uint64_t before);
+enum quota_kind {
+	QUOTA_NONE,
+	QUOTA_NAME,		/* makes a name: there must be some room left */
+	QUOTA_TAKE,		/* brings data to a range of a file */
+	QUOTA_FREE,		/* shortens, punches or removes a file */
+};
+
+/* What @opcode may do. */
+enum quota_kind quota_kind(unsigned int opcode,
+			   const struct op_target *target);
+/* Bytes that one of the kind QUOTA_NAME (1) or QUOTA_TAKE needs. */
+uint64_t quota_need(unsigned int opcode, const struct op_target *target);
+/* Bytes of room that a file has. */
+uint64_t quota_room(struct volume *volume, fuse_ino_t ino);
+/* Bytes in the blocks that @target touches. */
+uint64_t quota_reach(const struct op_target *target);
 
 #endif

@@ -83,7 +83,8 @@ struct rule {
 	uint64_t switch_ns;	/* bursts: when the present state ends */
 	bool on;
 	uint64_t used;		/* quota: bytes taken */
-	uint64_t freeze_bit;	/* freeze: its own among those in force */
+	uint64_t bit;		/* freeze, quota: its own among those in force
+				 * that do the same */
 };
 
 /*

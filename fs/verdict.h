@@ -10,6 +10,18 @@
 
 #include "fs/rule.h"
 
+/* fs/charge.c */
+struct charge {
+	struct charge *next;
+	bool begun;		/* it is in the list; all below */
+	bool frees;		/* else it takes */
+	bool removes;		/* by name; a lookup of the file is ours */
+	uint64_t ino;		/* the file */
+	uint64_t bytes;		/* it has, or it needs and was charged for */
+	uint64_t reach;		/* bytes it may fill */
+	uint64_t less;		/* how many fewer it gives back */
+};
+
 struct verdict {
 	enum rule_fault fault;	/* what decides the outcome */
 	int err;		/* of error, torn, quota; torn: 0 is kill */
@@ -17,8 +29,9 @@ struct verdict {
 	double keep;		/* cut */
 
 	uint64_t until_ns;	/* kept back till then; 0: not */
-	uint64_t frozen_by;	/* rules, by their freeze_bit, */
-	uint64_t frozen_last;	/* of serials up to this; a bit has others */
+	uint64_t frozen_by;	/* rules, by their bit */
+	uint64_t quotas;	/* the same: those that count it */
+	uint64_t last;		/* of serials up to this; a bit has others */
 
 	bool hold;
 	uint64_t window;	/* hold: how many at most, 0: any number */
@@ -26,9 +39,7 @@ struct verdict {
 	uint64_t flips;
 	uint64_t random;	/* for which bits */
 
-	uint64_t quota;		/* serial of the rule that watches */
-	uint64_t quota_taken;	/* bytes */
-	uint64_t quota_before;	/* of the file, to see what it frees */
+	struct charge charge;
 };
 
 #endif

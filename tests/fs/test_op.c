@@ -113,9 +113,11 @@ static void test_names(void **state)
 	(void)state;
 	rename = begin(&message, FUSE_RENAME2);
 	rename->newdir = 8;
+	rename->flags = 2;
 	memcpy(rename + 1, "old\0new", 8);
 	assert_true(op_parse(&message.in, sizeof(message), &target));
 	assert_int_equal(target.other, 8);
+	assert_int_equal(target.flags, 2);
 	assert_string_equal(target.name, "old");
 	assert_string_equal(target.other_name, "new");
 	strcpy(begin(&message, FUSE_LOOKUP), "name");

@@ -24,6 +24,8 @@
  *	nogrow			swap/nogrow.h
  *	map OFFSET LENGTH BYTE	store through a shared mapping and msync
  *	run COMMAND		by sh; it is one word
+ *	exchange FILE OTHER	the names of two files
+ *	attribute FILE LENGTH	user.test of it, so long
  */
 #include "swap/nogrow.h"
 
@@ -40,6 +42,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -278,6 +281,21 @@ static int do_run(char **words)
 	return 1;
 }
 
+static int do_exchange(char **words)
+{
+	say("exchange", renameat2(AT_FDCWD, words[0], AT_FDCWD, words[1],
+				  RENAME_EXCHANGE));
+	return 2;
+}
+
+static int do_attribute(char **words)
+{
+	memset(buffer, 'x', number(words + 1));
+	say("attribute", setxattr(words[0], "user.test", buffer,
+				  number(words + 1), 0));
+	return 2;
+}
+
 static const struct {
 	const char *name;
 	int words;
@@ -295,7 +313,8 @@ static const struct {
 	{ "map", 3, do_map }, { "nogrow", 0, do_nogrow },
 	{ "allocate", 2, do_allocate }, { "ahead", 2, do_ahead },
 	{ "from", 1, do_from }, { "copy", 3, do_copy },
-	{ "run", 1, do_run },
+	{ "run", 1, do_run }, { "exchange", 2, do_exchange },
+	{ "attribute", 2, do_attribute },
 };
 
 static double now_us(void)

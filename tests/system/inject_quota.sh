@@ -74,5 +74,91 @@ write * quota=1M'
 : >"$mnt/a"
 io_used "an error takes nothing" "open $mnt/a write 0 4096 65" "open 0;write EIO" ""
 check_equal "used" 0 "$(sed -n '3s/.*used //p' "$rules")"
+
+# ---- all that is given back was taken, and once ----
+# used_of N: as used, of the Nth rule
+used_of() { sed -n "$(($1 + 1))s/.*used //p" "$rules"; }
+fresh() { rm -rf "${mnt:?}"/*; rules "$1"; }
+fresh 'write * quota=1M'
+"$io" -c open "$mnt/a" write 0 65536 65 fsync close open "$mnt/b" \
+	write 0 4096 65 fsync >/dev/null
+io_used "names exchanged" "exchange $mnt/a $mnt/b exchange $mnt/a $mnt/b" \
+	"exchange 0;exchange 0" 69632
+io_used "attributes do not count" "attribute $mnt/b 2000" "attribute 0" 69632
+rm "$mnt/b"
+check_equal "nor when they go" 65536 "$(used)"
+
+fresh 'write a* quota=1M'
+"$io" -c open "$mnt/a" write 0 65536 65 fsync close open "$mnt/b" \
+	write 0 65536 65 fsync >/dev/null
+: >"$mnt/a2"
+mv "$mnt/a2" "$mnt/b"
+check_equal "another's file, renamed over by ours" 65536 "$(used)"
+"$io" -c open "$mnt/a2" write 0 4096 65 fsync >/dev/null
+mv "$mnt/b" "$mnt/a2"
+check_equal "ours, by another's" 65536 "$(used)"
+
+# an open that waits and then truncates nothing
+fresh 'write * quota=1M
+open a after=1 freeze'
+: >"$mnt/a"
+"$io" open "$mnt/a" write 0 65536 65 fsync run "cat '$mnt/a' >/dev/null &" \
+	run 'sleep 0.1' truncate 0 write 0 32768 65 fsync >/dev/null
+check_equal "before it" 32768 "$(used)"
+echo thaw >"$mnt/.pagerfs/ctl"
+wait_for 5 bash -c "! grep -q open '$mnt/.pagerfs/inflight'"
+check_equal "and after it" 32768 "$(used)"
+
+# a write that waits, and the file is emptied under it
+fresh 'write * quota=1M
+write a after=1 delay=300ms'
+"$io" -c open "$mnt/a" write 0 65536 65 fsync >/dev/null
+"$io" -d open "$mnt/a" write 0 65536 66 >/dev/null &
+sleep 0.1
+: >"$mnt/a"
+wait $!
+check_equal "what it brings in the end" "65536 65536" \
+	"$(stat -c %s "$src/a") $(used)"
+
+# what arrives of a write, whichever rule comes first
+for torn in 'torn=8' 'short=4096'; do
+	fresh "write * quota=1M
+write a $torn"
+	"$io" -c open "$mnt/a" write 0 65536 65 fsync >/dev/null
+	check_equal "$torn behind" "4096 4096" \
+		"$(stat -c %s "$src/a") $(used_of 1)"
+	fresh "write a $torn
+write * quota=1M"
+	"$io" -c open "$mnt/a" write 0 65536 65 fsync >/dev/null
+	check_equal "$torn before" "4096 4096" \
+		"$(stat -c %s "$src/a") $(used_of 2)"
+	fresh "write a $torn
+write * quota=2K"
+	"$io" -c open "$mnt/a" write 0 65536 65 fsync >/dev/null
+	check_equal "$torn, too much even so" "0 0" \
+		"$(stat -c %s "$src/a") $(used_of 2)"
+done
+for none in 'torn=0' lost error=EIO; do
+	fresh "write * quota=1M
+write a $none"
+	"$io" -c open "$mnt/a" write 0 65536 65 fsync >/dev/null
+	check_equal "$none takes nothing" 0 "$(used_of 1)"
+done
+
+# more than one quota
+fresh 'write * quota=1M
+write *.db quota=64K
+write * quota=96K'
+io "the second's" "-c open $mnt/a.db write 0 65536 65 write 65536 4096 65" \
+	"open 0;write 65536;write ENOSPC"
+io "the third's" "-c open $mnt/b write 0 32768 65 write 32768 4096 65" \
+	"open 0;write 32768;write ENOSPC"
+check_equal "each counts" "98304 65536 98304" \
+	"$(used_of 1) $(used_of 2) $(used_of 3)"
+rm "$mnt/a.db"
+check_equal "and gets back" "32768 0 32768" \
+	"$(used_of 1) $(used_of 2) $(used_of 3)"
+for n in {1..65}; do echo 'write * quota=1M'; done >"$rules" 2>/dev/null &&
+	fail "65 quotas accepted"
 umount_store "$mnt"
 finish
