@@ -24,6 +24,7 @@
 #include "fs/op.h"
 #include "fs/recorder.h"
 #include "fs/stats.h"
+#include "fs/unnamed.h"
 #include "fs/watchdog.h"
 
 #include <errno.h>
@@ -167,6 +168,9 @@ bool gate_answer(struct slot *slot, struct iovec *iov, int *count)
 		if (request->verdict.charge.begun)
 			gate_settle(slot, iov, *count);
 	}
+	if (opcode == FUSE_LINK && !out->error)
+		unnamed_link(volume_inode(gate_served_volume,
+					  request_get(request->other)));
 	/* What it was to make durable may be gone by now. */
 	if (opcode == FUSE_FSYNC && gate_watches(GATE_CUT) && !out->error)
 		fault_fail(iov, count, EIO);

@@ -476,28 +476,29 @@ bool inject_holds(void)
 	return holds;
 }
 
-/* The first from @rule on that counts the request, or NULL. */
-static struct rule *inject_counting(struct rule *rule,
-				    const struct verdict *verdict)
+/* The first from @rule on that is one of @quotas, or NULL. */
+static struct rule *inject_counting(struct rule *rule, uint64_t quotas,
+				    uint64_t last)
 {
-	while (rule && (rule->fault != RULE_QUOTA ||
-			!(rule->bit & verdict->quotas) ||
-			rule->serial > verdict->last))
+	while (rule && (rule->fault != RULE_QUOTA || !(rule->bit & quotas) ||
+			rule->serial > last))
 		rule = rule->next;
 	return rule;
 }
 
 static struct rule *inject_full(const struct verdict *verdict, uint64_t bytes)
 {
-	struct rule *rule = inject_counting(inject_rules, verdict);
+	uint64_t quotas = verdict->quotas, last = verdict->last;
+	struct rule *rule = inject_counting(inject_rules, quotas, last);
 
 	while (rule && !inject_is_full(rule, bytes))
-		rule = inject_counting(rule->next, verdict);
+		rule = inject_counting(rule->next, quotas, last);
 	return rule;
 }
 
 int inject_charge(const struct verdict *verdict, uint64_t bytes)
 {
+	uint64_t quotas = verdict->quotas, last = verdict->last;
 	struct rule *rule;
 	int err = 0;
 
@@ -507,23 +508,23 @@ int inject_charge(const struct verdict *verdict, uint64_t bytes)
 		rule->fired++;
 		err = -rule->err;
 	} else {
-		rule = inject_counting(inject_rules, verdict);
-		for (; rule; rule = inject_counting(rule->next, verdict))
+		rule = inject_counting(inject_rules, quotas, last);
+		for (; rule; rule = inject_counting(rule->next, quotas, last))
 			rule->used += bytes;
 	}
 	pthread_mutex_unlock(&inject_lock);
 	return err;
 }
 
-void inject_credit(const struct verdict *verdict, uint64_t bytes)
+void inject_credit(uint64_t quotas, uint64_t last, uint64_t bytes)
 {
 	struct rule *rule;
 
 	if (!bytes)
 		return;
 	pthread_mutex_lock(&inject_lock);
-	rule = inject_counting(inject_rules, verdict);
-	for (; rule; rule = inject_counting(rule->next, verdict))
+	rule = inject_counting(inject_rules, quotas, last);
+	for (; rule; rule = inject_counting(rule->next, quotas, last))
 		rule->used -= bytes < rule->used ? bytes : rule->used;
 	pthread_mutex_unlock(&inject_lock);
 }

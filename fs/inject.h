@@ -49,8 +49,8 @@ bool inject_holds(void);
 /* Quotas that count the request: all are charged with @bytes, or none, and
  * then => -errno. */
 int inject_charge(const struct verdict *verdict, uint64_t bytes);
-/* ... and they get @bytes back. */
-void inject_credit(const struct verdict *verdict, uint64_t bytes);
+/* The @quotas of a verdict, of serials up to @last, get @bytes back. */
+void inject_credit(uint64_t quotas, uint64_t last, uint64_t bytes);
 
 /* The rules with their counts, in their own language. */
 void inject_print(FILE *out);

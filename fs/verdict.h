@@ -15,11 +15,14 @@ struct charge {
 	struct charge *next;
 	bool begun;		/* it is in the list; all below */
 	bool frees;		/* else it takes */
-	bool removes;		/* by name; a lookup of the file is ours */
+	bool removes;		/* ... by name; a lookup of the file is ours */
+	bool unnamed;		/* its file has no name any more */
+	bool outlived;		/* ... taken away since; it had @base then */
 	uint64_t ino;		/* the file */
 	uint64_t bytes;		/* it has, or it needs and was charged for */
 	uint64_t reach;		/* bytes it may fill */
 	uint64_t less;		/* how many fewer it gives back */
+	uint64_t base;
 };
 
 struct verdict {

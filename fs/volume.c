@@ -14,6 +14,7 @@
 #include "fs/volume.h"
 #include "fs/held.h"
 #include "fs/report.h"
+#include "fs/unnamed.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -652,9 +653,12 @@ void volume_forget(struct volume *volume, struct inode *inode,
 {
 	dev_t dev = inode->dev;
 	ino_t ino = inode->ino;
+	uint32_t generation = inode->generation;
 
-	if (inode_forget(&volume->inodes, inode, nlookup))
-		held_forget(volume, dev, ino);
+	if (!inode_forget(&volume->inodes, inode, nlookup))
+		return;
+	held_forget(volume, dev, ino);
+	unnamed_forget(inode, generation);
 }
 
 int volume_make(struct volume *volume, const struct inode *parent, int fd)

@@ -158,6 +158,42 @@ check_equal "each counts" "98304 65536 98304" \
 rm "$mnt/a.db"
 check_equal "and gets back" "32768 0 32768" \
 	"$(used_of 1) $(used_of 2) $(used_of 3)"
+
+# files without a name: what they take then comes back when they are gone
+fresh 'write * quota=256K'
+now() { echo "run"; echo "sed -n '2s/.*used //p' '$rules' >>'$dir/used'"; }
+mapfile -t now < <(now)
+"$io" -c open "$mnt/a" write 0 65536 65 fsync "${now[@]}" run "rm '$mnt/a'" \
+	"${now[@]}" run "head -c 65536 /dev/zero >'$mnt/b'" truncate 0 \
+	"${now[@]}" write 0 32768 65 write 65536 32768 65 "${now[@]}" \
+	truncate 32768 "${now[@]}" write 32768 4096 65 "${now[@]}" >/dev/null
+check_equal "removed and open" "65536 0 65536 131072 98304 102400" \
+	"$(paste -sd' ' "$dir/used")"
+settled() { [ "$(used)" = "$1" ]; }
+check "closed: $(used)" wait_for 5 settled 65536
+temporary() {
+	python3 -c "import os
+fd = os.open('$mnt', os.O_TMPFILE | os.O_RDWR)
+os.write(fd, b'x' * 65536)
+$1"
+}
+if temporary "" 2>/dev/null; then
+	check "made without a name: $(used)" wait_for 5 settled 65536
+	check "and given one" temporary \
+		"os.link('/proc/self/fd/%d' % fd, 'c', follow_symlinks=True,
+	dst_dir_fd=os.open('$mnt', os.O_RDONLY))"
+	: >"$mnt/d" && rm "$mnt/d"
+	sleep 0.05
+	check_equal "it stays" 131072 "$(used)"
+	rm "$mnt/c"
+	check_equal "and goes, once" 65536 "$(used)"
+fi
+# again and again, and without a loss
+for i in {1..20}; do
+	"$io" -c open "$mnt/a" run "rm '$mnt/a'" write 0 65536 65 >"$dir/out"
+	check_equal "temporary $i" "write 65536" "$(tail -n 1 "$dir/out")"
+	wait_for 5 settled 65536 || break
+done
 for n in {1..65}; do echo 'write * quota=1M'; done >"$rules" 2>/dev/null &&
 	fail "65 quotas accepted"
 umount_store "$mnt"
