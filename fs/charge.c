@@ -7,16 +7,15 @@
  * that takes its last name away, all that the file has then. What it takes
  * later is kept apart (fs/unnamed.c).
  *
- * Two that free at the same time would both see what only one of them freed,
- * and a write at the same time may fill again, uncharged, what it found there.
- * So those in hand are in a list, and one that frees gives back less by what
- * others may have done to its file meanwhile: rather too little than too much.
- * (Nearly always the kernel has them wait for each other.) Pages that are
- * written back while their file is removed are the exception: there each of
+ * For that those in hand are in a list: where two on one file would see each
+ * other's work in what they measure, the later waits for the earlier. Nearly
+ * always the kernel has it wait anyway; not where a file is emptied by open,
+ * and with direct writes to different parts of one block. Pages that are
+ * written back while their file is removed are not waited for: there each of
  * the two finds out what the other has counted.
  *
- * Lock: charge_lock guards the list, and @less, @base and @outlived. Nothing is
- * waited for while it is held.
+ * Lock: charge_lock guards the list, and @base and @outlived. Nothing is waited
+ * for while it is held.
  */
 #include "fs/charge.h"
 #include "fs/inject.h"
@@ -33,32 +32,34 @@ static uint64_t charge_minus(uint64_t bytes, uint64_t less)
 	return bytes > less ? bytes - less : 0;
 }
 
-static void charge_add(uint64_t *less, uint64_t bytes)
+/* Must one of these wait for the other? */
+static bool charge_meet(const struct charge *a, const struct charge *b)
 {
-	*less = bytes < UINT64_MAX - *less ? *less + bytes : UINT64_MAX;
+	if (a->ino != b->ino)
+		return false;
+	if (a->frees && b->frees)
+		return true;
+	if (!a->frees && !b->frees)
+		return a->from < b->to && b->from < a->to;
+	return !a->removes && !b->removes;
 }
 
-/* Before anything is measured: whoever comes later sees it. */
-static void charge_enter(struct charge *charge)
+/* => false: not @hasty, it has to wait. */
+static bool charge_join(struct charge *charge, bool hasty)
 {
 	struct charge *other;
 
 	pthread_mutex_lock(&charge_lock);
-	for (other = charge_list; other; other = other->next) {
-		if (other->ino != charge->ino)
-			continue;
-		/* Of two that free, the first gives back all. */
-		if (charge->frees && other->frees)
-			charge->less = UINT64_MAX;
-		else if (charge->frees && !charge->removes)
-			charge_add(&charge->less, other->reach);
-		else if (other->frees && !other->removes)
-			charge_add(&other->less, charge->reach);
+	other = hasty ? NULL : charge_list;
+	while (other && !charge_meet(charge, other))
+		other = other->next;
+	charge->begun = !other;
+	if (charge->begun) {
+		charge->next = charge_list;
+		charge_list = charge;
 	}
-	charge->next = charge_list;
-	charge_list = charge;
 	pthread_mutex_unlock(&charge_lock);
-	charge->begun = true;
+	return charge->begun;
 }
 
 /*
@@ -136,22 +137,33 @@ static bool charge_find(struct volume *volume, unsigned int opcode,
 	return charge->ino;
 }
 
-int charge_begin(struct volume *volume, unsigned int opcode, fuse_ino_t ino,
-		 const struct op_target *target, struct verdict *verdict)
+bool charge_enter(struct volume *volume, unsigned int opcode, fuse_ino_t ino,
+		  const struct op_target *target, struct verdict *verdict,
+		  bool hasty)
 {
 	enum quota_kind kind = quota_kind(opcode, target);
 	struct charge *charge = &verdict->charge;
-	int err;
 
+	*charge = (struct charge){ .frees = kind == QUOTA_FREE };
 	if (kind == QUOTA_NONE || kind == QUOTA_NAME ||
 	    !charge_find(volume, opcode, ino, target, charge))
-		return 0;
-	charge->frees = kind == QUOTA_FREE;
-	charge->reach = charge->frees ? 0 : quota_reach(target);
-	charge->bytes = charge->less = 0;
-	charge->unnamed = charge->outlived = false;
-	charge_enter(charge);
+		return true;
+	if (!charge->frees)
+		quota_blocks(target, &charge->from, &charge->to);
+	if (charge_join(charge, hasty))
+		return true;
 	if (charge->removes)
+		volume_forget(volume, volume_inode(volume, charge->ino), 1);
+	return false;
+}
+
+int charge_begin(struct volume *volume, unsigned int opcode,
+		 const struct op_target *target, struct verdict *verdict)
+{
+	struct charge *charge = &verdict->charge;
+	int err;
+
+	if (!charge->begun || charge->removes)
 		return 0;
 	if (charge->frees) {
 		charge->unnamed = charge_is_unnamed(volume, charge->ino);
@@ -174,8 +186,7 @@ static void charge_end_removal(struct volume *volume, struct verdict *verdict,
 	uint64_t room = whole ? quota_room(volume, charge->ino) : 0;
 
 	charge_leave(charge, whole, room);
-	inject_credit(verdict->quotas, verdict->last,
-		      charge_minus(room, charge->less));
+	inject_credit(verdict->quotas, verdict->last, room);
 	volume_forget(volume, inode, 1);
 }
 
@@ -185,7 +196,7 @@ static void charge_end_cut(struct volume *volume, struct verdict *verdict)
 	uint64_t room = quota_room(volume, charge->ino), freed;
 
 	charge_leave(charge, false, 0);
-	freed = charge_minus(charge_minus(charge->bytes, room), charge->less);
+	freed = charge_minus(charge->bytes, room);
 	if (charge->unnamed)
 		unnamed_free(volume_inode(volume, charge->ino), freed);
 	else
@@ -198,13 +209,12 @@ static void charge_unnamed(struct volume *volume, struct verdict *verdict,
 {
 	struct charge *charge = &verdict->charge;
 	struct inode *inode = volume_inode(volume, charge->ino);
-	uint64_t known;
 
-	if (charge->outlived) {
-		known = charge->base;
-		charge_add(&known, unnamed_charged(inode));
-		taken = charge_minus(quota_room(volume, charge->ino), known);
-	}
+	if (charge->outlived)
+		taken = charge_minus(charge_minus(quota_room(volume,
+							     charge->ino),
+						  charge->base),
+				     unnamed_charged(inode));
 	if (taken)
 		unnamed_charge(inode, verdict, taken);
 }

@@ -34,6 +34,7 @@
 #include <unistd.h>
 
 #define GATE_TICK_NS	10000000	/* how soon a thaw is noticed */
+#define GATE_BUSY_NS	200000		/* and that a file is not in use */
 
 static atomic_uint gate_reasons, gate_disturbances;
 static struct volume *gate_served_volume;
@@ -247,32 +248,65 @@ static void gate_begin(struct slot *slot, const struct fuse_in_header *in,
 			      memory_order_release);
 }
 
-/* Quotas: a torn or short write is by now as long as it will be. */
-static bool gate_charge(struct slot *slot, const struct op_target *asked)
+static void gate_resume(struct slot *slot, int result);
+
+static void gate_park(struct slot *slot, uint64_t wait)
+{
+	request_set(slot->request.served_ns, 0);
+	if (!loop_park(slot, wait, gate_resume))
+		gate_reply(slot, ENOMEM, NULL, 0);
+}
+
+/* Quotas: => false: not now, it is parked. */
+static bool gate_enter(struct slot *slot, const struct op_target *target)
 {
 	const struct fuse_in_header *in = loop_message(slot);
+	bool entered;
+
+	loop_slow_enter();
+	entered = charge_enter(gate_served_volume, op_of(in->opcode),
+			       in->nodeid, target, &slot->request.verdict,
+			       loop_phase(slot) != LOOP_SERVES);
+	loop_slow_leave();
+	if (!entered)
+		gate_park(slot, GATE_BUSY_NS);
+	return entered;
+}
+
+/* ... and a torn or short write is by now as long as it will be. */
+static bool gate_charge(struct slot *slot, const struct op_target *asked)
+{
+	unsigned int opcode = op_of(loop_message(slot)->opcode);
 	struct op_target target = *asked;
 	int err;
 
 	target.length = request_get(slot->request.length);
 	loop_slow_enter();
-	err = charge_begin(gate_served_volume, op_of(in->opcode), in->nodeid,
-			   &target, &slot->request.verdict);
+	err = charge_begin(gate_served_volume, opcode, &target,
+			   &slot->request.verdict);
 	loop_slow_leave();
 	if (err)
 		gate_reply(slot, -err, NULL, 0);
 	return !err;
 }
 
-/* The verdict's part before the handler, then the handler. */
+/* The verdict's part before the handler. => false: that was all for now. */
+static bool gate_obey(struct slot *slot, const struct op_target *target)
+{
+	bool counted = slot->request.verdict.quotas;
+
+	if (counted && !gate_enter(slot, target))
+		return false;
+	return fault_act(slot) && (!counted || gate_charge(slot, target));
+}
+
+/* ... then the handler. */
 static bool gate_act(struct slot *slot, const struct op_target *target)
 {
 	const struct verdict *verdict = &slot->request.verdict;
 	bool hold;
 
-	if (slot->request.judged &&
-	    (!fault_act(slot) ||
-	     (verdict->quotas && !gate_charge(slot, target))))
+	if (slot->request.judged && !gate_obey(slot, target))
 		return false;
 	hold = slot->request.judged && verdict->hold;
 	if (!hold && !gate_watches(GATE_HELD))
@@ -353,10 +387,7 @@ static bool gate_judge(struct slot *slot, const struct op_target *target)
 	wait = gate_wait_ns(&request->verdict);
 	if (!wait || loop_phase(slot) != LOOP_SERVES)
 		return true;
-	request_set(request->served_ns, 0);
-	if (loop_park(slot, wait, gate_resume))
-		return false;
-	gate_reply(slot, ENOMEM, NULL, 0);
+	gate_park(slot, wait);
 	return false;
 }
 

@@ -101,14 +101,12 @@ static bool quota_map(int fd, uint64_t from, uint64_t to,
 	return true;
 }
 
-/* Bytes of [@from, @to) for which @fd has no room. */
+/* Bytes of [@from, @to), whole blocks, for which @fd has no room. */
 static uint64_t quota_absent(int fd, uint64_t from, uint64_t to)
 {
 	struct quota_extent extent;
 	uint64_t absent = 0;
 
-	from = quota_round_down(from);
-	to = quota_round_up(to);
 	while (from < to) {
 		if (!quota_map(fd, from, to, &extent))
 			extent = quota_seek(fd, from, to);
@@ -119,20 +117,22 @@ static uint64_t quota_absent(int fd, uint64_t from, uint64_t to)
 	return absent;
 }
 
+void quota_blocks(const struct op_target *target, uint64_t *from,
+		  uint64_t *to)
+{
+	*from = quota_round_down(target->offset);
+	*to = quota_round_up(target->offset + target->length);
+}
+
 uint64_t quota_need(unsigned int opcode, const struct op_target *target)
 {
 	const struct file *file = (const void *)(uintptr_t)target->fh;
+	uint64_t from, to;
 
 	if (quota_kind(opcode, target) == QUOTA_NAME)
 		return 1;
-	return quota_absent(file->fd, target->offset,
-			    target->offset + target->length);
-}
-
-uint64_t quota_reach(const struct op_target *target)
-{
-	return quota_round_up(target->offset + target->length) -
-	       quota_round_down(target->offset);
+	quota_blocks(target, &from, &to);
+	return quota_absent(file->fd, from, to);
 }
 
 /* As far as it can be told without opening it: not more than it has. */

@@ -30,7 +30,8 @@ enum quota_kind quota_kind(unsigned int opcode,
 uint64_t quota_need(unsigned int opcode, const struct op_target *target);
 /* Bytes of room that a file has. */
 uint64_t quota_room(struct volume *volume, fuse_ino_t ino);
-/* Bytes in the blocks that @target touches. */
-uint64_t quota_reach(const struct op_target *target);
+/* The blocks that @target touches, as bytes. */
+void quota_blocks(const struct op_target *target, uint64_t *from,
+		  uint64_t *to);
 
 #endif

@@ -20,8 +20,7 @@ struct charge {
 	bool outlived;		/* ... taken away since; it had @base then */
 	uint64_t ino;		/* the file */
 	uint64_t bytes;		/* it has, or it needs and was charged for */
-	uint64_t reach;		/* bytes it may fill */
-	uint64_t less;		/* how many fewer it gives back */
+	uint64_t from, to;	/* what it may fill: whole blocks */
 	uint64_t base;
 };
 

@@ -6,7 +6,7 @@ time_limit 30
 src=$dir/src mnt=$dir/mnt
 . "$here/tests/lib/inject.sh"
 mkdir -p "$src"
-need "$io"
+need "$io" fio
 mount_store "$src" "$mnt" -o seed=3
 
 used() { sed -n '2s/.*used //p' "$rules"; }
@@ -196,5 +196,26 @@ for i in {1..20}; do
 done
 for n in {1..65}; do echo 'write * quota=1M'; done >"$rules" 2>/dev/null &&
 	fail "65 quotas accepted"
+fresh 'write * quota=4M'
+truncate -s 1M "$mnt/a"
+check "sectors of a block, side by side" fio --name=a --filename="$mnt/a" \
+	--rw=write --bs=512 --size=1M --direct=1 --ioengine=io_uring \
+	--iodepth=16 --fallocate=none
+check_equal "and each block once" 1048576 "$(used)"
 umount_store "$mnt"
+
+# two at a time, over a SOURCE that is slow: what one does is counted once
+mount_store "$src" "$dir/slow" -o inject='open a delay=100ms'
+slow=$store_pid
+mount_store "$dir/slow" "$mnt"
+fresh 'write * quota=1M'
+"$io" -c open "$mnt/b" write 0 65536 65 fsync close open "$mnt/a" \
+	write 0 65536 65 fsync >/dev/null
+: >"$mnt/a" & twice=$!
+: >"$mnt/a"
+wait $twice
+check_equal "emptied twice" "0 65536" "$(stat -c %s "$src/a") $(used)"
+umount_store "$mnt"
+store_pid=$slow
+umount_store "$dir/slow"
 finish
