@@ -170,7 +170,7 @@ int charge_begin(struct volume *volume, unsigned int opcode,
 		charge->bytes = quota_room(volume, charge->ino);
 		return 0;
 	}
-	charge->bytes = quota_need(opcode, target);
+	charge->bytes = quota_need(volume, opcode, charge->ino, target);
 	err = inject_charge(verdict, charge->bytes);
 	if (err)
 		charge_leave(charge, false, 0);
@@ -224,9 +224,11 @@ static void charge_end_write(struct volume *volume, unsigned int opcode,
 			     struct verdict *verdict, bool whole)
 {
 	struct charge *charge = &verdict->charge;
-	uint64_t absent = whole ? 0 : quota_need(opcode, target);
-	uint64_t unused = absent < charge->bytes ? absent : charge->bytes;
+	uint64_t absent = 0, unused;
 
+	if (!whole)
+		absent = quota_need(volume, opcode, charge->ino, target);
+	unused = absent < charge->bytes ? absent : charge->bytes;
 	charge_leave(charge, false, 0);
 	inject_credit(verdict->quotas, verdict->last, unused);
 	if (charge->bytes > unused && charge_is_unnamed(volume, charge->ino))

@@ -16,8 +16,9 @@
 #include "fs/verdict.h"
 
 /*
- * A request for @opcode on @ino and @target, whose verdict has quotas. => false:
- * another is in the way; ask again soon. @hasty: there is no time for that.
+ * A request for @opcode on @ino and @target, whose verdict has quotas.
+ * => false: another is in the way; ask again soon. @hasty: there is no time
+ * for that.
  */
 bool charge_enter(struct volume *volume, unsigned int opcode, fuse_ino_t ino,
 		  const struct op_target *target, struct verdict *verdict,
@@ -26,7 +27,8 @@ bool charge_enter(struct volume *volume, unsigned int opcode, fuse_ino_t ino,
  * served. */
 int charge_begin(struct volume *volume, unsigned int opcode,
 		 const struct op_target *target, struct verdict *verdict);
-/* It has verdict->charge.begun and is done; @whole: all of it, without an error. */
+/* It has verdict->charge.begun and is done; @whole: all of it, without an
+ * error. */
 void charge_end(struct volume *volume, unsigned int opcode,
 		const struct op_target *target, struct verdict *verdict,
 		bool whole);

@@ -50,6 +50,13 @@ uint64_t held_moment(void);
 bool held_show(uint64_t moment, dev_t dev, ino_t ino, mode_t mode,
 	       struct held_shown *shown);
 
+/*
+ * Where of [@from, @to) bytes of @inode are held, the first of them. It may be
+ * asked while a request on the file is answered. => false: there are none.
+ */
+bool held_room(struct volume *volume, struct inode *inode, uint64_t from,
+	       uint64_t to, uint64_t *first, uint64_t *end);
+
 /* The kernel has forgotten a file: if it has no name any more, it need not be
  * kept. */
 void held_forget(struct volume *volume, dev_t dev, ino_t ino);

@@ -104,7 +104,8 @@ static struct held *held_create(struct volume *volume, struct inode *inode)
 	held->dev = inode->dev;
 	held->ino = inode->ino;
 	held->refs = 2;
-	pthread_mutex_init(&held->lock, NULL);
+	/* Recursive: answers are given under it, and ask held_room(). */
+	held->lock = (pthread_mutex_t)PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
 	held_tree_init(&held->tree);
 	pthread_mutex_lock(&held_lock);
 	chain = held_chain(held->dev, held->ino);
@@ -282,6 +283,26 @@ bool held_show(uint64_t moment, dev_t dev, ino_t ino, mode_t mode,
 	if (shown->blocks < blocks)
 		shown->blocks = blocks;
 	return true;
+}
+
+bool held_room(struct volume *volume, struct inode *inode, uint64_t from,
+	       uint64_t to, uint64_t *first, uint64_t *end)
+{
+	struct held *held = held_files ? held_enter(volume, inode, false) :
+					 NULL;
+	struct held_extent *extent;
+
+	if (!held)
+		return false;
+	extent = held_tree_first(&held->tree, from);
+	if (extent && extent->offset < to) {
+		*first = extent->offset;
+		*end = extent->offset + extent->length;
+	} else {
+		extent = NULL;
+	}
+	held_leave(held);
+	return extent;
 }
 
 /* The file has been truncated: the most there was does not count any more. */

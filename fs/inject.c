@@ -263,7 +263,7 @@ static void inject_find(struct volume *volume, unsigned int opcode,
 		path_of(volume, target->other, target->other_name,
 			facts->other);
 	if (facts->kind == QUOTA_NAME || facts->kind == QUOTA_TAKE)
-		facts->need = quota_need(opcode, target);
+		facts->need = quota_need(volume, opcode, ino, target);
 	loop_slow_leave();
 }
 

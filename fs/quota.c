@@ -4,6 +4,7 @@
  */
 #include "fs/quota.h"
 #include "fs/file.h"
+#include "fs/held.h"
 #include "fs/path.h"
 
 #include <fcntl.h>
@@ -101,18 +102,40 @@ static bool quota_map(int fd, uint64_t from, uint64_t to,
 	return true;
 }
 
-/* Bytes of [@from, @to), whole blocks, for which @fd has no room. */
-static uint64_t quota_absent(int fd, uint64_t from, uint64_t to)
+/* What [@from, @to) of a file looks like. */
+struct quota_range {
+	struct volume *volume;
+	struct inode *inode;
+	int fd;
+	uint64_t from, to;	/* whole blocks */
+};
+
+/* The first room from @from on. Held writes first: they may be written
+ * meanwhile, and then the file has it. */
+static struct quota_extent quota_next(const struct quota_range *range)
+{
+	struct quota_extent real, held = { .first = range->to };
+	bool some = held_room(range->volume, range->inode, range->from,
+			      range->to, &held.first, &held.end);
+
+	if (!quota_map(range->fd, range->from, range->to, &real))
+		real = quota_seek(range->fd, range->from, range->to);
+	held.first = quota_round_down(held.first);
+	held.end = quota_round_up(held.end);
+	return some && held.first < real.first ? held : real;
+}
+
+/* Bytes for which there is no room. */
+static uint64_t quota_absent(struct quota_range range)
 {
 	struct quota_extent extent;
 	uint64_t absent = 0;
 
-	while (from < to) {
-		if (!quota_map(fd, from, to, &extent))
-			extent = quota_seek(fd, from, to);
-		if (extent.first > from)
-			absent += extent.first - from;
-		from = extent.end > from ? extent.end : to;
+	while (range.from < range.to) {
+		extent = quota_next(&range);
+		if (extent.first > range.from)
+			absent += extent.first - range.from;
+		range.from = extent.end > range.from ? extent.end : range.to;
 	}
 	return absent;
 }
@@ -124,15 +147,19 @@ void quota_blocks(const struct op_target *target, uint64_t *from,
 	*to = quota_round_up(target->offset + target->length);
 }
 
-uint64_t quota_need(unsigned int opcode, const struct op_target *target)
+uint64_t quota_need(struct volume *volume, unsigned int opcode,
+		    fuse_ino_t ino, const struct op_target *target)
 {
 	const struct file *file = (const void *)(uintptr_t)target->fh;
-	uint64_t from, to;
+	struct quota_range range = {
+		.volume = volume, .inode = volume_inode(volume, ino),
+	};
 
 	if (quota_kind(opcode, target) == QUOTA_NAME)
 		return 1;
-	quota_blocks(target, &from, &to);
-	return quota_absent(file->fd, from, to);
+	range.fd = file->fd;
+	quota_blocks(target, &range.from, &range.to);
+	return quota_absent(range);
 }
 
 /* As far as it can be told without opening it: not more than it has. */
@@ -146,16 +173,21 @@ static uint64_t quota_room_closed(const struct stat *st)
 
 uint64_t quota_room(struct volume *volume, fuse_ino_t ino)
 {
-	int path = path_fd(volume, ino), fd;
+	struct quota_range range = {
+		.volume = volume, .inode = volume_inode(volume, ino),
+		.to = QUOTA_END,
+	};
+	int path = path_fd(volume, ino);
 	struct stat st;
 	uint64_t room;
 
 	if (path < 0 || fstat(path, &st) || !S_ISREG(st.st_mode))
 		return 0;
-	fd = open(volume_path(path).name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	if (fd < 0)
+	range.fd = open(volume_path(path).name,
+			O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	if (range.fd < 0)
 		return quota_room_closed(&st);
-	room = QUOTA_END - quota_absent(fd, 0, QUOTA_END);
-	close(fd);
+	room = QUOTA_END - quota_absent(range);
+	close(range.fd);
 	return room;
 }

@@ -5,7 +5,8 @@
  * QUOTA_BLOCK, for which the file has no room yet: writing over what is there
  * costs nothing. What a file has is counted in the same way, so that nobody
  * gets back more than he was charged for (the file system's own sum has its
- * metadata in it). Nothing is kept here; no locks. SOURCE is asked, and may
+ * metadata in it). Held writes (fs/held.h) have room as if they were written.
+ * Nothing is kept here; no locks. SOURCE is asked, and may
  * hang.
  */
 #ifndef FS_QUOTA_H
@@ -27,7 +28,8 @@ enum quota_kind {
 enum quota_kind quota_kind(unsigned int opcode,
 			   const struct op_target *target);
 /* Bytes that one of the kind QUOTA_NAME (1) or QUOTA_TAKE needs. */
-uint64_t quota_need(unsigned int opcode, const struct op_target *target);
+uint64_t quota_need(struct volume *volume, unsigned int opcode,
+		    fuse_ino_t ino, const struct op_target *target);
 /* Bytes of room that a file has. */
 uint64_t quota_room(struct volume *volume, fuse_ino_t ino);
 /* The blocks that @target touches, as bytes. */

@@ -194,6 +194,24 @@ for i in {1..20}; do
 	check_equal "temporary $i" "write 65536" "$(tail -n 1 "$dir/out")"
 	wait_for 5 settled 65536 || break
 done
+# held writes have room as if they were written
+fresh 'write * quota=128K
+write * hold'
+for i in 1 2 3; do
+	io "held, and gone $i" "-c open $mnt/h write 0 65536 65 truncate 0 \
+write 0 98304 65" "open 0;write 65536;truncate 0;write 98304"
+	check_equal "held" "0 98304" "$(stat -c %s "$src/h") $(used)"
+	rm "$mnt/h"
+	check_equal "removed" 0 "$(used)"
+done
+io_used "pieces of a block" "-c open $mnt/h write 0 100 65 write 200 100 66 \
+write 5000 1 67 write 4000 200 68" \
+	"open 0;write 100;write 100;write 1;write 200" 8192
+io_used "written" "open $mnt/h fsync" "open 0;fsync 0" 8192
+io_used "again" "open $mnt/h write 0 8192 69" "open 0;write 8192" 8192
+io_used "a hole" "open $mnt/h punch 0 4096" "open 0;punch 0" 4096
+io_used "truncated" "open $mnt/h truncate 100" "open 0;truncate 0" 0
+
 for n in {1..65}; do echo 'write * quota=1M'; done >"$rules" 2>/dev/null &&
 	fail "65 quotas accepted"
 fresh 'write * quota=4M'
