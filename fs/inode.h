@@ -38,7 +38,9 @@ struct inode {
 	uint32_t generation;	/* for none before at this address; 0: root */
 	mode_t type;		/* the S_IFMT bits: they never change */
 	bool stale;		/* not on the hash; under the table's lock */
-	atomic_int fd;		/* O_PATH; -1: not pinned. Set once */
+	atomic_bool linked;	/* it had another number of names than one */
+	atomic_int fd;		/* O_PATH; -1: not pinned. Set once; only the
+				 * name it was opened by may change */
 	struct handle *handle;	/* without which @fd stays what it is */
 	struct keep keep;	/* fs/keep.c */
 	atomic_uint past_cache;	/* the same: who writes past it */

@@ -3,6 +3,7 @@
  */
 #include "fs/path.h"
 
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -36,6 +37,40 @@ const char *path_of_fd(struct volume *volume, int fd, char *to)
 	else if (below == length)
 		to[0] = '\0';
 	return to;
+}
+
+static bool path_is_gone(struct volume *volume, int fd)
+{
+	static const char gone[] = " (deleted)";
+	char path[PATH_MAX];
+	size_t length = path_read(volume, fd, path);
+
+	return length >= sizeof(gone) - 1 &&
+	       !strcmp(path + length - (sizeof(gone) - 1), gone);
+}
+
+static bool path_is_same(int fd, int other)
+{
+	struct stat a, b;
+
+	return !fstat(fd, &a) && !fstat(other, &b) && a.st_dev == b.st_dev &&
+	       a.st_ino == b.st_ino;
+}
+
+void path_renew(struct volume *volume, struct inode *inode, int dir_fd,
+		const char *name)
+{
+	int fd;
+
+	if (inode->fd < 0 || !path_is_gone(volume, inode->fd))
+		return;
+	fd = openat(dir_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	/* In one step: others use the descriptor meanwhile. */
+	if (path_is_same(fd, inode->fd))
+		dup3(fd, inode->fd, O_CLOEXEC);
+	close(fd);
 }
 
 int path_fd(struct volume *volume, fuse_ino_t ino)

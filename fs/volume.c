@@ -13,6 +13,7 @@
  */
 #include "fs/volume.h"
 #include "fs/held.h"
+#include "fs/path.h"
 #include "fs/report.h"
 #include "fs/unnamed.h"
 
@@ -550,6 +551,8 @@ void volume_left(struct volume *volume, struct volume_leaving *leaving,
 static void volume_fill(struct volume *volume, struct inode *inode,
 			struct stat *st, struct fuse_entry_param *entry)
 {
+	if (st->st_nlink != 1 && !S_ISDIR(st->st_mode))
+		inode->linked = true;
 	st->st_ino = volume_ino(volume, st->st_dev, st->st_ino);
 	*entry = (struct fuse_entry_param){
 		.ino = inode == &volume->inodes.root ?
@@ -594,6 +597,8 @@ int volume_lookup(struct volume *volume, int dir_fd, const char *name,
 	if (err)
 		return err;
 	inode = volume_know(volume, dir_fd, name, &st);
+	if (inode && inode->linked)
+		path_renew(volume, inode, dir_fd, name);
 	if (!inode)
 		inode = volume_learn(volume,
 				     openat(dir_fd, name, O_PATH | O_NOFOLLOW |

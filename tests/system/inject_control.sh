@@ -202,6 +202,19 @@ check_equal "as many as counted" "$(stat_of pagerfs_inodes)" \
 	"$(($(wc -l <"$c/inodes") - 1))"
 for i in {1..200}; do echo $i >"$mnt/deep/$i"; done
 check_equal "named right" 200 "$(grep -cE ' deep/[0-9]+$' "$c/inodes")"
+# of several names the first, and another one when that is gone
+echo 1 >"$mnt/deep/one"
+ln "$mnt/deep/one" "$mnt/deep/two"
+check_equal "two names" deep/one "$(sed -n 's/.* \(deep\/[a-z]*\)$/\1/p' \
+	"$c/inodes" | grep -v file)"
+rm "$mnt/deep/one"
+echo 'write two error=EIO' >"$c/rules"
+check_equal "the other's rule" "open 0;write EIO" \
+	"$("$io" open "$mnt/deep/two" write 0 1 65 | sed 's/ *$//' |
+	paste -sd';')"
+check_equal "and name" deep/two "$(sed -n 's/.* \(deep\/[a-z]*\)$/\1/p' \
+	"$c/inodes" | grep -v file)"
+: >"$c/rules"
 rm -r "$mnt/deep"
 wait_for 5 bash -c "! grep -q deep/ '$c/inodes'" || fail "not forgotten"
 # ---- the way in stays open, also when the root is another one's, for whose
