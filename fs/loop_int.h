@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 
 #define LOOP_SLOTS	128	/* in a block: requests in flight per thread */
+#define LOOP_BLOCKS	32	/* of them, when some are kept back */
 #define LOOP_SEATS	4	/* threads that take requests at a time, at most */
 #define LOOP_PAGE	4096
 

@@ -15,7 +15,6 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define SLOT_BLOCKS	32	/* LOOP_SLOTS each, when some are kept back */
 #define SLOT_WHOLE	2	/* slots whose memory is there from the start */
 #define SLOT_READY	(LOOP_PAGE + 16384) /* and so much of each other */
 #define SLOT_BYTES	(LOOP_PAGE + SLOT_PAYLOAD)
@@ -68,7 +67,7 @@ void slot_free_all(struct worker *worker)
 /* A request that waits must not take the room of those that come. */
 static bool slot_have_room(struct worker *worker)
 {
-	return worker->free || (worker->nblocks < SLOT_BLOCKS &&
+	return worker->free || (worker->nblocks < LOOP_BLOCKS &&
 				!slot_grow(worker));
 }
 

@@ -392,6 +392,20 @@ static void worker_round(struct worker *worker)
 
 /* ---- a thread's life ---- */
 
+/*
+ * What cannot be begun without waiting (an fsync, say) is handed to threads of
+ * the ring's. There are four for each CPU if nobody says more, and when as
+ * many hang in one file, those for all others wait behind them.
+ */
+static void worker_allow_waiting(struct worker *worker)
+{
+	/* The second is of other things than files, and stays as it is. */
+	unsigned int most[2] = { LOOP_SLOTS * LOOP_BLOCKS, 0 };
+
+	/* Not allowed: fewer may hang. */
+	io_uring_register_iowq_max_workers(&worker->ring, most);
+}
+
 static int worker_open_ring(struct worker *worker)
 {
 	/* The newest kernels' way first; 5.15 knows none of these. */
@@ -406,6 +420,8 @@ static int worker_open_ring(struct worker *worker)
 	for (i = 0; err == -EINVAL && i < 3; i++)
 		err = io_uring_queue_init(LOOP_SLOTS * 2, &worker->ring,
 					  ways[i]);
+	if (!err)
+		worker_allow_waiting(worker);
 	return err;
 }
 

@@ -88,6 +88,27 @@ wait "$dropped" "${late[@]:1:4}"
 umount_store "$mnt"
 echo text >"$src/f"
 
+# ---- in more fsyncs than the ring has threads by default, of one thread ----
+mount_store "$low" "$mnt" -o threads=1,attr_timeout=0,entry_timeout=0
+n=$(($(getconf _NPROCESSORS_ONLN) * 4 + 4))
+freeze 'fsync late* freeze'
+late=()
+for ((i = 0; i < n; i++)); do
+	timeout 30 dd if=/dev/zero of="$mnt/late$i" bs=4k count=1 conv=fsync \
+		status=none &
+	late[i]=$!
+done
+hang() { [ "$(grep -c ' fsync ' "$low/.pagerfs/inflight")" = $n ]; }
+wait_for 10 hang || fail "$n fsyncs: $(grep -c ' fsync ' \
+	"$low/.pagerfs/inflight") hang"
+check "$n fsyncs: another is done" timeout 5 sync "$mnt/g"
+check "$n fsyncs: and fallocate" timeout 5 fallocate -n -l 8k "$mnt/g"
+thaw
+wait "${late[@]}"
+check_equal "$n fsyncs: all of them in the end" 0 $?
+umount_store "$mnt"
+rm -f "$src"/late*
+
 # ---- not stuck, but bad in the middle: the file does not end there ----
 head -c 256K /dev/urandom >"$src/bad"
 for more in '' ,writeback ,kernel_cache; do
