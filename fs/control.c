@@ -218,7 +218,9 @@ static void control_flush(struct slot *slot, const struct op_target *target)
 
 static void control_release(struct slot *slot, const struct op_target *target)
 {
+	loop_slow_enter();	/* emptied rules let go of held writes */
 	control_file_close(control_file_of(target));
+	loop_slow_leave();
 	gate_reply(slot, 0, NULL, 0);
 }
 

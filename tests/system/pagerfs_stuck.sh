@@ -88,6 +88,20 @@ wait "$dropped" "${late[@]:1:4}"
 umount_store "$mnt"
 echo text >"$src/f"
 
+# ---- in writing what was held, because the rules are emptied ----
+begin
+echo 'write f hold' >"$mnt/.pagerfs/rules"
+dd if=/dev/zero of="$mnt/f" bs=4k count=1 conv=notrunc status=none
+freeze 'write f freeze'
+: >"$mnt/.pagerfs/rules"
+stuck=
+wait_for 10 grep -q ' write ' "$low/.pagerfs/inflight" || fail "nothing hangs"
+served "rules emptied"
+thaw
+wait_for 5 cmp -s -n 4096 "$src/f" /dev/zero || fail "rules emptied: not written"
+umount_store "$mnt"
+echo text >"$src/f"
+
 # ---- in more fsyncs than the ring has threads by default, of one thread ----
 mount_store "$low" "$mnt" -o threads=1,attr_timeout=0,entry_timeout=0
 n=$(($(getconf _NPROCESSORS_ONLN) * 4 + 4))
