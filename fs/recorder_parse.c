@@ -68,7 +68,7 @@ static uint64_t parse_place(const struct fuse_write_in *write)
 		return write->offset;
 	do {
 		moment = held_moment();
-		if (fstat(file->fd, &st))
+		if (file_stat(file, file->fd, &st))
 			return write->offset;
 		shown.size = st.st_size;
 	} while (!held_show(moment, file->inode->dev, file->inode->ino,

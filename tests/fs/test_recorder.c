@@ -3,6 +3,7 @@
  * off at every length, and with its answer.
  */
 #include "fs/file.h"
+#include "fs/loop_int.h"
 #include "fs/recorder.h"
 #include "record/reader.h"
 
@@ -27,6 +28,7 @@ static const struct inode inode = { .fd = -1 };
 static struct file file = {
 	.fd = -1, .twin = -1, .inode = &inode, .volume = &volume,
 };
+static struct worker worker = { .slow_depth = 1 };	/* it may wait */
 static uint64_t unique = 2, node = FUSE_ROOT_ID;
 
 static struct record_reader reader;
@@ -38,6 +40,7 @@ static const uint8_t *payload;
 static int setup(void **state)
 {
 	(void)state;
+	loop_self = &worker;
 	if (!*source && !mkdtemp(top))
 		return -1;
 	snprintf(source, sizeof(source), "%s/src", top);

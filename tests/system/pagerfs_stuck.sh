@@ -102,6 +102,20 @@ wait_for 5 cmp -s -n 4096 "$src/f" /dev/zero || fail "rules emptied: not written
 umount_store "$mnt"
 echo text >"$src/f"
 
+# ---- in asking where an append will go, for a record ----
+begin ",attr_timeout=60,record=$dir/record"
+exec 3>>"$mnt/f"
+stat "$mnt/f" >/dev/null
+freeze 'getattr f freeze'
+timeout 30 dd bs=4k >&3 <<<more status=none &
+stuck=$!
+exec 3>&-
+wait_for 10 grep -q ' getattr ' "$low/.pagerfs/inflight" || fail "nothing hangs"
+served "an append while it is recorded"
+check "an append: it is stuck" kill -0 "$stuck"
+end
+echo text >"$src/f"
+
 # ---- in more fsyncs than the ring has threads by default, of one thread ----
 mount_store "$low" "$mnt" -o threads=1,attr_timeout=0,entry_timeout=0
 n=$(($(getconf _NPROCESSORS_ONLN) * 4 + 4))
