@@ -166,8 +166,8 @@ static bool held_write(struct held *held, struct slot *slot,
 	 * says so. */
 	if (!err)
 		held_spill(held, how->window, how->random);
-	/* The rule may be gone, and then nobody else flushes it. */
-	if (!err && how->hold && !inject_holds())
+	/* The rule may be gone, or we; then nobody else flushes it. */
+	if (!err && how->hold && (!inject_holds() || held_ends()))
 		held_flush(held);
 	if (placed)
 		append_done(file);

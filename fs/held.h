@@ -64,8 +64,9 @@ void held_forget(struct volume *volume, dev_t dev, ino_t ino);
 /* Write all. => 0, or -errno after having reported: what could not be written
  * is still held, and the fsync of its file says so, too. */
 int held_flush_all(void);
-/* The same for the last time: it is lost, which is reported. */
-void held_end(void);
+/* The same for the last time: it is lost, which is reported. => false: so is
+ * what hangs, and threads that try to write it. */
+bool held_end(void);
 /* Write each sector with probability @keep, by @random, and drop all. */
 void held_cut(double keep, uint64_t random);
 

@@ -124,15 +124,13 @@ void held_spill(struct held *held, uint64_t window, uint64_t random)
 
 /* ---- all files ---- */
 
-/* What is left of it is lost; its file leaves the table. */
-static void held_lose(struct held *held)
+void held_lose(struct held *held)
 {
 	held_count(0, held->tree.bytes);
 	held_drop(held, 0, UINT64_MAX);
 }
 
-/* => As held_flush(), having reported; @fate: of what is left. */
-static int held_flush_told(struct held *held, const char *fate)
+int held_flush_told(struct held *held, const char *fate)
 {
 	int err = held_flush(held);
 
@@ -155,18 +153,6 @@ int held_flush_all(void)
 		held_leave(held);
 	}
 	return err;
-}
-
-void held_end(void)
-{
-	struct held_walk walk = HELD_WALK;
-	struct held *held;
-
-	while ((held = held_next(&walk))) {
-		held_flush_told(held, "are lost");
-		held_lose(held);
-		held_leave(held);
-	}
 }
 
 struct held_power {

@@ -4,6 +4,7 @@
  *	held		requests on a file that has some
  *	held_table	the files that have some
  *	held_flush	to the real files, or lost
+ *	held_end	the same for the last time, whatever hangs
  *	held_tree	the pieces of one file
  */
 #ifndef FS_HELD_INT_H
@@ -51,7 +52,8 @@ struct held_walk {
 };
 #define HELD_WALK ((struct held_walk){ 0, UINT64_MAX })
 
-/* The next one, as from held_enter(). => NULL: that was all. */
+/* The next one, as from held_enter(). => NULL: that was all. Several threads
+ * may make one walk. */
 struct held *held_next(struct held_walk *walk);
 
 /* The tree has changed: what is said about it does too, and an empty file
@@ -73,6 +75,8 @@ bool held_is_full(size_t length);
 
 /* For the metrics. */
 void held_count(uint64_t written, uint64_t dropped);
+/* Bytes that were written or dropped so far, and those that are held. */
+void held_sum(uint64_t *settled, uint64_t *left);
 
 /* ---- held_flush ---- */
 
@@ -82,7 +86,16 @@ int held_pwrite(int fd, const char *data, size_t length, uint64_t offset,
 
 /* => 0 or -errno, and what could not be written, no more, is still held. */
 int held_flush(struct held *held);
+/* The same, having reported; @fate: of what is left. */
+int held_flush_told(struct held *held, const char *fate);
+/* What is left of it is lost; its file leaves the table. */
+void held_lose(struct held *held);
 /* Too many for a window: write some, any of them, until one fails. */
 void held_spill(struct held *held, uint64_t window, uint64_t random);
+
+/* ---- held_end ---- */
+
+/* Has it begun? Then nobody else writes what comes now. */
+bool held_ends(void);
 
 #endif

@@ -219,6 +219,14 @@ void held_count(uint64_t written, uint64_t dropped)
 	pthread_mutex_unlock(&held_lock);
 }
 
+void held_sum(uint64_t *settled, uint64_t *left)
+{
+	pthread_mutex_lock(&held_lock);
+	*settled = held_written + held_dropped;
+	*left = held_all.bytes;
+	pthread_mutex_unlock(&held_lock);
+}
+
 /* => With a reference. */
 static struct held *held_next_any(struct held_walk *walk)
 {

@@ -285,6 +285,12 @@ static int session_run(struct volume *volume, struct loop *loop,
 	return loop_join(loop);
 }
 
+/* After a power cut there is nothing to write. */
+static bool session_write_held(void)
+{
+	return gate_watches(GATE_CUT) || held_end();
+}
+
 /*
  * A thread hangs in SOURCE. Nobody else shall: without /dev/fuse all clients
  * are told that the connection is gone, and the rest of us goes as soon as
@@ -335,10 +341,8 @@ int session_serve(struct volume *volume, void (*ready)(void))
 		ready();
 		err = session_run(volume, loop, signal_fd);
 	}
-	if (err == -ETIMEDOUT)
+	if (!session_write_held() || err == -ETIMEDOUT)
 		session_abandon(se);
-	if (!gate_watches(GATE_CUT))
-		held_end();
 	if (loop)
 		loop_destroy(loop);
 	/* Unmounted by now; this closes /dev/fuse and nothing else. */

@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# The end while SOURCE hangs: the daemon leaves without what does, in some
+# seconds, and the held writes of all other files are in them. A part of SOURCE
+# hangs on command: another pagerfs is mounted there, whose rules freeze it.
+. "$(dirname "$0")/lib.sh"
+time_limit 40
+need_root
+src=$dir/src low=$dir/src/low
+mkdir -p "$src/a" "$src/b"
+mount_store "$dir/deep" "$low" -o attr_timeout=0,entry_timeout=0
+lower=$store_pid
+for i in {1..9}; do
+	echo old >"$low/f$i"
+	echo old >"$src/a/f$i"
+	echo old >"$src/b/f$i"
+done
+# held MOUNTPOINT DIRECTORY: a write to each file there
+held() {
+	for i in {1..9}; do
+		echo new | dd of="$1/$2/f$i" conv=notrunc status=none
+	done
+}
+# written DIRECTORY: do all have it?
+written() {
+	check_equal "$1: written" "new" "$(sort -u "$src/$1"/f*)"
+}
+
+# ---- files that hang when they are written, among such as do not ----
+mount_store "$src" "$dir/a" -o 'inject=write * hold'
+held "$dir/a" low
+held "$dir/a" a
+a=$store_pid
+
+# ---- a request that hangs, and nothing that is held does ----
+mount_store "$src" "$dir/b" -o 'inject=write * hold'
+held "$dir/b" b
+b=$store_pid
+echo 'write * freeze
+lookup late freeze' >"$low/.pagerfs/rules"
+timeout 30 stat "$dir/b/low/late" >/dev/null 2>&1 &
+client=$!
+wait_for 5 grep -q ' lookup ' "$low/.pagerfs/inflight" ||
+	fail "nothing hangs"
+
+kill -TERM "$a" "$b"
+gone() { ! kill -0 "$a" && ! kill -0 "$b"; } 2>/dev/null
+wait_for 15 gone || fail "they do not end"
+written a
+written b
+check "said, what is lost" grep -q \
+	'held writes: 36 bytes are lost in files that hang' "$dir/store.log"
+echo clear >"$low/.pagerfs/ctl"
+wait "$client"
+wait "$a"
+check_equal "status" 1 $?
+wait "$b"
+check_equal "status, of the other" 1 $?
+check "no mount is left" bash -c "! grep -Eq ' $dir/(a|b) ' /proc/self/mounts"
+store_pid=$lower
+umount_store "$low"
+finish
