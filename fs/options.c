@@ -72,7 +72,6 @@ static const struct fuse_opt options_table[] = {
 	DROPPED("users"), DROPPED("group"), DROPPED("owner"),
 	DROPPED("_netdev"), DROPPED("nofail"), DROPPED("comment="),
 	DROPPED("x-"), DROPPED("nonempty"),
-	DROPPED("relatime"),	/* what it is without a word; libfuse balks */
 	FUSE_OPT_END
 };
 
@@ -201,6 +200,17 @@ static int options_check(const struct options *options)
 	return 0;
 }
 
+/* What a new mount has without a word; libfuse balks. */
+static int options_drop_relatime(struct options *options)
+{
+	static const struct fuse_opt relatime[] = {
+		FUSE_OPT_KEY("relatime", FUSE_OPT_KEY_DISCARD), FUSE_OPT_END
+	};
+
+	return options->remount ? 0 :
+		fuse_opt_parse(&options->rest, NULL, relatime, NULL);
+}
+
 int options_parse(struct options *options, int argc, char **argv)
 {
 	*options = (struct options){
@@ -210,7 +220,7 @@ int options_parse(struct options *options, int argc, char **argv)
 		.rest = FUSE_ARGS_INIT(argc, argv),
 	};
 	if (fuse_opt_parse(&options->rest, options, options_table,
-			   options_take))
+			   options_take) || options_drop_relatime(options))
 		return -EINVAL;
 	if (options->help)
 		return OPTIONS_HELP;

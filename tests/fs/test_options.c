@@ -128,6 +128,10 @@ static void test_mount_words(void **state)
 	assert_false(left(&options, "defaults"));
 	assert_false(left(&options, "relatime"));
 	options_free(&options);
+	assert_int_equal(parse(&options, "src mnt -o noatime,remount,relatime"),
+			 OPTIONS_SERVE);
+	assert_true(left(&options, "noatime,relatime"));
+	options_free(&options);
 }
 
 static void test_refused(void **state)

@@ -35,5 +35,25 @@ touch -a -d '2001-02-03' "$src/f"
 old=$(stat -c %X "$src/f")
 mount_store "$src" "$mnt" -o noatime
 check_equal "noatime holds below" "$old" "$(aged)"
+
+# What is said last holds, and what cannot be done is not done without a word.
+# times OPTIONS: of access, on the mount, after it was remounted with them
+times() {
+	mount -o "remount,$1" "$mnt" 2>"$dir/err" || echo refused
+	awk -v at="$mnt" '$5 == at { print $6 }' /proc/self/mountinfo |
+		tr , '\n' | grep atime || echo always
+}
+check_equal "as mounted" noatime "$(times ro)"
+check_equal "relatime" relatime "$(times rw,relatime)"
+check_equal "noatime" noatime "$(times noatime)"
+check_equal "strictatime" always "$(times strictatime)"
+check_equal "relatime" relatime "$(times noatime,relatime)"
+check_equal "noatime" noatime "$(times noatime)"
+check "by hand" "$BUILD/pagerfs" -o remount,noatime,atime "$src" "$mnt"
+check_equal "atime" relatime "$(times rw)"
+check_equal "no such option" "refused relatime" \
+	"$(times no_such_thing | paste -sd' ')"
+check "is named: $(cat "$dir/err")" grep -q "no option 'no_such_thing'" \
+	"$dir/err"
 umount_store "$mnt"
 finish
