@@ -179,10 +179,12 @@ static struct fuse_session *session_new(struct volume *volume)
 		ops.copy_file_range = NULL;
 	if (volume->options.writeback)	/* it knows the data and the size */
 		ops.lseek = NULL;
-	if (session_add_options(volume) || session_find_max_read(volume)) {
+	if (session_add_options(volume)) {
 		report("out of memory");
 		return NULL;
 	}
+	if (session_find_max_read(volume))
+		return NULL;
 	return fuse_session_new(&volume->options.rest, &ops, sizeof(ops),
 				volume);
 }

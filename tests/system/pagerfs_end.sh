@@ -68,6 +68,7 @@ refuse "SOURCE empty" "SOURCE is empty: name" '' "$mnt"
 refuse "MOUNTPOINT empty" "MOUNTPOINT is empty: name" "$src" ''
 refuse "three arguments" "too many" "$src" "$mnt" "$dir/free"
 refuse "unknown option" "no_such_option" -o no_such_option "$src" "$mnt"
+refuse "bad max_read" "max_read=abc" -o max_read=abc "$src" "$mnt"
 refuse "bad timeout" "seconds" -o attr_timeout=-1 "$src" "$mnt"
 check "-h" bash -c "'$BUILD/pagerfs' -h | grep -q 'usage: pagerfs'"
 # What the manual page heads a paragraph with, -h has, and it has no other;
