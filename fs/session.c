@@ -232,6 +232,15 @@ static struct fuse_session *session_mount(struct volume *volume)
 	return se;
 }
 
+/* As nohup(1) leaves it? Blocked, it would come all the same. */
+static bool session_ignores_hangup(void)
+{
+	struct sigaction action;
+
+	return !sigaction(SIGHUP, NULL, &action) &&
+	       action.sa_handler == SIG_IGN;
+}
+
 static int session_block_signals(void)
 {
 	sigset_t signals;
@@ -239,7 +248,8 @@ static int session_block_signals(void)
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGINT);
 	sigaddset(&signals, SIGTERM);
-	sigaddset(&signals, SIGHUP);
+	if (!session_ignores_hangup())
+		sigaddset(&signals, SIGHUP);
 	sigprocmask(SIG_BLOCK, &signals, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);	/* who writes is told EFBIG */

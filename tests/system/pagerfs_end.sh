@@ -30,6 +30,20 @@ wait "$store_pid"
 check "no mount left by one without descriptors" bash -c "! grep -q ' $mnt ' \
 	/proc/self/mounts"
 
+# one that was started to outlive its terminal
+(trap '' HUP; exec "$BUILD/pagerfs" -f "$src" "$mnt" 2>>"$dir/store.log") &
+store_pid=$!
+echo "$store_pid" >>"$guard/pids"
+wait_for 5 is_mounted "$mnt" || fail "no mount"
+guard_mount "$mnt"
+kill -HUP "$store_pid"
+sleep 0.1
+echo still >"$mnt/still"
+check_equal "served after an ignored SIGHUP" still "$(cat "$src/still")"
+kill -TERM "$store_pid"
+wait "$store_pid"
+check_equal "status after SIGTERM" 0 $?
+
 # kill -9: the mount is stale; say so, and the said command clears it
 mount_store "$src" "$mnt"
 kill -KILL "$store_pid"
