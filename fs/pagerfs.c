@@ -19,10 +19,12 @@
 #include "fs/session.h"
 #include "fs/volume.h"
 
+#include <fcntl.h>
 #include <fuse_lowlevel.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define PAGERFS_VERSION "0.1"
 
@@ -55,11 +57,24 @@ static int pagerfs_serve(struct volume *volume)
 	return err;
 }
 
+/* Whom we were started by may have closed them; what we open must not become
+ * our standard output. They stay as good as closed. */
+static void std_files(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_PATH);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	static struct volume volume;
 	int err = 0;
 
+	std_files();
 	switch (options_parse(&volume.options, argc, argv)) {
 	case OPTIONS_SERVE:
 		err = pagerfs_serve(&volume);

@@ -621,11 +621,24 @@ static int down(struct machine *m)
 	return lost ? down_lost(lost) : err;
 }
 
+/* Whom we were started by may have closed them; what we open must not become
+ * our standard output. They stay as good as closed. */
+static void std_files(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_PATH);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	static struct machine m;
 	int err;
 
+	std_files();
 	signal(SIGXFSZ, SIG_IGN);	/* who writes is told EFBIG */
 	if (argc > 1 && strcmp(argv[1], "mmu-check") == 0)
 		return mmucheck_main(argc - 1, argv + 1);

@@ -463,6 +463,18 @@ static int replay_check_each(struct replay *replay)
 	return each->failed ? 1 : each->interrupted ? REPLAY_TROUBLE : 0;
 }
 
+/* Whom we were started by may have closed them; what we open must not become
+ * our standard output. They stay as good as closed. */
+static void std_files(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_PATH);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct argp argp = {
@@ -475,6 +487,7 @@ int main(int argc, char **argv)
 	};
 	int status = 0;
 
+	std_files();
 	argp_err_exit_status = EX_USAGE;
 	argv[0] = program_invocation_short_name;
 	argp_parse(&argp, argc, argv, 0, NULL, &replay);

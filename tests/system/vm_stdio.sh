@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Standard input, output and error as others leave them: closed, what the
+# programs open must not take their place; full, somebody must be told.
+. "$(dirname "$0")/lib.sh"
+. "$here/tests/lib/vm.sh"
+time_limit 60
+need cmp
+src=$dir/src mnt=$dir/mnt
+mkdir -p "$src/files"
+head -c 20000 /dev/urandom >"$src/files/f"
+cp "$src/files/f" "$dir/expected"
+
+# ---- closed, for the store: it must serve SOURCE, not /dev/null ----
+mkdir "$mnt"
+"$BUILD/pagerfs" "$src" "$mnt" <&- >&- 2>&-
+check_equal "pagerfs without any: status" 0 $?
+guard_mount "$mnt"
+check "it serves" cmp "$mnt/files/f" "$dir/expected"
+check "its directory" mkdir "$mnt/new"
+check "it ends" take_away "$mnt"
+
+# ---- closed, for the machine: what it prints must not go into its RAM ----
+mount_store "$src" "$mnt"
+bytes 8192 9 >"$dir/nines"
+cat >"$dir/p.pvm" <<'END'
+proc p
+map p d file files/f shared
+map p a anon 512K
+fill p a 5
+repeat 2000 {
+	print "fills frame after frame, page tables among them"
+}
+expect fill p a 5
+fill p d+0 8192 9
+END
+vm --no-swap --no-view --ram 1M "$dir/p.pvm" >&- 2>"$dir/err"
+check_equal "no standard output: $(cat "$dir/err")" 0 $?
+check "what it stored" cmp -n 8192 "$src/files/f" "$dir/nines"
+vm --no-swap --no-view "$dir/p.pvm" <&- 2>&- >"$dir/out"
+check_equal "no input and no error: status" 0 $?
+check_equal "what it printed" 2000 "$(wc -l <"$dir/out")"
+umount_store "$mnt"
+finish
