@@ -9,6 +9,7 @@
 #include <argp.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,21 +92,59 @@ static int client_fail(const char *path)
 	return 1;
 }
 
+/* What the machine answered: on standard output; or what was wrong, without
+ * the line of a file that the user has never seen. */
+static int client_say(const char *answer, bool refused)
+{
+	const char *line = "ctl:1: ";
+
+	if (refused) {
+		if (strncmp(answer, line, strlen(line)) == 0)
+			answer += strlen(line);
+		fprintf(stderr, "pagervm: %s", answer);
+		return 1;
+	}
+	if (fputs(answer, stdout) >= 0 && fflush(stdout) == 0)
+		return 0;
+	fprintf(stderr, "pagervm: standard output: %s\n", strerror(errno));
+	return 1;
+}
+
+/* The whole answer of @fd. => NULL, and errno. */
+static char *client_read(int fd)
+{
+	char buf[4096], *answer = NULL;
+	size_t size;
+	FILE *out = open_memstream(&answer, &size);
+	ssize_t n;
+
+	if (!out)
+		return NULL;
+	while ((n = read(fd, buf, sizeof(buf))) > 0)
+		fwrite(buf, 1, (size_t)n, out);
+	if (fclose(out) == 0 && n == 0)
+		return answer;
+	free(answer);
+	return NULL;
+}
+
 static int client_ask(const char *path, const char *command)
 {
-	int fd = open(path, O_RDWR | O_CLOEXEC), err = 0;
-	char buf[4096];
-	ssize_t n;
+	int fd = open(path, O_RDWR | O_CLOEXEC), status;
+	bool refused;
+	char *answer;
 
 	if (fd < 0)
 		return client_fail(path);
 	/* What was wrong with it is in the answer. */
-	if (write(fd, command, strlen(command)) < 0)
-		err = errno;
-	while ((n = read(fd, buf, sizeof(buf))) > 0)
-		fwrite(buf, 1, (size_t)n, err ? stderr : stdout);
+	refused = write(fd, command, strlen(command)) < 0;
+	answer = client_read(fd);
 	close(fd);
-	return err || n < 0;
+	if (!answer)
+		return client_fail(path);
+	status = client_say(answer, refused);
+	free(answer);
+	return status;
 }
 
 int client_explain(int argc, char **argv)

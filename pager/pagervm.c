@@ -550,6 +550,16 @@ static void print_stats(struct machine *m)
 		printf("%s %llu\n", name, (unsigned long long)value);
 }
 
+/* What could not be printed: somebody may count on it. */
+static int check_output(void)
+{
+	errno = 0;
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return 0;
+	return fail("standard output: %s", errno ? strerror(errno) :
+		    "not all that was printed could be written");
+}
+
 /* ---- going down ---- */
 
 /* => what the machine found of itself: 0, or -1 and it has been said */
@@ -663,6 +673,8 @@ int main(int argc, char **argv)
 		err = run_all(&m);
 	if (m.opt.stats && m.vm)
 		print_stats(&m);
+	if (check_output() < 0)
+		err = -1;
 	if (down(&m) < 0)
 		return 1;
 	return interrupted && !m.held ? 130 : err ? 1 : 0;

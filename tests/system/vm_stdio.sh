@@ -34,10 +34,39 @@ expect fill p a 5
 fill p d+0 8192 9
 END
 vm --no-swap --no-view --ram 1M "$dir/p.pvm" >&- 2>"$dir/err"
-check_equal "no standard output: $(cat "$dir/err")" 0 $?
+check_equal "no standard output: status" 1 $?
+check "and it says so: $(cat "$dir/err")" grep -q \
+	'^pagervm: standard output: ' "$dir/err"
 check "what it stored" cmp -n 8192 "$src/files/f" "$dir/nines"
 vm --no-swap --no-view "$dir/p.pvm" <&- 2>&- >"$dir/out"
 check_equal "no input and no error: status" 0 $?
 check_equal "what it printed" 2000 "$(wc -l <"$dir/out")"
+
+# ---- full ----
+# told WHAT STATUS
+told() {
+	check_equal "$1: status" 1 "$2"
+	check "$1: $(cat "$dir/err")" grep -q \
+		'^pagervm: standard output: \(No space left\|not all\)' "$dir/err"
+}
+vm --no-swap --no-view "$dir/p.pvm" >/dev/full 2>"$dir/err"
+told "print, full" $?
+vm --no-swap --no-view --stats /dev/null >/dev/full 2>"$dir/err"
+told "counters, full" $?
+machine_start asked --ram 1M --no-swap
+ctl 'proc p
+map p a anon 8K'
+explain() { "$BUILD/pagervm" explain -d "$mnt" -n asked "$@"; }
+explain 1 a >/dev/full 2>"$dir/err"
+told "an answer, full" $?
+explain 1 a >&- 2>"$dir/err"
+check_equal "an answer, closed: status" 1 $?
+check "an answer, open" explain 1 a
+explain 1 none 2>"$dir/err" >"$dir/out"
+check_equal "a refusal: status" 1 $?
+check "a refusal: $(cat "$dir/err")" grep -q \
+	"^pagervm: .*has no mapping 'none'" "$dir/err"
+check_equal "a refusal: nothing else" "" "$(cat "$dir/out")"
+machine_end
 umount_store "$mnt"
 finish
