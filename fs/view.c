@@ -44,6 +44,7 @@
 #define MAX_WAITING 64		/* threads for requests that wait */
 #define STOP_THREAD_MS 5000	/* only for want of a CPU: they never wait for I/O */
 #define STOP_JOBS_MS 1500	/* this is patience, not need */
+#define STOP_LOOK_MS 100
 
 #define MOUNT_OPTIONS "fsname=" VIEW_MOUNT_NAME ",subtype=" VIEW_MOUNT_NAME \
 	",default_permissions"
@@ -268,12 +269,26 @@ static void view_abandon(struct view *view)
 	view_unmount(view);
 }
 
+/* Who waits for memory may begin to at any time: told again and again. */
+static bool view_jobs_stop(struct view *view)
+{
+	const struct view_ops *ops = &view->server.src.ops;
+	bool ended = false;
+
+	for (int ms = 0; ms < STOP_JOBS_MS && !ended; ms += STOP_LOOK_MS) {
+		if (ops->interrupt)
+			ops->interrupt(ops->ctx);
+		ended = view_jobs_destroy(view->server.jobs, STOP_LOOK_MS);
+	}
+	return ended;
+}
+
 int view_stop(struct view *view)
 {
 	if (!view)
 		return 0;
-	if (!view_threads_stop(view) ||
-	    !view_jobs_destroy(view->server.jobs, STOP_JOBS_MS)) {
+	atomic_store(&view->server.src.closing, true);
+	if (!view_threads_stop(view) || !view_jobs_stop(view)) {
 		view_abandon(view);
 		return -EBUSY;
 	}

@@ -24,7 +24,8 @@ struct view;
 
 /*
  * What the view asks of the machine besides snapshots. The calls come from
- * several threads at once, each with @ctx first. Only @stat must not wait.
+ * several threads at once, each with @ctx first. @stat and
+ * @interrupt must not wait.
  * A NULL member: the files behind it are not there.
  */
 struct view_ops {
@@ -41,6 +42,8 @@ struct view_ops {
 	 * => 0 or -errno. */
 	int (*command)(void *ctx, int pid, const char *text, size_t len,
 		       char *msg, size_t size);
+	/* Who waits inside @poke or @peek for memory gets it no more. */
+	void (*interrupt)(void *ctx);
 	/* Counter @index. => false past the last. */
 	bool (*stat)(void *ctx, unsigned index, const char **name,
 		     uint64_t *value);

@@ -29,7 +29,8 @@ struct view_jobs *view_jobs_create(unsigned max_threads);
 void view_jobs_submit(struct view_jobs *jobs, struct view_job *job);
 /*
  * Cancel what has not begun, and wait for the rest, @ms milliseconds at most.
- * => true: all is freed; false: some job is stuck, and nothing is.
+ * => true: all is freed; false: some job is stuck, and nothing is; to be
+ * called again, or never.
  */
 bool view_jobs_destroy(struct view_jobs *jobs, unsigned ms);
 

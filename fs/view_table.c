@@ -53,8 +53,10 @@ static int make_maps(const struct view_source *src,
 	return 0;
 }
 
-/* Like Linux, by looking through the page table; but not for ever. */
-static int area_usage(struct vm *vm, int pid, const struct snap_area *a,
+/* Like Linux, by looking through the page table; but not for ever: no more
+ * than *@left pages, nor where there can be nothing. */
+static int area_usage(const struct view_source *src, int pid,
+		      const struct snap_area *a, uint64_t *left,
 		      struct view_usage *usage)
 {
 	uint64_t entries[USAGE_CHUNK];
@@ -62,11 +64,13 @@ static int area_usage(struct vm *vm, int pid, const struct snap_area *a,
 	int err;
 
 	*usage = (struct view_usage){0};
-	if (end - vpn > USAGE_PAGES_MAX)
+	if ((!a->resident && !a->slots) || end - vpn > *left)
 		return 0;
+	*left -= end - vpn;
 	for (; vpn < end; vpn += n) {
 		n = end - vpn < USAGE_CHUNK ? end - vpn : USAGE_CHUNK;
-		err = snap_pagemap(vm, pid, vpn, n, entries);
+		err = atomic_load(&src->closing) ? -EINTR :
+			snap_pagemap(src->vm, pid, vpn, n, entries);
 		if (err)
 			return err;
 		for (uint64_t i = 0; i < n; i++) {
@@ -81,6 +85,7 @@ static int area_usage(struct vm *vm, int pid, const struct snap_area *a,
 static int make_smaps(const struct view_source *src,
 		      const struct view_node *node, struct view_text *t)
 {
+	uint64_t left = USAGE_PAGES_MAX;
 	struct view_usage usage;
 	struct snap_area *areas;
 	size_t n;
@@ -89,7 +94,7 @@ static int make_smaps(const struct view_source *src,
 	if (err)
 		return err;
 	for (size_t i = 0; i < n && !err; i++) {
-		err = area_usage(src->vm, node->pid, &areas[i], &usage);
+		err = area_usage(src, node->pid, &areas[i], &left, &usage);
 		if (!err)
 			view_format_smap(t, &areas[i], &usage);
 	}

@@ -9,6 +9,7 @@
 #ifndef FS_VIEW_TABLE_H
 #define FS_VIEW_TABLE_H
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -19,6 +20,7 @@
 struct view_source {
 	struct vm *vm;
 	struct view_ops ops;
+	atomic_bool closing;	/* what takes long need not go on */
 };
 
 struct view_node {

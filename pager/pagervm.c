@@ -13,6 +13,7 @@
 #include <semaphore.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,10 +50,10 @@ struct machine {
 	struct vm *vm;
 	struct lookout *lookout;
 	struct runner_session *session;
-	pthread_mutex_t view_lock;	/* view, view_stuck, ending */
+	pthread_mutex_t view_lock;	/* view, view_stuck */
 	struct view *view;
 	bool view_stuck;		/* an earlier one is still in use */
-	bool ending;
+	atomic_int_fast64_t ending;	/* since then, in ns; 0: not yet */
 	char view_dir[PATH_MAX];	/* where it is mounted */
 	char view_link[PATH_MAX];	/* what leads there, or "" */
 	bool made_view_dir;
@@ -63,6 +64,14 @@ struct machine {
 static struct machine *the_machine;	/* for the signal handler */
 static volatile sig_atomic_t interrupted;
 static sem_t wake;			/* posted when it is */
+
+static int64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000ll + ts.tv_nsec;
+}
 
 /* ---- messages ---- */
 
@@ -333,6 +342,15 @@ static int view_command(void *ctx, int pid, const char *text, size_t len,
 	return err;
 }
 
+/* Only at the end: else it is the view alone that is mounted anew. */
+static void view_interrupt(void *ctx)
+{
+	struct machine *m = ctx;
+
+	if (atomic_load(&m->ending))
+		vm_interrupt(m->vm);
+}
+
 static bool view_stat(void *ctx, unsigned index, const char **name,
 		      uint64_t *value)
 {
@@ -397,6 +415,7 @@ static int up_view(struct machine *m)
 		.peek = view_peek,
 		.poke = view_poke,
 		.command = view_command,
+		.interrupt = view_interrupt,
 		.stat = view_stat,
 	};
 	char why[512];
@@ -420,7 +439,8 @@ static void up_again(void *arg)
 
 	fprintf(stderr, "pagervm: %s: the store is back\n", m->opt.dir);
 	pthread_mutex_lock(&m->view_lock);
-	if (m->view && !m->ending && !view_is_mounted(m->view)) {
+	if (m->view && !atomic_load(&m->ending) &&
+	    !view_is_mounted(m->view)) {
 		m->view_stuck |= view_stop(m->view) == -EBUSY;
 		m->view = NULL;
 		up_view(m);
@@ -434,7 +454,6 @@ static int down_view(struct machine *m)
 	int err;
 
 	pthread_mutex_lock(&m->view_lock);
-	m->ending = true;
 	err = view_stop(m->view);
 	if (m->view_stuck)
 		err = -EBUSY;
@@ -596,6 +615,7 @@ static int down(struct machine *m)
 	uint64_t lost = 0;
 	int err;
 
+	atomic_store(&m->ending, now_ns());
 	/* What was written to ctl and is not done yet: ends by itself, soon. */
 	if (m->session)
 		runner_session_stop(m->session);

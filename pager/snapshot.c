@@ -126,9 +126,11 @@ static void snap_area(struct vm *vm, struct proc *p, struct area *a,
 	s->object = o->id;
 	uint64_t page = a->page;
 
+	s->slots = o->nslots;
 	for (; o->backing; o = o->backing) {
 		page += o->backing_page;
 		s->depth++;
+		s->slots += o->backing->nslots;
 	}
 	if (o->kind == OBJECT_FILE) {
 		s->offset = page << PAGE_SHIFT;

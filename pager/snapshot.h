@@ -33,6 +33,7 @@ struct snap_area {
 	uint64_t dev, ino;		/* 0: anonymous */
 	uint64_t resident;		/* pages in this page table */
 	uint64_t large;			/* of these, in large pages */
+	uint64_t slots;			/* in swap of all that it shows */
 	char label[16];			/* "[heap]", "[stack]" or "" */
 	char path[256];			/* "" when anonymous */
 	uint32_t object;		/* the object on top, and how many */

@@ -230,8 +230,10 @@ static struct fixture *current;		/* for the time limit */
 
 static void serve(const char *dir, int from, int to)
 {
-	const struct view_ops ops = {NULL, fake_peek, fake_poke, fake_command,
-				     fake_stat};
+	const struct view_ops ops = {
+		.peek = fake_peek, .poke = fake_poke, .stat = fake_stat,
+		.command = fake_command,
+	};
 	struct view *view = NULL;
 	char why[256], c;
 	int err;
