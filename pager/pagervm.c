@@ -24,6 +24,7 @@
 
 #include "emu/ram.h"
 #include "emu/stale.h"
+#include "fs/join.h"
 #include "fs/view.h"
 #include "mmucheck/mmucheck.h"
 #include "pager/bar.h"
@@ -39,6 +40,8 @@
 #define FUSE_MAGIC	0x65735546
 #define SWAP_MIN	(256ull << 20)	/* size of the default area */
 #define STALE_SHOWN	20		/* the others are counted */
+#define TWICE_NS	1000000000	/* between two signals that are two */
+#define LEAVE_MS	30000		/* for what is dirty, at a bad end */
 
 /* Everything that is up, in the order in which it went up. */
 struct machine {
@@ -463,25 +466,69 @@ static int down_view(struct machine *m)
 
 /* ---- running ---- */
 
+/* Who says it again while the machine is taken down is tired of waiting for a
+ * store. But one end may come as two signals: to us, and to our group. */
 static void on_signal(int sig)
 {
+	static const char text[] = "pagervm: told again to end: leaving "
+		"without an orderly end; what was dirty may be lost\n";
+	int64_t ending = atomic_load(&the_machine->ending);
+
 	(void)sig;
+	if (ending && now_ns() - ending > TWICE_NS) {
+		if (write(STDERR_FILENO, text, sizeof(text) - 1) < 0)
+			_exit(1);
+		_exit(1);
+	}
 	interrupted = 1;
 	sem_post(&wake);
-	if (the_machine && the_machine->session)
+	if (the_machine->session)
 		runner_session_stop(the_machine->session);
 }
 
+/* nohup(1) and a script's background have some of them ignored: so they stay. */
+static void catch_signal(int sig)
+{
+	struct sigaction sa = { .sa_handler = on_signal }, old;
+
+	if (sigaction(sig, NULL, &old) == 0 && old.sa_handler != SIG_IGN)
+		sigaction(sig, &sa, NULL);
+}
+
+static void mask_signals(int how)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	pthread_sigmask(how, &set, NULL);
+}
+
+static void *listen_thread(void *arg)
+{
+	(void)arg;
+	for (;;)
+		pause();
+	return NULL;
+}
+
+/* Who asks a store that stands still cannot take a signal: so there is a
+ * thread that asks none, and all others leave signals to it. The main thread
+ * takes them while programs run, so that they break off its reading. */
 static void catch_signals(struct machine *m)
 {
-	struct sigaction sa = { .sa_handler = on_signal };
+	pthread_t thread;
 
 	the_machine = m;
 	sem_init(&wake, 0, 0);
-	sigaction(SIGINT, &sa, NULL);
-	sigaction(SIGTERM, &sa, NULL);
-	sigaction(SIGHUP, &sa, NULL);
+	catch_signal(SIGINT);
+	catch_signal(SIGTERM);
+	catch_signal(SIGHUP);
 	signal(SIGPIPE, SIG_IGN);
+	if (pthread_create(&thread, NULL, listen_thread, NULL) == 0)
+		mask_signals(SIG_BLOCK);
 }
 
 /* The whole of @path ("-": standard input). => NULL, and errno. */
@@ -610,7 +657,50 @@ static void down_without_lookout(struct machine *m)
 	_exit(1);
 }
 
-static int down(struct machine *m)
+/* Where the view was. */
+static void down_place(const struct machine *m)
+{
+	if (!m->made_view_dir)
+		return;
+	rmdir(m->view_dir);
+	unlink(m->view_link);
+}
+
+static void *leave_thread(void *arg)
+{
+	struct machine *m = arg;
+
+	return vm_sync(m->vm) == 0 ? m : NULL;
+}
+
+/*
+ * A request of the view waits for a store and would use the machine after its
+ * end: so it has none. But it still runs, and writes what is dirty. => never;
+ * @status is the program's if nothing is lost
+ */
+__attribute__((noreturn)) static void leave(struct machine *m, int status)
+{
+	struct timespec until = join_deadline(LEAVE_MS);
+	void *written = NULL;
+	pthread_t thread;
+	int err = pthread_create(&thread, NULL, leave_thread, m);
+
+	if (!err)
+		err = pthread_clockjoin_np(thread, &written, CLOCK_MONOTONIC,
+					   &until);
+	if (written) {
+		fail("a request of the live view still waits for its store; "
+		     "all that was dirty has been written");
+		down_place(m);
+		_exit(status);
+	}
+	fail("the live view is held up by a store that does not answer; %s",
+	     err ? "what was dirty may be lost" : "some of what was dirty "
+	     "could not be written and is lost");
+	_exit(1);
+}
+
+static int down(struct machine *m, int status)
 {
 	uint64_t lost = 0;
 	int err;
@@ -619,17 +709,9 @@ static int down(struct machine *m)
 	/* What was written to ctl and is not done yet: ends by itself, soon. */
 	if (m->session)
 		runner_session_stop(m->session);
-	if (down_view(m) == -EBUSY) {
-		/* A request waits for a store that is gone: it would use the
-		 * machine after its end. */
-		fail("the live view is held up by a store that does not "
-		     "answer; leaving without an orderly end");
-		_exit(1);
-	}
-	if (m->made_view_dir) {
-		rmdir(m->view_dir);
-		unlink(m->view_link);
-	}
+	if (down_view(m) == -EBUSY)
+		leave(m, status);
+	down_place(m);
 	if (lookout_stop(m->lookout) == -EBUSY)
 		down_without_lookout(m);
 	if (m->vm)
@@ -689,13 +771,15 @@ int main(int argc, char **argv)
 		err = up_vm(&m);
 	if (!err)
 		err = up_view(&m);
-	if (!err)
+	if (!err) {
+		mask_signals(SIG_UNBLOCK);
 		err = run_all(&m);
+		mask_signals(SIG_BLOCK);
+	}
 	if (m.opt.stats && m.vm)
 		print_stats(&m);
 	if (check_output() < 0)
 		err = -1;
-	if (down(&m) < 0)
-		return 1;
-	return interrupted && !m.held ? 130 : err ? 1 : 0;
+	err = interrupted && !m.held ? 130 : err ? 1 : 0;
+	return down(&m, err) < 0 ? 1 : err;
 }

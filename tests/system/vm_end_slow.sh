@@ -50,5 +50,52 @@ check "it waits" wait_for 10 grep -q 'processes wait' "$dir/poked.err"
 machine_end
 stored poked
 rules ''
+
+# ---- a store that is slow, and healthy ----
+truncate -s 4K "$src/files/slow"
+begin slow --no-swap
+ctl 'proc p
+map p s file files/slow shared' || fail "$answer"
+rules 'read files/slow delay=4s'
+(echo 'load p s' >"$view/ctl") 2>/dev/null &
+reads() { [ "$(awk '$2 == "reading"' "$view/frames" | wc -l)" = 1 ]; }
+check "it reads" wait_for 5 reads
+machine_end
+stored slow
+check "it says so" grep -q 'all that was dirty has been written' \
+	"$dir/slow.err"
+rules ''
+
+# ---- a store that stands still: who says it again need not wait ----
+begin twice --no-swap
+kill -STOP "$store_pid"
+kill -TERM "$machine_pid"
+kill -TERM "$machine_pid"	# as timeout(1) does it
+sleep 1.2
+check_equal "twice at once is once" "" "$(cat "$dir/twice.err")"
+kill -TERM "$machine_pid"
+check "it leaves" wait_for 2 grep -q 'told again to end' "$dir/twice.err"
+kill -CONT "$store_pid"
+check "it is gone" ended 5 "$machine_pid"
+wait "$machine_pid"
+check_equal "status" 1 $?
+
+# ---- signals that were ignored ----
+machine_start deaf --no-swap	# in the background of a script: SIGINT is
+(trap '' HUP; exec "$BUILD/pagervm" run -d "$mnt" -n nohup --no-swap --hold) \
+	</dev/null 2>"$dir/nohup.err" &
+nohup=$!
+echo $nohup >>"$guard/pids"
+wait_for 10 test -e "$mnt/vm/nohup/ctl" || fail "it did not start"
+guard_mount "$mnt/vm/nohup"
+kill -INT "$machine_pid"
+kill -HUP $nohup
+sleep 0.3
+check "SIGINT stays ignored" ctl 'check'
+check "SIGHUP stays ignored" test -e "$mnt/vm/nohup/ctl"
+kill -TERM $nohup
+wait $nohup
+check_equal "nohup: status" 0 $?
+machine_end
 umount_store "$mnt"
 finish

@@ -35,7 +35,7 @@ wait_for 5 test -e "$dir/mnt/vm/short/ctl" || fail "no ctl"
 (echo 'sleep 600s' >"$dir/mnt/vm/short/ctl") 2>/dev/null &
 command=$!
 wait "$machine"
-check_equal "a command in ctl at the end: $(cat "$dir/err")" 0 $?
+check_equal "a command in ctl at the end: status" 0 $?
 wait "$command"
 printf 'proc p\nmap p d file files/d shared\nexpect fill p d pattern 5\n' |
 	check "what was stored is in the file" "$BUILD/pagervm" run \
