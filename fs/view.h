@@ -25,8 +25,7 @@ struct view;
 /*
  * What the view asks of the machine besides snapshots. The calls come from
  * several threads at once, each with @ctx first. @stat and
- * @interrupt must not wait.
- * A NULL member: the files behind it are not there.
+ * @interrupt must not wait. A NULL member: the files behind it are not there.
  */
 struct view_ops {
 	void *ctx;

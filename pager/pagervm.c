@@ -25,10 +25,10 @@
 #include "emu/ram.h"
 #include "emu/stale.h"
 #include "fs/join.h"
-#include "fs/view.h"
 #include "mmucheck/mmucheck.h"
 #include "pager/bar.h"
 #include "pager/client.h"
+#include "pager/live.h"
 #include "pager/lookout.h"
 #include "pager/options.h"
 #include "pager/runner.h"
@@ -53,15 +53,9 @@ struct machine {
 	struct vm *vm;
 	struct lookout *lookout;
 	struct runner_session *session;
-	pthread_mutex_t view_lock;	/* view, view_stuck */
-	struct view *view;
-	bool view_stuck;		/* an earlier one is still in use */
+	struct live live;		/* its view, unless --no-view */
 	atomic_int_fast64_t ending;	/* since then, in ns; 0: not yet */
-	char view_dir[PATH_MAX];	/* where it is mounted */
-	char view_link[PATH_MAX];	/* what leads there, or "" */
-	bool made_view_dir;
 	bool held;			/* the programs have run: to be ended */
-	pthread_mutex_t ctl_lock;	/* what `self` means */
 };
 
 static struct machine *the_machine;	/* for the signal handler */
@@ -303,165 +297,28 @@ static int up_vm(struct machine *m)
 	return 0;
 }
 
-/* ---- the live view's calls ---- */
-
-static ssize_t view_peek(void *ctx, int pid, uint64_t addr, void *buf,
-			 size_t len)
-{
-	struct machine *m = ctx;
-
-	return vm_peek(m->vm, pid, addr, buf, len, NULL);
-}
-
-static ssize_t view_poke(void *ctx, int pid, uint64_t addr, const void *buf,
-			 size_t len)
-{
-	struct machine *m = ctx;
-
-	return vm_poke(m->vm, pid, addr, buf, len, NULL);
-}
-
-static int view_command(void *ctx, int pid, const char *text, size_t len,
-			char *msg, size_t size)
-{
-	struct machine *m = ctx;
-	struct runner_result res;
-	int err = 0;
-
-	if (pid) {
-		pthread_mutex_lock(&m->ctl_lock);
-		err = runner_session_bind(m->session, "self", pid);
-	}
-	if (err == 0) {
-		err = runner_session_exec(m->session, "ctl", text, len, &res);
-		snprintf(msg, size, "%s%s", res.output ? res.output : "",
-			 res.message);
-		free(res.output);
-	} else {
-		snprintf(msg, size, "%s", strerror(-err));
-	}
-	if (pid)
-		pthread_mutex_unlock(&m->ctl_lock);
-	return err;
-}
-
-/* Only at the end: else it is the view alone that is mounted anew. */
-static void view_interrupt(void *ctx)
-{
-	struct machine *m = ctx;
-
-	if (atomic_load(&m->ending))
-		vm_interrupt(m->vm);
-}
-
-static bool view_stat(void *ctx, unsigned index, const char **name,
-		      uint64_t *value)
-{
-	struct machine *m = ctx;
-
-	return vm_stat(m->vm, index, name, value);
-}
-
-/* The link DIR/vm/NAME leads to a directory of an earlier machine, or to a
- * new one. */
-static int view_link_make(struct machine *m)
-{
-	const char *base = getenv("XDG_RUNTIME_DIR");
-	ssize_t n = readlink(m->view_link, m->view_dir,
-			     sizeof(m->view_dir) - 1);
-
-	m->view_dir[n > 0 ? n : 0] = 0;
-	if (n > 0 && (access(m->view_dir, F_OK) == 0 || errno == ENOTCONN))
-		return 0;
-	unlink(m->view_link);
-	rmdir(m->view_link);
-	snprintf(m->view_dir, sizeof(m->view_dir), "%s/pagervm-%s.XXXXXX",
-		 base && *base ? base : "/tmp", m->opt.name);
-	if (!mkdtemp(m->view_dir))
-		return fail("%s: %s", m->view_dir, strerror(errno));
-	m->made_view_dir = true;
-	if (symlink(m->view_dir, m->view_link) < 0)
-		return fail("%s: %s", m->view_link, strerror(errno));
-	return 0;
-}
-
-/*
- * Where the view is to be mounted: at DIR/vm/NAME. But into a FUSE mount of
- * an ordinary user the kernel lets nobody else, and fusermount3, which is
- * root's, could not mount there: then beside it, and a link leads there.
- */
-static int view_place(struct machine *m)
-{
-	struct statfs fs;
-
-	store_path(m, "vm", m->view_dir);
-	if (mkdir(m->view_dir, 0755) < 0 && errno != EEXIST)
-		return fail("%s: %s", m->view_dir, strerror(errno));
-	snprintf(m->view_dir, sizeof(m->view_dir), "%s/vm/%s", m->opt.dir,
-		 m->opt.name);
-	if (geteuid() != 0 && statfs(m->opt.dir, &fs) == 0 &&
-	    fs.f_type == FUSE_MAGIC) {
-		memcpy(m->view_link, m->view_dir, sizeof(m->view_link));
-		return view_link_make(m);
-	}
-	if (mkdir(m->view_dir, 0755) == 0)
-		m->made_view_dir = true;
-	else if (errno != EEXIST && errno != ENOTCONN)
-		return fail("%s: %s", m->view_dir, strerror(errno));
-	return 0;
-}
-
 static int up_view(struct machine *m)
 {
-	struct view_ops ops = {
-		.ctx = m,
-		.peek = view_peek,
-		.poke = view_poke,
-		.command = view_command,
-		.interrupt = view_interrupt,
-		.stat = view_stat,
-	};
-	char why[512];
+	char why[LIVE_WHY];
 
 	if (m->opt.no_view)
 		return 0;
-	if (view_place(m) < 0)
-		return -1;
-	if (view_start(m->vm, &ops, m->view_dir, &m->view, why,
-		       sizeof(why)) < 0)
-		return fail("live view: %s", why);
-	m->made_view_dir = true;
-	return 0;
+	m->live.vm = m->vm;
+	m->live.session = m->session;
+	m->live.base = m->opt.dir;
+	m->live.name = m->opt.name;
+	return live_up(&m->live, why) < 0 ? fail("%s", why) : 0;
 }
 
-/* By the lookout. The store is mounted anew, and the view went with the mount
- * that it was in. */
+/* By the lookout. */
 static void up_again(void *arg)
 {
 	struct machine *m = arg;
+	char why[LIVE_WHY];
 
 	fprintf(stderr, "pagervm: %s: the store is back\n", m->opt.dir);
-	pthread_mutex_lock(&m->view_lock);
-	if (m->view && !atomic_load(&m->ending) &&
-	    !view_is_mounted(m->view)) {
-		m->view_stuck |= view_stop(m->view) == -EBUSY;
-		m->view = NULL;
-		up_view(m);
-	}
-	pthread_mutex_unlock(&m->view_lock);
-}
-
-/* => 0; -EBUSY: somebody will use the machine after its end */
-static int down_view(struct machine *m)
-{
-	int err;
-
-	pthread_mutex_lock(&m->view_lock);
-	err = view_stop(m->view);
-	if (m->view_stuck)
-		err = -EBUSY;
-	pthread_mutex_unlock(&m->view_lock);
-	return err;
+	if (live_again(&m->live, why) < 0)
+		fail("%s", why);
 }
 
 /* ---- running ---- */
@@ -657,15 +514,6 @@ static void down_without_lookout(struct machine *m)
 	_exit(1);
 }
 
-/* Where the view was. */
-static void down_place(const struct machine *m)
-{
-	if (!m->made_view_dir)
-		return;
-	rmdir(m->view_dir);
-	unlink(m->view_link);
-}
-
 static void *leave_thread(void *arg)
 {
 	struct machine *m = arg;
@@ -691,7 +539,7 @@ __attribute__((noreturn)) static void leave(struct machine *m, int status)
 	if (written) {
 		fail("a request of the live view still waits for its store; "
 		     "all that was dirty has been written");
-		down_place(m);
+		live_clear(&m->live);
 		_exit(status);
 	}
 	fail("the live view is held up by a store that does not answer; %s",
@@ -709,9 +557,9 @@ static int down(struct machine *m, int status)
 	/* What was written to ctl and is not done yet: ends by itself, soon. */
 	if (m->session)
 		runner_session_stop(m->session);
-	if (down_view(m) == -EBUSY)
+	if (live_down(&m->live) == -EBUSY)
 		leave(m, status);
-	down_place(m);
+	live_clear(&m->live);
 	if (lookout_stop(m->lookout) == -EBUSY)
 		down_without_lookout(m);
 	if (m->vm)
@@ -757,8 +605,7 @@ int main(int argc, char **argv)
 	if (argc > 1 && strcmp(argv[1], "explain") == 0)
 		return client_explain(argc - 1, argv + 1);
 	options_machine(argc, argv, &m.opt);
-	pthread_mutex_init(&m.ctl_lock, NULL);
-	pthread_mutex_init(&m.view_lock, NULL);
+	live_init(&m.live);
 	catch_signals(&m);
 	err = check_dir(&m.opt);
 	if (!err)

@@ -1,0 +1,221 @@
+/*
+ * live.c - see live.h.
+ *
+ * The view calls from threads of its own; what it asks goes on to the machine
+ * and to the session of the workload language. Lock: one, around which view
+ * there is; it is held while one is stopped, which takes seconds at most, and
+ * no call of the view takes it.
+ */
+#include "pager/live.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "fs/view.h"
+#include "pager/runner.h"
+#include "pager/vm.h"
+
+#define FUSE_MAGIC	0x65735546
+
+__attribute__((format(printf, 2, 3)))
+static int live_fail(char why[LIVE_WHY], const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(why, LIVE_WHY, fmt, ap);
+	va_end(ap);
+	return -1;
+}
+
+/* ---- its calls ---- */
+
+static ssize_t live_peek(void *ctx, int pid, uint64_t addr, void *buf,
+			 size_t len)
+{
+	struct live *l = ctx;
+
+	return vm_peek(l->vm, pid, addr, buf, len, NULL);
+}
+
+static ssize_t live_poke(void *ctx, int pid, uint64_t addr, const void *buf,
+			 size_t len)
+{
+	struct live *l = ctx;
+
+	return vm_poke(l->vm, pid, addr, buf, len, NULL);
+}
+
+static int live_command(void *ctx, int pid, const char *text, size_t len,
+			char *msg, size_t size)
+{
+	struct live *l = ctx;
+	struct runner_result res;
+	int err = 0;
+
+	if (pid) {
+		pthread_mutex_lock(&l->ctl_lock);
+		err = runner_session_bind(l->session, "self", pid);
+	}
+	if (err == 0) {
+		err = runner_session_exec(l->session, "ctl", text, len, &res);
+		snprintf(msg, size, "%s%s", res.output ? res.output : "",
+			 res.message);
+		free(res.output);
+	} else {
+		snprintf(msg, size, "%s", strerror(-err));
+	}
+	if (pid)
+		pthread_mutex_unlock(&l->ctl_lock);
+	return err;
+}
+
+/* Only at the end: else it is the view alone that is mounted anew. */
+static void live_interrupt(void *ctx)
+{
+	struct live *l = ctx;
+
+	if (atomic_load(&l->ending))
+		vm_interrupt(l->vm);
+}
+
+static bool live_stat(void *ctx, unsigned index, const char **name,
+		      uint64_t *value)
+{
+	struct live *l = ctx;
+
+	return vm_stat(l->vm, index, name, value);
+}
+
+/* ---- where it is ---- */
+
+/* A link BASE/vm/NAME of ours leads to a directory of an earlier machine, or
+ * nowhere any more; what is no link, nor an empty directory, is the user's. */
+static int live_unlink(struct live *l, char why[LIVE_WHY])
+{
+	struct stat st;
+
+	if (lstat(l->link, &st) == 0 &&
+	    (S_ISLNK(st.st_mode) ? unlink(l->link) : rmdir(l->link)) < 0)
+		return live_fail(why, "%s: is in the way of the live view; "
+				 "remove it or choose another name", l->link);
+	return 0;
+}
+
+static int live_link_make(struct live *l, char why[LIVE_WHY])
+{
+	const char *base = getenv("XDG_RUNTIME_DIR");
+	ssize_t n = readlink(l->link, l->dir, sizeof(l->dir) - 1);
+
+	l->dir[n > 0 ? n : 0] = 0;
+	if (n > 0 && (access(l->dir, F_OK) == 0 || errno == ENOTCONN))
+		return 0;
+	if (live_unlink(l, why) < 0)
+		return -1;
+	snprintf(l->dir, sizeof(l->dir), "%s/pagervm-%s.XXXXXX",
+		 base && *base ? base : "/tmp", l->name);
+	if (!mkdtemp(l->dir))
+		return live_fail(why, "%s: %s", l->dir, strerror(errno));
+	l->made_dir = true;
+	if (symlink(l->dir, l->link) < 0)
+		return live_fail(why, "%s: %s", l->link, strerror(errno));
+	return 0;
+}
+
+/*
+ * Where the view is to be mounted: at BASE/vm/NAME. But into a FUSE mount of
+ * an ordinary user the kernel lets nobody else, and fusermount3, which is
+ * root's, could not mount there: then beside it, and a link leads there.
+ */
+static int live_place(struct live *l, char why[LIVE_WHY])
+{
+	struct statfs fs;
+
+	snprintf(l->dir, sizeof(l->dir), "%s/vm", l->base);
+	if (mkdir(l->dir, 0755) < 0 && errno != EEXIST)
+		return live_fail(why, "%s: %s", l->dir, strerror(errno));
+	snprintf(l->dir, sizeof(l->dir), "%s/vm/%s", l->base, l->name);
+	if (geteuid() != 0 && statfs(l->base, &fs) == 0 &&
+	    fs.f_type == FUSE_MAGIC) {
+		memcpy(l->link, l->dir, sizeof(l->link));
+		return live_link_make(l, why);
+	}
+	if (mkdir(l->dir, 0755) == 0)
+		l->made_dir = true;
+	else if (errno != EEXIST && errno != ENOTCONN)
+		return live_fail(why, "%s: %s", l->dir, strerror(errno));
+	return 0;
+}
+
+void live_clear(const struct live *l)
+{
+	if (!l->made_dir)
+		return;
+	rmdir(l->dir);
+	unlink(l->link);
+}
+
+/* ---- up and down ---- */
+
+void live_init(struct live *l)
+{
+	pthread_mutex_init(&l->lock, NULL);
+	pthread_mutex_init(&l->ctl_lock, NULL);
+}
+
+int live_up(struct live *l, char why[LIVE_WHY])
+{
+	struct view_ops ops = {
+		.ctx = l,
+		.peek = live_peek,
+		.poke = live_poke,
+		.command = live_command,
+		.interrupt = live_interrupt,
+		.stat = live_stat,
+	};
+	const char *what = "live view: ";
+	size_t n = strlen(what);
+
+	if (live_place(l, why) < 0)
+		return -1;
+	memcpy(why, what, n);
+	if (view_start(l->vm, &ops, l->dir, &l->view, why + n,
+		       LIVE_WHY - n) < 0)
+		return -1;
+	l->made_dir = true;
+	return 0;
+}
+
+int live_again(struct live *l, char why[LIVE_WHY])
+{
+	int err = 0;
+
+	pthread_mutex_lock(&l->lock);
+	if (l->view && !atomic_load(&l->ending) &&
+	    !view_is_mounted(l->view)) {
+		l->stuck |= view_stop(l->view) == -EBUSY;
+		l->view = NULL;
+		err = live_up(l, why);
+	}
+	pthread_mutex_unlock(&l->lock);
+	return err;
+}
+
+int live_down(struct live *l)
+{
+	int err;
+
+	pthread_mutex_lock(&l->lock);
+	atomic_store(&l->ending, true);
+	err = view_stop(l->view);
+	if (l->stuck)
+		err = -EBUSY;
+	pthread_mutex_unlock(&l->lock);
+	return err;
+}

@@ -1,0 +1,46 @@
+/*
+ * live.h - the live view of a machine: what it may ask of it, where it is
+ * mounted, and that it is mounted anew when the store below it is.
+ */
+#ifndef PAGER_LIVE_H
+#define PAGER_LIVE_H
+
+#include <limits.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+struct runner_session;
+struct view;
+struct vm;
+
+#define LIVE_WHY	512	/* room for what is wrong, in a line */
+
+/* Zeros, live_init(), and the first four: then live_up(). */
+struct live {
+	struct vm *vm;
+	struct runner_session *session;
+	const char *base;		/* the store: the view is at */
+	const char *name;		/* BASE/vm/NAME */
+	pthread_mutex_t lock;
+	struct view *view;		/* lock */
+	bool stuck;			/* lock: an earlier one is in use */
+	atomic_bool ending;
+	pthread_mutex_t ctl_lock;	/* what `self` means */
+	char dir[PATH_MAX];		/* where it is mounted */
+	char link[PATH_MAX];		/* what leads there, or "" */
+	bool made_dir;
+};
+
+void live_init(struct live *live);
+/* => 0; -1 and @why. */
+int live_up(struct live *live, char why[LIVE_WHY]);
+/* The store is mounted anew, and the view went with the mount that it was in:
+ * up again, if it was. By any thread. */
+int live_again(struct live *live, char why[LIVE_WHY]);
+/* => 0; -EBUSY: somebody will still use the machine after its end. */
+int live_down(struct live *live);
+/* Take away what was made in the store for it. */
+void live_clear(const struct live *live);
+
+#endif
