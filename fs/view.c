@@ -32,6 +32,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "fs/view_ctl.h"
@@ -181,6 +182,11 @@ bool view_is_mounted(const struct view *view)
 {
 	return view->connection >= 0 &&
 	       view_mount_find(view->path) == view->connection;
+}
+
+dev_t view_device(const struct view *view)
+{
+	return view->connection < 0 ? 0 : makedev(0, view->connection);
 }
 
 /* Whatever happened to the mount meanwhile, another's is left alone. */

@@ -61,6 +61,10 @@ int view_start(struct vm *vm, const struct view_ops *ops,
 /* Is it mounted still? It goes with the mount which it is in. Asks nobody. */
 bool view_is_mounted(const struct view *view);
 
+/* The device its files are on. This process must not keep one open: when it is
+ * killed, closing it would wait for an answer of its own. */
+dev_t view_device(const struct view *view);
+
 /*
  * Unmount and end the threads, whoever still has files open: they get errors
  * from then on. Takes some seconds at most. => 0; -EBUSY: a request is still

@@ -207,6 +207,16 @@ int live_again(struct live *l, char why[LIVE_WHY])
 	return err;
 }
 
+dev_t live_device(struct live *l)
+{
+	dev_t dev;
+
+	pthread_mutex_lock(&l->lock);
+	dev = l->view ? view_device(l->view) : 0;
+	pthread_mutex_unlock(&l->lock);
+	return dev;
+}
+
 int live_down(struct live *l)
 {
 	int err;

@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <sys/types.h>
 
 struct runner_session;
 struct view;
@@ -38,6 +39,8 @@ int live_up(struct live *live, char why[LIVE_WHY]);
 /* The store is mounted anew, and the view went with the mount that it was in:
  * up again, if it was. By any thread. */
 int live_again(struct live *live, char why[LIVE_WHY]);
+/* The device that its files are on; 0: none. */
+dev_t live_device(struct live *live);
 /* => 0; -EBUSY: somebody will still use the machine after its end. */
 int live_down(struct live *live);
 /* Take away what was made in the store for it. */

@@ -307,7 +307,10 @@ static int up_view(struct machine *m)
 	m->live.session = m->session;
 	m->live.base = m->opt.dir;
 	m->live.name = m->opt.name;
-	return live_up(&m->live, why) < 0 ? fail("%s", why) : 0;
+	if (live_up(&m->live, why) < 0)
+		return fail("%s", why);
+	engine_forbid(m->engine, live_device(&m->live));
+	return 0;
 }
 
 /* By the lookout. */
@@ -319,6 +322,7 @@ static void up_again(void *arg)
 	fprintf(stderr, "pagervm: %s: the store is back\n", m->opt.dir);
 	if (live_again(&m->live, why) < 0)
 		fail("%s", why);
+	engine_forbid(m->engine, live_device(&m->live));
 }
 
 /* ---- running ---- */

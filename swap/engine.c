@@ -7,6 +7,7 @@
 #include "swap/engine.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "swap/file_store.h"
@@ -15,6 +16,7 @@
 struct engine {
 	struct store_engine engine;	/* first: found from it */
 	struct aio *aio;
+	atomic_uint_fast64_t forbidden;	/* device; 0: none */
 };
 
 static struct aio *aio_of(struct store_engine *engine)
@@ -40,7 +42,15 @@ static void engine_wake(struct store_engine *engine)
 static int engine_open(struct store_engine *engine, const char *path,
 		       bool writable, struct store **store)
 {
-	return file_store_open(aio_of(engine), path, writable, store);
+	struct engine *e = (struct engine *)engine;
+
+	return file_store_open(e->aio, path, writable,
+			       atomic_load(&e->forbidden), store);
+}
+
+void engine_forbid(struct store_engine *engine, uint64_t dev)
+{
+	atomic_store(&((struct engine *)engine)->forbidden, dev);
 }
 
 int engine_create(const struct aio_config *config,

@@ -21,6 +21,11 @@ int engine_create(const struct aio_config *config,
 /* => all its stores are closed. */
 void engine_destroy(struct store_engine *engine);
 
+/* Files on the device @dev are not to be opened (ELOOP); 0: all may be. For
+ * the one that this process itself serves: a file of it that is open when the
+ * process is killed keeps it from ending, for ever. */
+void engine_forbid(struct store_engine *engine, uint64_t dev);
+
 /*
  * A swap store without areas (see swap/swap_store.h) on @engine. Freed by its
  * store.ops->close(). => 0 and *swap, -ENOMEM.

@@ -163,8 +163,17 @@ static const struct store_ops file_ops = {
 	.close = file_close,
 };
 
+/* Not one of @forbidden: that would be too late when it is open. */
+static int check_device(const char *path, uint64_t forbidden)
+{
+	struct stat st;
+
+	return forbidden && stat(path, &st) == 0 && st.st_dev == forbidden ?
+	       -ELOOP : 0;
+}
+
 int file_store_open(struct aio *aio, const char *path, bool writable,
-		    struct store **store)
+		    uint64_t forbidden, struct store **store)
 {
 	struct file_store *fs = calloc(1, sizeof(*fs));
 	int err = -ENOMEM;
@@ -178,6 +187,8 @@ int file_store_open(struct aio *aio, const char *path, bool writable,
 	fs->store.writable = writable;
 	fs->store.name = strdup(path);
 	if (fs->store.name)
+		err = check_device(path, forbidden);
+	if (!err)
 		err = open_files(&fs->file, &fs->same, path, writable);
 	if (err) {
 		file_free(fs);

@@ -18,10 +18,10 @@
  * Open @path on @aio. May wait.
  * => 0 and *store, closed by store->ops->close(); -errno from open(2) or
  *    fstat(2); -EISDIR: a directory, -ENODEV: else not a regular file;
- *    -ENOMEM.
+ *    -ELOOP: it is on the device @forbidden (0: none); -ENOMEM.
  */
 int file_store_open(struct aio *aio, const char *path, bool writable,
-		    struct store **store);
+		    uint64_t forbidden, struct store **store);
 
 /* Whether @store goes past the host's page cache. */
 bool file_store_is_direct(const struct store *store);
