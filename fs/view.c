@@ -42,7 +42,7 @@
 #include "fs/view_watch.h"
 
 #define NTHREADS 4
-#define MAX_WAITING 64		/* threads for requests that wait */
+#define MAX_WAITING 64		/* accesses that wait, and as many commands */
 #define STOP_THREAD_MS 5000	/* only for want of a CPU: they never wait for I/O */
 #define STOP_JOBS_MS 1500	/* this is patience, not need */
 #define STOP_LOOK_MS 100
@@ -211,7 +211,8 @@ static struct view *view_alloc(struct vm *vm, const struct view_ops *ops)
 	LIST_INIT(&view->server.files);
 	view->server.uid = geteuid();
 	view->server.gid = getegid();
-	view->server.jobs = view_jobs_create(MAX_WAITING);
+	view->server.accesses = view_jobs_create(MAX_WAITING);
+	view->server.commands = view_jobs_create(MAX_WAITING);
 	view->server.board = view_board_create();
 	view->connection = -1;
 	view->stop_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -226,8 +227,8 @@ static void view_free(struct view *view)
 		view_unmount(view);
 		fuse_session_destroy(view->session);
 	}
-	if (view->server.jobs)
-		view_jobs_destroy(view->server.jobs, 0);
+	view_jobs_destroy(view->server.accesses, 0);
+	view_jobs_destroy(view->server.commands, 0);
 	view_fuse_close_all(&view->server);
 	pthread_mutex_destroy(&view->server.lock);
 	view_board_destroy(view->server.board);
@@ -247,8 +248,8 @@ int view_start(struct vm *vm, const struct view_ops *ops,
 		 "threads or files", mountpoint);
 	if (!view)
 		return -ENOMEM;
-	err = view->server.jobs && view->server.board &&
-		view->stop_event >= 0 ? 0 : -ENOMEM;
+	err = view->server.accesses && view->server.commands &&
+		view->server.board && view->stop_event >= 0 ? 0 : -ENOMEM;
 	if (!err)
 		err = view_mount_prepare(mountpoint, view->path, why, size);
 	if (!err)
@@ -275,6 +276,15 @@ static void view_abandon(struct view *view)
 	view_unmount(view);
 }
 
+/* => have all in the pool ended? Then it is no more. */
+static bool view_pool_stop(struct view_jobs **jobs)
+{
+	if (!view_jobs_destroy(*jobs, STOP_LOOK_MS))
+		return false;
+	*jobs = NULL;
+	return true;
+}
+
 /* Who waits for memory may begin to at any time: told again and again. */
 static bool view_jobs_stop(struct view *view)
 {
@@ -284,7 +294,8 @@ static bool view_jobs_stop(struct view *view)
 	for (int ms = 0; ms < STOP_JOBS_MS && !ended; ms += STOP_LOOK_MS) {
 		if (ops->interrupt)
 			ops->interrupt(ops->ctx);
-		ended = view_jobs_destroy(view->server.jobs, STOP_LOOK_MS);
+		ended = view_pool_stop(&view->server.commands) &&
+			view_pool_stop(&view->server.accesses);
 	}
 	return ended;
 }
@@ -298,7 +309,6 @@ int view_stop(struct view *view)
 		view_abandon(view);
 		return -EBUSY;
 	}
-	view->server.jobs = NULL;
 	view_free(view);
 	return 0;
 }

@@ -14,6 +14,7 @@
 #ifndef FS_VIEW_H
 #define FS_VIEW_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -37,10 +38,11 @@ struct view_ops {
 			size_t len);
 	/* Run @text: whole lines of the workload language, the last newline
 	 * may be missing; not NUL-terminated. @pid: what `self` means, 0:
-	 * nothing. @msg: what there is to say, NUL-terminated; "" means "ok".
+	 * nothing. @gone: set when nobody waits for it any more; the rest need
+	 * not run. @msg: what there is to say, NUL-terminated; "" means "ok".
 	 * => 0 or -errno. */
 	int (*command)(void *ctx, int pid, const char *text, size_t len,
-		       char *msg, size_t size);
+		       const atomic_bool *gone, char *msg, size_t size);
 	/* Who waits inside @poke or @peek for memory gets it no more. */
 	void (*interrupt)(void *ctx);
 	/* Counter @index. => false past the last. */

@@ -6,7 +6,8 @@
  * interrupt would break scripts (a shell whose child exits gets one in the
  * middle of its echo), so the caller is looked at: one with SIGKILL pending
  * (which is how the kernel carries out any deadly signal) is let go, and the
- * work goes on without it. Everyone else waits for the real answer.
+ * work goes on without it, until it sees that it is wanted no more. Everyone
+ * else waits for the real answer.
  *
  * Invariant: of the worker and the interrupt, the one that sets answered
  * replies; nobody touches req after that but him.
@@ -56,6 +57,7 @@ static void call_interrupt(fuse_req_t req, void *data)
 	call->interrupted = true;
 	if (call->armed && !call->answered && caller_dying(req)) {
 		call->answered = true;
+		atomic_store(&call->gone, true);
 		fuse_reply_err(req, EINTR);
 	}
 	pthread_mutex_unlock(&call->lock);
@@ -68,6 +70,7 @@ void view_call_start(struct view_call *call, fuse_req_t req,
 
 	call->req = req;
 	call->armed = call->interrupted = call->answered = false;
+	atomic_init(&call->gone, false);
 	pthread_mutex_init(&call->lock, NULL);
 	fuse_req_interrupt_func(req, call_interrupt, call);
 	pthread_mutex_lock(&call->lock);

@@ -10,6 +10,7 @@
 
 #include <fuse3/fuse_lowlevel.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "fs/view_jobs.h"
@@ -19,6 +20,7 @@ struct view_call {
 	fuse_req_t req;
 	pthread_mutex_t lock;
 	bool armed, interrupted, answered;
+	atomic_bool gone;		/* the caller: nobody wants it done */
 };
 
 /* @call->job.run is set. It may have run and freed @call on return. */

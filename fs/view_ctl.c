@@ -173,15 +173,15 @@ static void message_complete(char *message, size_t size, int err)
 
 /* => run_lock is held; no other. */
 static int ctl_run(struct view_ctl *ctl, const struct view_source *src,
-		   const char *text, size_t len)
+		   const char *text, size_t len, const atomic_bool *gone)
 {
 	char *message = calloc(1, MESSAGE_BYTES + 2);
 	int err;
 
 	if (!message)
 		return -ENOMEM;
-	err = src->ops.command(src->ops.ctx, ctl->pid, text, len, message,
-			       MESSAGE_BYTES);
+	err = src->ops.command(src->ops.ctx, ctl->pid, text, len, gone,
+			       message, MESSAGE_BYTES);
 	message_complete(message, MESSAGE_BYTES, err);
 	board_post(ctl->board, ctl->pid, message);
 	ctl_answer(ctl, message);
@@ -216,12 +216,12 @@ static int ctl_keep(struct view_ctl *ctl, const char *rest, size_t len)
 /* Only what is left over is kept: after an error, the writer was told that
  * nothing was written, so nothing of it may run later. */
 static int ctl_lines(struct view_ctl *ctl, const struct view_source *src,
-		     const struct view_text *text)
+		     const struct view_text *text, const atomic_bool *gone)
 {
 	const char *end = text->len ?
 		memrchr(text->data, '\n', text->len) : NULL;
 	size_t whole = end ? (size_t)(end + 1 - text->data) : 0;
-	int err = whole ? ctl_run(ctl, src, text->data, whole) : 0;
+	int err = whole ? ctl_run(ctl, src, text->data, whole, gone) : 0;
 
 	if (err || whole == text->len)
 		return err;
@@ -229,7 +229,7 @@ static int ctl_lines(struct view_ctl *ctl, const struct view_source *src,
 }
 
 ssize_t view_ctl_write(struct view_ctl *ctl, const struct view_source *src,
-		       const char *data, size_t len)
+		       const char *data, size_t len, const atomic_bool *gone)
 {
 	struct view_text text;
 	int err;
@@ -237,7 +237,7 @@ ssize_t view_ctl_write(struct view_ctl *ctl, const struct view_source *src,
 	pthread_mutex_lock(&ctl->run_lock);
 	err = ctl_gather(ctl, data, len, &text);
 	if (!err)
-		err = ctl_lines(ctl, src, &text);
+		err = ctl_lines(ctl, src, &text, gone);
 	pthread_mutex_unlock(&ctl->run_lock);
 	view_text_free(&text);
 	return err ? err : (ssize_t)len;
@@ -253,7 +253,8 @@ bool view_ctl_partial(struct view_ctl *ctl)
 	return partial;
 }
 
-int view_ctl_flush(struct view_ctl *ctl, const struct view_source *src)
+int view_ctl_flush(struct view_ctl *ctl, const struct view_source *src,
+		   const atomic_bool *gone)
 {
 	struct view_text text;
 	int err;
@@ -261,7 +262,7 @@ int view_ctl_flush(struct view_ctl *ctl, const struct view_source *src)
 	pthread_mutex_lock(&ctl->run_lock);
 	err = ctl_gather(ctl, NULL, 0, &text);
 	if (!err && text.len)
-		err = ctl_run(ctl, src, text.data, text.len);
+		err = ctl_run(ctl, src, text.data, text.len, gone);
 	pthread_mutex_unlock(&ctl->run_lock);
 	view_text_free(&text);
 	return err;

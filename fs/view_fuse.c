@@ -492,7 +492,7 @@ static void mem_start(fuse_req_t req, const struct open_file *file,
 	mem->pid = file->node.pid;
 	mem->addr = off;
 	mem->len = len;
-	view_call_start(&mem->call, req, server->jobs);
+	view_call_start(&mem->call, req, server->accesses);
 }
 
 struct ctl_call {
@@ -514,7 +514,8 @@ static void ctl_write_run(struct view_job *job, bool cancelled)
 {
 	struct ctl_call *c = (struct ctl_call *)job;
 	ssize_t n = cancelled ? -EINTR : view_ctl_write(c->ctl,
-					&c->server->src, c->data, c->len);
+					&c->server->src, c->data, c->len,
+					&c->call.gone);
 
 	if (view_call_claim(&c->call)) {
 		if (n >= 0)
@@ -529,7 +530,7 @@ static void ctl_flush_run(struct view_job *job, bool cancelled)
 {
 	struct ctl_call *c = (struct ctl_call *)job;
 	int err = cancelled ? -EINTR : view_ctl_flush(c->ctl,
-						      &c->server->src);
+					&c->server->src, &c->call.gone);
 
 	if (view_call_claim(&c->call))
 		fuse_reply_err(c->call.req, -err);
@@ -552,7 +553,7 @@ static void ctl_start(fuse_req_t req, struct open_file *file,
 	c->server = server;
 	c->ctl = view_ctl_get(file->ctl);
 	c->len = len;
-	view_call_start(&c->call, req, server->jobs);
+	view_call_start(&c->call, req, server->commands);
 }
 
 /* ---- reads and writes ---- */

@@ -17,7 +17,8 @@ struct view_board;
 
 struct view_server {
 	struct view_source src;
-	struct view_jobs *jobs;		/* for requests that may wait */
+	struct view_jobs *accesses;	/* for requests that may wait: mem, */
+	struct view_jobs *commands;	/* and ctl */
 	struct view_board *board;	/* answers of the control files */
 	uid_t uid;			/* who owns the files */
 	gid_t gid;

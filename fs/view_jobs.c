@@ -146,6 +146,8 @@ bool view_jobs_destroy(struct view_jobs *jobs, unsigned ms)
 	struct timespec until = join_deadline(ms);
 	int err = 0;
 
+	if (!jobs)
+		return true;
 	pthread_mutex_lock(&jobs->lock);
 	jobs->closing = true;
 	jobs_cancel(jobs);

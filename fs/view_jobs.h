@@ -30,7 +30,7 @@ void view_jobs_submit(struct view_jobs *jobs, struct view_job *job);
 /*
  * Cancel what has not begun, and wait for the rest, @ms milliseconds at most.
  * => true: all is freed; false: some job is stuck, and nothing is; to be
- * called again, or never.
+ * called again, or never. @jobs NULL: nothing.
  */
 bool view_jobs_destroy(struct view_jobs *jobs, unsigned ms);
 

@@ -52,27 +52,30 @@ static ssize_t live_poke(void *ctx, int pid, uint64_t addr, const void *buf,
 	return vm_poke(l->vm, pid, addr, buf, len, NULL);
 }
 
-static int live_command(void *ctx, int pid, const char *text, size_t len,
-			char *msg, size_t size)
+/* What it printed and what was wrong; if that is too much, all of the latter. */
+static void live_answer(const struct runner_result *res, char *msg, size_t size)
 {
+	const char *output = res->output ? res->output : "", *cut = "";
+	size_t n = strlen(output);
+	size_t room = size - sizeof(res->message) - 16;
+
+	if (n > room) {
+		n = room;
+		cut = " (cut)\n";
+	}
+	snprintf(msg, size, "%.*s%s%s", (int)n, output, cut, res->message);
+}
+
+static int live_command(void *ctx, int pid, const char *text, size_t len,
+			const atomic_bool *gone, char *msg, size_t size)
+{
+	struct runner_exec as = { .name = "ctl", .self = pid, .stop = gone };
 	struct live *l = ctx;
 	struct runner_result res;
-	int err = 0;
+	int err = runner_session_exec(l->session, &as, text, len, &res);
 
-	if (pid) {
-		pthread_mutex_lock(&l->ctl_lock);
-		err = runner_session_bind(l->session, "self", pid);
-	}
-	if (err == 0) {
-		err = runner_session_exec(l->session, "ctl", text, len, &res);
-		snprintf(msg, size, "%s%s", res.output ? res.output : "",
-			 res.message);
-		free(res.output);
-	} else {
-		snprintf(msg, size, "%s", strerror(-err));
-	}
-	if (pid)
-		pthread_mutex_unlock(&l->ctl_lock);
+	live_answer(&res, msg, size);
+	free(res.output);
 	return err;
 }
 
@@ -166,7 +169,6 @@ void live_clear(const struct live *l)
 void live_init(struct live *l)
 {
 	pthread_mutex_init(&l->lock, NULL);
-	pthread_mutex_init(&l->ctl_lock, NULL);
 }
 
 int live_up(struct live *l, char why[LIVE_WHY])

@@ -27,7 +27,6 @@ struct live {
 	struct view *view;		/* lock */
 	bool stuck;			/* lock: an earlier one is in use */
 	atomic_bool ending;
-	pthread_mutex_t ctl_lock;	/* what `self` means */
 	char dir[PATH_MAX];		/* where it is mounted */
 	char link[PATH_MAX];		/* what leads there, or "" */
 	bool made_dir;

@@ -60,13 +60,6 @@ void runner_session_destroy(struct runner_session *s)
 	free(s);
 }
 
-int runner_session_bind(struct runner_session *s, const char *name, int pid)
-{
-	if (pid <= 0 || strlen(name) > WL_NAME_MAX)
-		return -EINVAL;
-	return env_set_proc(&s->env, name, pid);
-}
-
 void runner_session_stop(struct runner_session *s)
 {
 	atomic_store(&s->stop, true);
@@ -214,7 +207,8 @@ static int run_finish(struct run *run, struct runner_result *res)
 /* @owned: the run frees the program, also if it fails to start, and keeps what
  * it prints. */
 static int session_run(struct runner_session *s, const struct program *prog,
-		       struct program *owned, struct runner_result *res)
+		       struct program *owned, const struct runner_exec *as,
+		       struct runner_result *res)
 {
 	uint64_t seed = rng_mix(s->opts.seed + atomic_fetch_add(&s->nruns, 1));
 	struct run *run = run_new(s, prog);
@@ -228,6 +222,8 @@ static int session_run(struct runner_session *s, const struct program *prog,
 		return res->err = -ENOMEM;
 	}
 	run->owned = owned;
+	run->self = as->self;
+	run->stop = as->stop;
 	if (owned)
 		run->out = open_memstream(&run->output, &run->output_len);
 	atomic_store(&s->total, prog->total_known ? prog->total : 0);
@@ -245,18 +241,20 @@ static int session_run(struct runner_session *s, const struct program *prog,
 int runner_session_run(struct runner_session *s, const struct program *prog,
 		       struct runner_result *res)
 {
-	return session_run(s, prog, NULL, res);
+	static const struct runner_exec as = { NULL, 0, NULL };
+
+	return session_run(s, prog, NULL, &as, res);
 }
 
-int runner_session_exec(struct runner_session *s, const char *name,
+int runner_session_exec(struct runner_session *s, const struct runner_exec *as,
 			const char *text, size_t len,
 			struct runner_result *res)
 {
 	struct program *prog;
 	struct wl_error err;
 
-	if (!program_parse(name, text, len, &prog, &err))
-		return session_run(s, prog, prog, res);
+	if (!program_parse(as->name, text, len, &prog, &err))
+		return session_run(s, prog, prog, as, res);
 	memset(res, 0, sizeof(*res));
 	res->err = -EINVAL;
 	res->line = err.line;

@@ -13,6 +13,7 @@
 #ifndef PAGER_RUNNER_H
 #define PAGER_RUNNER_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -61,13 +62,17 @@ void runner_session_destroy(struct runner_session *s);
  */
 int runner_session_run(struct runner_session *s, const struct program *prog,
 		       struct runner_result *res);
-/* Parse and run @text; @name stands in messages. What it prints goes into
- * res->output, not to opts.print. */
-int runner_session_exec(struct runner_session *s, const char *name,
+/* Parse and run @text as @as says. What it prints goes into res->output, not
+ * to opts.print. */
+struct runner_exec {
+	const char *name;		/* stands in messages */
+	int self;			/* whom it calls self; 0: nobody */
+	const atomic_bool *stop;	/* set: as if it were interrupted; or
+					 * NULL */
+};
+int runner_session_exec(struct runner_session *s, const struct runner_exec *as,
 			const char *text, size_t len,
 			struct runner_result *res);
-/* Let scripts call process @pid @name ("self"). => 0, -EINVAL, -ENOMEM. */
-int runner_session_bind(struct runner_session *s, const char *name, int pid);
 
 /* From any thread, or a signal handler. What runs fails with -EINTR soon; the
  * session runs nothing more. */

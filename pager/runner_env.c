@@ -380,6 +380,10 @@ static enum op_result find_pid(struct branch *b, const char *name, int *pid)
 		*pid = atoi(name);
 		return OP_DONE;
 	}
+	if (b->run->self && strcmp(name, "self") == 0) {
+		*pid = b->run->self;
+		return OP_DONE;
+	}
 	if (env_get_proc(&s->env, name, pid)) {
 		if (*pid < 0)
 			return branch_fail(b, -ESRCH, "process '%s' has exited",

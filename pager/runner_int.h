@@ -65,6 +65,8 @@ struct runner_session {
 struct run {
 	struct runner_session *session;
 	const struct program *prog;
+	int self;			/* the process called so here; 0: none */
+	const atomic_bool *stop;	/* set: stop this one; or NULL */
 	struct program *owned;		/* freed with the run, or NULL */
 	pthread_mutex_t lock;
 	pthread_cond_t ended;

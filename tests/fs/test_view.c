@@ -200,7 +200,7 @@ static ssize_t fake_poke(void *ctx, int pid, uint64_t addr, const void *buf,
 }
 
 static int fake_command(void *ctx, int pid, const char *text, size_t len,
-			char *msg, size_t size)
+			const atomic_bool *gone, char *msg, size_t size)
 {
 	(void)ctx;
 	if (len == 3 && !memcmp(text, "go\n", 3)) {
@@ -208,6 +208,10 @@ static int fake_command(void *ctx, int pid, const char *text, size_t len,
 	} else if (len == 5 && !memcmp(text, "stay\n", 5)) {
 		while (!go)
 			usleep(1000);
+	} else if (len == 5 && !memcmp(text, "wait\n", 5)) {
+		while (!*gone)
+			usleep(1000);
+		return -EINTR;
 	} else if (len == 5 && !memcmp(text, "exit\n", 5)) {
 		pid_gone = true;
 	} else {
@@ -627,6 +631,44 @@ static void who_waits_can_be_killed(void **state)
 	assert_int_equal(reaped(b), 0);
 }
 
+static pid_t waiting_writer(struct fixture *f)
+{
+	pid_t pid = fork();
+
+	if (!pid) {
+		command(f, "3/ctl", "wait\n");
+		_exit(0);
+	}
+	return pid;
+}
+
+/* As many as there are threads for; the next one waits for one of them. */
+static void whom_nobody_waits_for_goes_away(void **state)
+{
+	struct fixture *f = *state;
+	pid_t writers[64], next;
+	int err, fd = view_open_at(f, "3/mem", O_RDONLY);
+	char c;
+
+	for (int i = 0; i < 64; i++)
+		writers[i] = waiting_writer(f);
+	usleep(300000);
+	assert_int_equal(pread(fd, &c, 1, MEM_LOW), 1);
+	close(fd);
+	next = fork();
+	if (!next) {
+		err = command(f, "3/ctl", "go\n");
+		_exit(err ? 1 : 0);
+	}
+	usleep(100000);
+	assert_int_equal(waitpid(next, NULL, WNOHANG), 0);
+	for (int i = 0; i < 64; i++)
+		kill(writers[i], SIGKILL);
+	for (int i = 0; i < 64; i++)
+		assert_int_equal(reaped(writers[i]), -1);
+	assert_int_equal(reaped(next), 0);
+}
+
 static void ctl_answers(void **state)
 {
 	struct fixture *f = *state;
@@ -831,6 +873,7 @@ int main(void)
 		T(mem_reads_and_writes),
 		T(waiting_holds_up_nobody),
 		T(who_waits_can_be_killed),
+		T(whom_nobody_waits_for_goes_away),
 		T(ctl_answers),
 		T(pmap_reads_it),
 		T(the_dead_are_gone),

@@ -251,11 +251,12 @@ static void meminfo_adds_up(void **state)
 /* ---- control files ---- */
 
 /* Says what it was given; a text with "bad" in it is an error. */
-static int echo(void *ctx, int pid, const char *text, size_t len, char *msg,
-		size_t size)
+static int echo(void *ctx, int pid, const char *text, size_t len,
+		const atomic_bool *gone, char *msg, size_t size)
 {
 	unsigned *calls = ctx;
 
+	assert_null(gone);
 	(*calls)++;
 	assert_non_null(text);
 	if (memmem(text, len, "quiet", 5))
@@ -308,19 +309,19 @@ static void ctl_runs_whole_lines(void **state)
 	struct view_ctl *ctl = view_ctl_open(f->board, 7);
 
 	assert_answer(ctl, "");
-	assert_int_equal(view_ctl_write(ctl, &f->src, "a", 1), 1);
+	assert_int_equal(view_ctl_write(ctl, &f->src, "a", 1, NULL), 1);
 	assert_int_equal(f->calls, 0);
 	assert_true(view_ctl_partial(ctl));
-	assert_int_equal(view_ctl_write(ctl, &f->src, "b\nc\nd", 5), 5);
+	assert_int_equal(view_ctl_write(ctl, &f->src, "b\nc\nd", 5, NULL), 5);
 	assert_int_equal(f->calls, 1);
 	assert_answer(ctl, "7:ab\nc\n");
 	assert_answer(ctl, "");
-	assert_int_equal(view_ctl_flush(ctl, &f->src), 0);
+	assert_int_equal(view_ctl_flush(ctl, &f->src, NULL), 0);
 	assert_answer(ctl, "7:d\n");
 	assert_false(view_ctl_partial(ctl));
-	assert_int_equal(view_ctl_flush(ctl, &f->src), 0);
+	assert_int_equal(view_ctl_flush(ctl, &f->src, NULL), 0);
 	assert_int_equal(f->calls, 2);
-	assert_int_equal(view_ctl_write(ctl, &f->src, "quiet\n", 6), 6);
+	assert_int_equal(view_ctl_write(ctl, &f->src, "quiet\n", 6, NULL), 6);
 	assert_answer(ctl, "ok\n");
 	view_ctl_put(ctl);
 }
@@ -330,12 +331,12 @@ static void ctl_error_drops_the_rest(void **state)
 	struct fixture *f = *state;
 	struct view_ctl *ctl = view_ctl_open(f->board, 0), *later;
 
-	assert_int_equal(view_ctl_write(ctl, &f->src, "bad\nrest", 8),
+	assert_int_equal(view_ctl_write(ctl, &f->src, "bad\nrest", 8, NULL),
 			 -ENOENT);
 	assert_false(view_ctl_partial(ctl));
 	assert_answer(ctl, "0:bad\n");
-	assert_int_equal(view_ctl_write(ctl, &f->src, "bad too", 7), 7);
-	assert_int_equal(view_ctl_flush(ctl, &f->src), -ENOENT);
+	assert_int_equal(view_ctl_write(ctl, &f->src, "bad too", 7, NULL), 7);
+	assert_int_equal(view_ctl_flush(ctl, &f->src, NULL), -ENOENT);
 	later = view_ctl_open(f->board, 0);
 	assert_answer(later, "0:bad too\n");
 	view_ctl_put(later);
@@ -352,7 +353,7 @@ static void ctl_line_has_a_limit(void **state)
 	static char line[2 << 20];
 
 	memset(line, 'x', sizeof(line));
-	assert_int_equal(view_ctl_write(ctl, &f->src, line, sizeof(line)),
+	assert_int_equal(view_ctl_write(ctl, &f->src, line, sizeof(line), NULL),
 			 -E2BIG);
 	assert_false(view_ctl_partial(ctl));
 	view_ctl_put(ctl);
@@ -365,7 +366,7 @@ static void board_forgets_the_oldest(void **state)
 
 	for (int pid = 1; pid <= 1000; pid++) {
 		ctl = view_ctl_open(f->board, pid);
-		assert_int_equal(view_ctl_write(ctl, &f->src, "x\n", 2), 2);
+		assert_int_equal(view_ctl_write(ctl, &f->src, "x\n", 2, NULL), 2);
 		view_ctl_put(ctl);
 	}
 	ctl = view_ctl_open(f->board, 1000);

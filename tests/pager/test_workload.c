@@ -456,7 +456,10 @@ static void test_run_failing_branch(void **state)
 	(void)state;
 }
 
-#define EXEC(text)	runner_session_exec(s, "ctl", text, strlen(text), &res)
+static const struct runner_exec as_ctl = { .name = "ctl" };
+#define EXEC_AS(as, text) \
+	runner_session_exec(s, as, text, strlen(text), &res)
+#define EXEC(text)	EXEC_AS(&as_ctl, text)
 
 /* A run that stands still is the machine's, and goes with it. */
 static void test_run_stands_still(void **state)
@@ -489,6 +492,9 @@ static void test_run_stands_still(void **state)
 static void test_session(void **state)
 {
 	struct runner_opts opts = { .drive = true };
+	const atomic_bool gone = true;
+	const struct runner_exec as_p = { .name = "ctl", .self = 1 };
+	const struct runner_exec as_gone = { .name = "ctl", .stop = &gone };
 	struct runner_progress progress;
 	struct runner_session *s;
 	struct runner_result res;
@@ -499,8 +505,16 @@ static void test_session(void **state)
 	assert_int_equal(EXEC("proc p; map p a anon 64K; set $x 5"), 0);
 	assert_int_equal(EXEC("store p a $x; mark"), 0);
 	assert_int_equal(EXEC("expect p a == 5"), 0);
-	assert_int_equal(runner_session_bind(s, "self", 1), 0);
-	assert_int_equal(EXEC("expect self a == 5; expect 1 a == 5"), 0);
+	assert_int_equal(EXEC_AS(&as_p, "expect self a == 5"), 0);
+	assert_int_equal(EXEC("expect 1 a == 5"), 0);
+	assert_int_equal(EXEC("load self a"), -EINVAL);
+	/* a process may be called so, and is somebody else there */
+	assert_int_equal(EXEC("proc self; map self a anon 4K; "
+			      "store self a 6; expect self a == 6"), 0);
+	assert_int_equal(EXEC_AS(&as_p, "expect self a == 5"), 0);
+	assert_int_equal(EXEC("expect self a == 6; expect 2 a == 6"), 0);
+	assert_int_equal(EXEC_AS(&as_gone, "proc q"), -EINTR);
+	assert_int_equal(EXEC("proc q"), 0);
 	assert_int_equal(EXEC(""), 0);
 	assert_int_equal(EXEC("nonsense"), -EINVAL);
 	assert_int_equal(res.line, 1);
