@@ -251,13 +251,15 @@ static enum op_result break_target(struct branch *b, uint64_t now,
 	return over ? branch_refused(b, -ENOMEM) : OP_DONE;
 }
 
-/* The mapping `heap` is all of it, from where it was first seen. */
+/* The mapping `heap` is all of it, from where it was first seen; unless that is
+ * another mapping of this name. */
 static int heap_name(struct branch *b, uint64_t before, uint64_t now)
 {
 	struct env *env = &session(b)->env;
 	uint64_t start, len;
 
-	if (!env_get_map(env, b->cur.pid, "heap", &start, &len))
+	if (!env_get_map(env, b->cur.pid, "heap", &start, &len) ||
+	    start > before)
 		start = before;
 	return env_set_map(env, b->cur.pid, "heap", start,
 			   now > start ? now - start : 0);

@@ -52,6 +52,18 @@ load nobody a'
 check_equal "little is all there" "little 2" \
 	"$(head -n 1 <<<"$answer") $(wc -l <<<"$answer")"
 
+# ---- a mapping called heap, and the heap ----
+check "heap is what brk has made" ctl 'proc h
+map h heap anon 64K
+brk h +64K
+mark
+fill h heap 7
+expect delta pgfault >= 16
+expect fill h heap 7
+brk h +64K
+expect fill h heap+0 64K 7
+fill h heap 8'
+
 machine_end
 umount_store "$mnt"
 finish
