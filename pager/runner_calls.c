@@ -45,7 +45,7 @@ static enum op_result new_name(struct branch *b, char name[NAME_BUF])
 
 	if (branch_name(b, b->stmt->name, name) != OP_DONE)
 		return OP_FAIL;
-	if (env_get_proc(&s->env, name, &pid) && pid > 0 &&
+	if (env_get_proc(&s->env, name, &pid) &&
 	    vm_proc_find(s->vm, name) == pid)
 		return branch_fail(b, -EEXIST,
 				   "there is a process '%s' already (%d)",

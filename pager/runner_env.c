@@ -230,8 +230,8 @@ void env_exit(struct env *env, const char *name, int pid)
 	pthread_mutex_lock(&env->lock);
 	maps_drop(env, pid);
 	e = entry_find(env, ENV_PROC, 0, name);
-	if (e)
-		e->value = (uint64_t)-1;
+	if (e && e->value == (uint64_t)pid)
+		entry_drop(env, e);
 	pthread_mutex_unlock(&env->lock);
 }
 
@@ -384,15 +384,12 @@ static enum op_result find_pid(struct branch *b, const char *name, int *pid)
 		*pid = b->run->self;
 		return OP_DONE;
 	}
-	if (env_get_proc(&s->env, name, pid)) {
-		if (*pid < 0)
-			return branch_fail(b, -ESRCH, "process '%s' has exited",
-					   name);
+	if (env_get_proc(&s->env, name, pid))
 		return OP_DONE;
-	}
 	*pid = vm_proc_find(s->vm, name);
 	if (*pid < 0)
-		return branch_fail(b, 0, "there is no process '%s'", name);
+		return branch_fail(b, -ESRCH, "there is no process '%s'",
+				   name);
 	return OP_DONE;
 }
 

@@ -166,9 +166,9 @@ int env_set_map(struct env *env, int pid, const char *name, uint64_t addr,
 int env_fork(struct env *env, int parent, int child);
 bool env_get_map(struct env *env, int pid, const char *name, uint64_t *addr,
 		 uint64_t *len);
-/* *pid < 0: it was that, and has exited. */
 bool env_get_proc(struct env *env, const char *name, int *pid);
-/* Forget the mappings; the name stays, as that of an exited process. */
+/* Forget the mappings, and the name if it is still that of @pid: what it is
+ * made of may have changed since ($i). */
 void env_exit(struct env *env, const char *name, int pid);
 
 /* The common arguments of b->stmt into b->cur. => OP_DONE, OP_FAIL. */

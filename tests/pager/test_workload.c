@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 #include <dirent.h>
+#include <malloc.h>
 #include <math.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -398,7 +399,7 @@ static void test_run_errors(void **state)
 	run_bad("proc p\nload p 0x5000\n", -EFAULT,
 		"t:2: `load p 0x5000': SIGSEGV in process 'p' (1) at 0x5000: "
 		"nothing is mapped there");
-	run_bad("\nload p 8\n", -EINVAL,
+	run_bad("\nload p 8\n", -ESRCH,
 		"t:2: `load p 8': there is no process 'p'");
 	run_bad("proc p; load p a\n", -EINVAL,
 		"t:1: `load p a': process 'p' has no mapping 'a'");
@@ -507,7 +508,7 @@ static void test_session(void **state)
 	assert_int_equal(EXEC("expect p a == 5"), 0);
 	assert_int_equal(EXEC_AS(&as_p, "expect self a == 5"), 0);
 	assert_int_equal(EXEC("expect 1 a == 5"), 0);
-	assert_int_equal(EXEC("load self a"), -EINVAL);
+	assert_int_equal(EXEC("load self a"), -ESRCH);
 	/* a process may be called so, and is somebody else there */
 	assert_int_equal(EXEC("proc self; map self a anon 4K; "
 			      "store self a 6; expect self a == 6"), 0);
@@ -527,6 +528,27 @@ static void test_session(void **state)
 	runner_session_stop(s);
 	assert_int_equal(EXEC("check"), -EINTR);
 	assert_string_equal(res.message, "ctl:1: `check': interrupted");
+	runner_session_destroy(s);
+	fake_destroy();
+}
+
+/* Names of processes that have ended take no room. */
+static void test_names_are_forgotten(void **state)
+{
+	struct runner_opts opts = { .drive = true };
+	struct runner_session *s;
+	struct runner_result res;
+	struct vm *vm = fake_create(1, 30);
+	size_t before;
+
+	(void)state;
+	assert_int_equal(runner_session_create(vm, &opts, &s), 0);
+	assert_int_equal(EXEC("repeat 9 $i { proc p$i; exit p$i }"), 0);
+	before = mallinfo2().uordblks;
+	assert_int_equal(EXEC("repeat 2000 $i { proc p$i; exit p$i }"), 0);
+	assert_true(mallinfo2().uordblks < before + 50000);
+	assert_int_equal(EXEC("expect error ESRCH exit p7; load p7 0"),
+			 -ESRCH);
 	runner_session_destroy(s);
 	fake_destroy();
 }
@@ -692,6 +714,7 @@ int main(void)
 		cmocka_unit_test(test_run_failing_branch),
 		cmocka_unit_test(test_run_stands_still),
 		cmocka_unit_test(test_session),
+		cmocka_unit_test(test_names_are_forgotten),
 		cmocka_unit_test(test_examples),
 		cmocka_unit_test(test_mutations),
 		cmocka_unit_test(test_run_examples),
