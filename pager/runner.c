@@ -182,6 +182,25 @@ static int run_abandon(struct run *run, struct runner_result *res)
 	return res->err;
 }
 
+/* What it printed becomes the caller's. */
+static void run_output(struct run *run, struct runner_result *res)
+{
+	bool bad;
+
+	if (!run->out)
+		return;
+	bad = ferror(run->out);
+	bad |= fclose(run->out) != 0;
+	run->out = NULL;
+	if (bad && !res->err)
+		result_set(res, run->prog, -ENOMEM,
+			   "no memory for what it printed");
+	if (run->output_len > 0) {
+		res->output = run->output;
+		run->output = NULL;
+	}
+}
+
 static int run_finish(struct run *run, struct runner_result *res)
 {
 	if (!run->session->opts.drive)
@@ -192,14 +211,7 @@ static int run_finish(struct run *run, struct runner_result *res)
 	pthread_mutex_lock(&run->lock);
 	*res = run->res;
 	pthread_mutex_unlock(&run->lock);
-	if (run->out) {
-		fclose(run->out);
-		run->out = NULL;
-		if (run->output_len > 0) {
-			res->output = run->output;
-			run->output = NULL;
-		}
-	}
+	run_output(run, res);
 	run_free(run);
 	return res->err;
 }
@@ -230,7 +242,8 @@ static int session_run(struct runner_session *s, const struct program *prog,
 	atomic_store(&s->statements, 0);
 	atomic_store(&s->accesses, 0);
 	atomic_store(&s->planned, 0);
-	err = branch_start(run, prog->first, seed);
+	err = owned && !run->out ? -ENOMEM :
+				   branch_start(run, prog->first, seed);
 	if (!err)
 		return run_finish(run, res);
 	result_set(res, prog, err, strerrordesc_np(-err));

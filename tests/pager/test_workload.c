@@ -22,7 +22,21 @@
 #include "tests/pager/fuzz_workload.c"
 #include "tests/pager/workload_fake.h"
 
+/* No memory for what is printed: at once, or in the middle. */
+static enum { STREAM_GOOD, STREAM_NONE, STREAM_FULL } stream;
+
+static FILE *fake_open_memstream(char **text, size_t *size)
+{
+	if (stream == STREAM_GOOD)
+		return open_memstream(text, size);
+	*text = NULL;
+	*size = 0;
+	return stream == STREAM_NONE ? NULL : fopen("/dev/full", "w");
+}
+#define open_memstream fake_open_memstream
+
 #include "pager/runner.c"
+#undef open_memstream
 #include "pager/runner_branch.c"
 #include "pager/runner_calls.c"
 #include "pager/runner_env.c"
@@ -532,6 +546,29 @@ static void test_session(void **state)
 	fake_destroy();
 }
 
+static void test_no_memory_for_output(void **state)
+{
+	struct runner_opts opts = { .drive = true };
+	struct runner_session *s;
+	struct runner_result res;
+	struct vm *vm = fake_create(1, 30);
+
+	(void)state;
+	assert_int_equal(runner_session_create(vm, &opts, &s), 0);
+	stream = STREAM_NONE;
+	assert_int_equal(EXEC("print 1"), -ENOMEM);
+	assert_null(res.output);
+	stream = STREAM_FULL;
+	assert_int_equal(EXEC("print 1"), -ENOMEM);
+	assert_non_null(strstr(res.message, "no memory for what it printed"));
+	stream = STREAM_GOOD;
+	assert_int_equal(EXEC("print 1"), 0);
+	assert_string_equal(res.output, "1\n");
+	free(res.output);
+	runner_session_destroy(s);
+	fake_destroy();
+}
+
 /* Names of processes that have ended take no room. */
 static void test_names_are_forgotten(void **state)
 {
@@ -714,6 +751,7 @@ int main(void)
 		cmocka_unit_test(test_run_failing_branch),
 		cmocka_unit_test(test_run_stands_still),
 		cmocka_unit_test(test_session),
+		cmocka_unit_test(test_no_memory_for_output),
 		cmocka_unit_test(test_names_are_forgotten),
 		cmocka_unit_test(test_examples),
 		cmocka_unit_test(test_mutations),
