@@ -27,6 +27,8 @@
 #include "fs/view_text.h"
 
 #define LINE_MAX_BYTES (1u << 20)
+#define CUT_BYTES ((1u << 20) - 4096)	/* FUSE makes several of longer writes */
+#define CUT_NOTE " (a write of more than 1M is several texts: it was cut)"
 #define MESSAGE_BYTES (64u << 10)
 #define BOARD_SIZE 64
 
@@ -47,6 +49,7 @@ struct view_ctl {
 	int pid;
 	pthread_mutex_t run_lock, lock;
 	struct view_text partial;
+	bool cut;			/* run_lock: there is more of it */
 	char *answer;			/* NULL: none so far */
 	size_t answer_len, answer_read;
 };
@@ -175,14 +178,16 @@ static void message_complete(char *message, size_t size, int err)
 static int ctl_run(struct view_ctl *ctl, const struct view_source *src,
 		   const char *text, size_t len, const atomic_bool *gone)
 {
-	char *message = calloc(1, MESSAGE_BYTES + 2);
+	char *message = calloc(1, MESSAGE_BYTES + sizeof(CUT_NOTE) + 1);
 	int err;
 
 	if (!message)
 		return -ENOMEM;
 	err = src->ops.command(src->ops.ctx, ctl->pid, text, len, gone,
 			       message, MESSAGE_BYTES);
-	message_complete(message, MESSAGE_BYTES, err);
+	if (err && ctl->cut)
+		strcat(message, CUT_NOTE);
+	message_complete(message, MESSAGE_BYTES + sizeof(CUT_NOTE), err);
 	board_post(ctl->board, ctl->pid, message);
 	ctl_answer(ctl, message);
 	return err;
@@ -232,12 +237,15 @@ ssize_t view_ctl_write(struct view_ctl *ctl, const struct view_source *src,
 		       const char *data, size_t len, const atomic_bool *gone)
 {
 	struct view_text text;
+	bool more = len >= CUT_BYTES;
 	int err;
 
 	pthread_mutex_lock(&ctl->run_lock);
+	ctl->cut |= more;
 	err = ctl_gather(ctl, data, len, &text);
 	if (!err)
 		err = ctl_lines(ctl, src, &text, gone);
+	ctl->cut = more;
 	pthread_mutex_unlock(&ctl->run_lock);
 	view_text_free(&text);
 	return err ? err : (ssize_t)len;

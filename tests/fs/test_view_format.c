@@ -326,6 +326,29 @@ static void ctl_runs_whole_lines(void **state)
 	view_ctl_put(ctl);
 }
 
+/* What the kernel cuts: the first part, the one behind it, and no more. */
+static void ctl_says_that_it_was_cut(void **state)
+{
+	const char *said = "7:bad\n (a write of more than 1M is several texts: "
+			   "it was cut)\n";
+	struct fixture *f = *state;
+	struct view_ctl *ctl = view_ctl_open(f->board, 7);
+	static char text[1 << 20];
+
+	memset(text, '\n', sizeof(text));
+	memcpy(text, "quiet", 5);
+	assert_int_equal(view_ctl_write(ctl, &f->src, text, sizeof(text),
+					NULL), sizeof(text));
+	assert_answer(ctl, "ok\n");
+	assert_int_equal(view_ctl_write(ctl, &f->src, "bad\n", 4, NULL),
+			 -ENOENT);
+	assert_answer(ctl, said);
+	assert_int_equal(view_ctl_write(ctl, &f->src, "bad\n", 4, NULL),
+			 -ENOENT);
+	assert_answer(ctl, "7:bad\n");
+	view_ctl_put(ctl);
+}
+
 static void ctl_error_drops_the_rest(void **state)
 {
 	struct fixture *f = *state;
@@ -391,6 +414,8 @@ int main(void)
 		cmocka_unit_test(objects_line_up),
 		cmocka_unit_test(meminfo_adds_up),
 		cmocka_unit_test_setup_teardown(ctl_runs_whole_lines,
+						fixture_up, fixture_down),
+		cmocka_unit_test_setup_teardown(ctl_says_that_it_was_cut,
 						fixture_up, fixture_down),
 		cmocka_unit_test_setup_teardown(ctl_error_drops_the_rest,
 						fixture_up, fixture_down),
