@@ -30,7 +30,7 @@ static int parse_size(const char *s, uint64_t *size)
 	uint64_t n;
 
 	errno = 0;
-	n = strtoull(s, &end, 0);
+	n = strtoull(s, &end, strncasecmp(s, "0x", 2) ? 10 : 16);
 	if (errno || end == s || *s < '0' || *s > '9')
 		return -1;
 	switch (*end) {
@@ -263,6 +263,9 @@ static void parse_arg(struct options *o, char *arg, struct argp_state *st)
 {
 	if (st->arg_num == 0 && strcmp(arg, "run") == 0)
 		return;
+	if (st->arg_num == 0 && (strcmp(arg, "explain") == 0 ||
+				 strcmp(arg, "mmu-check") == 0))
+		argp_error(st, "'%s' comes before its options", arg);
 	if (st->arg_num == 0)
 		argp_error(st, "unknown command '%s'; there are: run, "
 			   "explain, mmu-check", arg);
@@ -330,6 +333,7 @@ static const struct argp argp = {
 	.args_doc = "run [FILE...]\nexplain PID ADDRESS [load|store|fetch]\nmmu-check [OPTION...]",
 	.doc = "Run programs of the workload language on an emulated machine "
 	       "that maps files and swaps through a mounted store.\v"
+	       "explain and mmu-check come first and have options of their own.\n\n"
 	       "Each FILE is a program; - or no FILE is standard input, and "
 	       "with --hold and no FILE none is read. Files that programs map "
 	       "are relative to DIR.\n\n"

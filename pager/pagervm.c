@@ -437,7 +437,7 @@ static int run_file(struct machine *m, const char *path)
 	char *text = read_file(path, &len);
 
 	if (!text)
-		return fail("%s: %s", path, strerror(errno));
+		return interrupted ? -1 : fail("%s: %s", path, strerror(errno));
 	if (program_parse(name, text, len, &prog, &err) < 0) {
 		free(text);
 		return fail("%s", err.message);

@@ -414,9 +414,18 @@ static uint64_t block_total(const struct wl_stmt *s, bool *known)
 
 /* ---- the whole ---- */
 
-static struct program *program_new(const char *name)
+/* For messages, of which the file is the better part of its path. */
+static const char *program_name(const char *path)
+{
+	size_t n = strlen(path);
+
+	return n > WL_PATH_SHOWN ? path + (n - WL_PATH_SHOWN) : path;
+}
+
+static struct program *program_new(const char *path)
 {
 	struct program *prog = calloc(1, sizeof(*prog));
+	const char *name = program_name(path);
 
 	if (!prog)
 		return NULL;
@@ -454,7 +463,7 @@ int program_parse(const char *name, const char *text, size_t len,
 	p.tok.line = 1;
 	if (!p.prog) {
 		snprintf(err->message, sizeof(err->message),
-			 "%.64s:1: out of memory", name);
+			 "%.64s:1: out of memory", program_name(name));
 		return -ENOMEM;
 	}
 	if (len > WL_TEXT_MAX) {

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #define WL_TEXT_MAX	(64u << 20)	/* bytes of one program */
+#define WL_PATH_SHOWN	64		/* of a path, in messages: its end */
 #define WL_LINE_MAX	4096		/* bytes of one line */
 #define WL_NAME_MAX	31		/* characters of a name */
 #define WL_NEST_MAX	16		/* blocks inside blocks */

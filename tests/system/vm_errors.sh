@@ -42,10 +42,15 @@ program() {
 run=(run -d "$mnt" --no-swap)
 refused 64 "no command" "say what to do"
 refused 64 "unknown command" "unknown command 'fly'" fly
+refused 64 "options before the command" "'explain' comes before its options" \
+	-n x explain 1 0
 refused 64 "unknown option" "unrecognized option" run --fly
 for ram in x 1x "" -1 1KK 99999999999999999999; do
 	refused 64 "--ram '$ram'" "--ram: .* is not a size" "${run[@]}" --ram "$ram"
 done
+refused 1 "--ram is decimal" "at least 64 KiB" "${run[@]}" --ram 065535 \
+	"$dir/ok.pvm"
+check "--ram is decimal" vm --no-swap --ram 0100000 "$dir/ok.pvm"
 for ram in 0 1 4K $((1 << 62))  0x8000000000000000 0xffffffffffffffff 8388607T; do
 	refused 1 "--ram $ram" "RAM" "${run[@]}" --ram "$ram" "$dir/ok.pvm"
 done
@@ -119,6 +124,11 @@ program 1 "expectation" "p.pvm:3: .*expected == 1.*found 0" \
 	<<<$'proc p\nmap p a anon 4K\nexpect p a == 1'
 program 1 "nothing mapped" "p.pvm:2: .*SIGSEGV.* at 0x1234" \
 	<<<$'proc p\nload p 0x1234'
+far=$dir/$(bytes 70 120)
+mkdir "$far"
+echo 'fly away' >"$far/end.pvm"
+refused 1 "a long path" "x/end.pvm:1: expected .*found 'fly'" \
+	"${run[@]}" "$far/end.pvm"
 echo 'proc p' | check "a program from standard input" vm --no-swap -
 echo 'fly' >"$dir/fly"
 "$BUILD/pagervm" "${run[@]}" - <"$dir/fly" 2>"$dir/err"

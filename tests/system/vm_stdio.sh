@@ -42,6 +42,14 @@ vm --no-swap --no-view "$dir/p.pvm" <&- 2>&- >"$dir/out"
 check_equal "no input and no error: status" 0 $?
 check_equal "what it printed" 2000 "$(wc -l <"$dir/out")"
 
+# ---- a program that is being typed, and then not ----
+exec 6<> <(:)
+timeout -s INT -k 5 0.5 "$BUILD/pagervm" run -d "$mnt" --no-swap --no-view \
+	- <&6 2>"$dir/err"
+check_equal "interrupted: status" 124 $?
+check_equal "interrupted: nothing to say" "" "$(cat "$dir/err")"
+exec 6>&-
+
 # ---- full ----
 # told WHAT STATUS
 told() {
