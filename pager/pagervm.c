@@ -149,12 +149,16 @@ static int up_ram(struct machine *m)
 }
 
 /* A path as given, or below the store. */
-static void store_path(const struct machine *m, const char *path, char *out)
+static int store_path(const struct machine *m, const char *path, char *out)
 {
+	int n;
+
 	if (*path == '/')
-		snprintf(out, PATH_MAX, "%s", path);
+		n = snprintf(out, PATH_MAX, "%s", path);
 	else
-		snprintf(out, PATH_MAX, "%s/%s", m->opt.dir, path);
+		n = snprintf(out, PATH_MAX, "%s/%s", m->opt.dir, path);
+	return n < PATH_MAX ? 0 : fail("swap area %.64s...: %s", path,
+				       strerror(ENAMETOOLONG));
 }
 
 static const char *swap_reason(int err)
@@ -186,7 +190,8 @@ static int up_swap_dir(struct machine *m, const char *path)
 
 	if (strncmp(path, "swap/", 5))
 		return 0;
-	store_path(m, "swap", dir);
+	if (store_path(m, "swap", dir) < 0)
+		return -1;
 	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
 		return fail("%s: %s", dir, strerror(errno));
 	return 0;
@@ -197,9 +202,9 @@ static int up_swap_area(struct machine *m, const struct swap_arg *s)
 	char path[PATH_MAX];
 	int err;
 
-	if (up_swap_dir(m, s->path) < 0)
+	if (up_swap_dir(m, s->path) < 0 ||
+	    store_path(m, s->path, path) < 0)
 		return -1;
-	store_path(m, s->path, path);
 	/* The kernel lets go of a killed machine's files in its own time. */
 	for (int i = 0; i < 10; i++) {
 		err = swap_store_add(m->swap, path, s->size, s->priority);

@@ -105,6 +105,9 @@ ln -s s1 "$src/swap/l1"
 refused 1 "one area by two names" "swap/l1: is named twice" \
 	run -d "$mnt" --swap swap/s1,8M --swap swap/s2,8M --swap swap/l1 \
 	"$dir/ok.pvm"
+refused 1 "a path that is too long" "File name too long" \
+	run -d "$mnt" --swap "files/$(printf './%.0s' {1..2030})cut1,8M" \
+	"$dir/ok.pvm"
 
 # ---- programs ----
 refused 1 "no such program" "none: No such file" "${run[@]}" "$dir/none"
