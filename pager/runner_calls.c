@@ -24,6 +24,7 @@
 #define SPAWN_STEP	64	/* branches started in one step */
 #define RETRY_NS	1000000	/* between two looks at a counter */
 #define NAP_NS		100000000
+#define MEMORY_TRIES	1000	/* to make a process when there are frames */
 
 static struct runner_session *session(struct branch *b)
 {
@@ -54,12 +55,14 @@ static enum op_result new_name(struct branch *b, char name[NAME_BUF])
 }
 
 /* No frame for a page table now: wait for pageout and call again, unless that
- * has been tried and there is nothing to be had. */
+ * has been tried and there is nothing to be had; or it is not frames that are
+ * missing, but memory of the host. */
 static enum op_result wait_memory(struct branch *b)
 {
-	if (b->cur.phase && vm_thread_result(b->thread) < 0)
+	if ((b->cur.phase && vm_thread_result(b->thread) < 0) ||
+	    b->cur.phase == MEMORY_TRIES)
 		return branch_refused(b, -ENOMEM);
-	b->cur.phase = 1;
+	b->cur.phase++;
 	vm_thread_memory(b->thread);
 	return OP_WAIT;
 }

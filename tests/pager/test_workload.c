@@ -546,7 +546,7 @@ static void test_session(void **state)
 	fake_destroy();
 }
 
-static void test_no_memory_for_output(void **state)
+static void test_no_memory(void **state)
 {
 	struct runner_opts opts = { .drive = true };
 	struct runner_session *s;
@@ -565,6 +565,8 @@ static void test_no_memory_for_output(void **state)
 	assert_int_equal(EXEC("print 1"), 0);
 	assert_string_equal(res.output, "1\n");
 	free(res.output);
+	vm->no_procs = true;
+	assert_int_equal(EXEC("proc p"), -ENOMEM);
 	runner_session_destroy(s);
 	fake_destroy();
 }
@@ -751,7 +753,7 @@ int main(void)
 		cmocka_unit_test(test_run_failing_branch),
 		cmocka_unit_test(test_run_stands_still),
 		cmocka_unit_test(test_session),
-		cmocka_unit_test(test_no_memory_for_output),
+		cmocka_unit_test(test_no_memory),
 		cmocka_unit_test(test_names_are_forgotten),
 		cmocka_unit_test(test_examples),
 		cmocka_unit_test(test_mutations),

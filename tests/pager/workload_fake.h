@@ -76,6 +76,7 @@ struct vm {
 	unsigned step_accesses, unpolled, nthreads, max_threads;
 	bool inside;
 	bool no_evict;			/* it never comes back */
+	bool no_procs;			/* frames, but no memory of the host */
 };
 
 static struct vm *fake;		/* there is one at a time */
@@ -278,6 +279,8 @@ static int fake_vm_proc_create(struct vm *vm, const char *name)
 	fake_outside();
 	if (vm->next_pid == FAKE_PROCS)
 		return -EAGAIN;
+	if (vm->no_procs)
+		return -ENOMEM;
 	p = calloc(1, sizeof(*p));
 	snprintf(p->name, sizeof(p->name), "%s", name);
 	p->brk = FAKE_BASE + FAKE_HEAP * 4096;
