@@ -24,7 +24,7 @@ struct lookout {
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
-	bool stop;
+	bool stop, ended;
 };
 
 /* ---- one file; core lock held ---- */
@@ -147,6 +147,8 @@ static void *lookout_thread(void *arg)
 			l->back(l->arg);
 		pthread_mutex_lock(&l->lock);
 	}
+	l->ended = true;
+	pthread_cond_signal(&l->wake);
 	pthread_mutex_unlock(&l->lock);
 	return NULL;
 }
@@ -172,15 +174,22 @@ struct lookout *lookout_start(struct vm *vm, void (*back)(void *arg),
 int lookout_stop(struct lookout *l)
 {
 	struct timespec until = deadline_in(LOOKOUT_STOP_MS);
+	bool ended;
 
 	if (!l)
 		return 0;
 	pthread_mutex_lock(&l->lock);
 	l->stop = true;
 	pthread_cond_signal(&l->wake);
+	while (!l->ended && deadline_wait(&l->wake, &l->lock, &until) == 0)
+		;
+	ended = l->ended;
 	pthread_mutex_unlock(&l->lock);
-	if (pthread_clockjoin_np(l->thread, NULL, CLOCK_MONOTONIC, &until))
+	if (!ended) {
+		pthread_detach(l->thread);
 		return -EBUSY;
+	}
+	pthread_join(l->thread, NULL);
 	free(l);
 	return 0;
 }
