@@ -77,22 +77,6 @@ static uint64_t parse_place(const struct fuse_write_in *write)
 							   shown.size;
 }
 
-/*
- * Is it durable when it is answered? By how the file is opened, or (RWF_DSYNC)
- * for this one, as data_sync_flags() has it; after one through its cache the
- * kernel asks for an fsync itself, which is recorded.
- */
-static bool parse_syncs(const struct file *file,
-			const struct fuse_write_in *write)
-{
-	const uint32_t one = O_DIRECT | O_DSYNC;
-
-	if (file->flags & O_DSYNC)
-		return true;
-	return !(write->write_flags & FUSE_WRITE_CACHE) &&
-	       (write->flags & one) == one;
-}
-
 static bool parse_write(struct recorder *recorder, const void *in,
 			const char *const names[2],
 			struct recorder_begin *begin)
@@ -102,7 +86,8 @@ static bool parse_write(struct recorder *recorder, const void *in,
 
 	(void)recorder, (void)names;
 	begin->record.type = RECORD_WRITE;
-	begin->record.flags = parse_syncs(file, write) ? RECORD_SYNC : 0;
+	/* Of others that are to be durable comes an fsync to record. */
+	begin->record.flags = file_sync_flags(file, write) ? RECORD_SYNC : 0;
 	begin->record.offset = parse_place(write);
 	begin->record.length = write->size;
 	parse_piece(begin, write + 1, write->size);

@@ -179,6 +179,13 @@ static void test_write(void **state)
 	(void)state;
 	arrive(FUSE_WRITE, &in, sizeof(in), "hello", 5);
 	answer(0, &out, sizeof(out));
+	/* By itself, through the cache, and past it. */
+	in.flags = O_DSYNC;
+	arrive(FUSE_WRITE, &in, sizeof(in), "hello", 5);
+	file.uncached = true;
+	arrive(FUSE_WRITE, &in, sizeof(in), "hello", 5);
+	file.uncached = false;
+	in.flags = 0;
 	file.flags |= O_DSYNC;
 	arrive(FUSE_WRITE, &in, sizeof(in), "again", 5);
 	answer_moved(-EIO, NULL, 0, 2);
@@ -189,6 +196,10 @@ static void test_write(void **state)
 	assert_int_equal(record.flags, 0);
 	assert_memory_equal(payload, "hello", 5);
 	expect_end(record.number, 0, 3);
+	next(RECORD_WRITE);
+	assert_int_equal(record.flags, 0);
+	next(RECORD_WRITE);
+	assert_int_equal(record.flags, RECORD_SYNC);
 	next(RECORD_WRITE);
 	assert_int_equal(record.flags, RECORD_SYNC);
 	assert_memory_equal(payload, "again", 5);
