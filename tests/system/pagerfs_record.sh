@@ -121,21 +121,25 @@ rm -rf "$dir/out"
 "$replay" build --synced-only "$rec" "$dir/out"
 check_equal "unsynced and lost" "" "$(cat "$dir/out/loose5" 2>/dev/null)"
 
-# A single write that was asked to be durable is: RWF_DSYNC, by a direct one
-# (for others the kernel asks for an fsync).
+# A single write that was asked to be durable is: RWF_DSYNC, past the page cache,
+# also where O_DIRECT was taken back (for others the kernel asks for an fsync).
 rm -rf "$dir/out" "$rec"
 : >"$src/one"
+: >"$src/two"
 mount_store "$src" "$mnt" -o record="$rec"
-check "one durable write" python3 -c "import os, mmap
+check "one durable write" python3 -c "import os, mmap, fcntl
 fd = os.open('$mnt/one', os.O_RDWR | os.O_DIRECT)
 page = mmap.mmap(-1, 4096)
 page[:] = b'z' * 4096
 assert os.pwritev(fd, [page], 0, os.RWF_DSYNC) == 4096
-assert os.pwritev(fd, [page], 4096, 0) == 4096"
+assert os.pwritev(fd, [page], 4096, 0) == 4096
+fd = os.open('$mnt/two', os.O_RDWR | os.O_DIRECT)
+fcntl.fcntl(fd, fcntl.F_SETFL, 0)
+assert os.pwritev(fd, [b'z' * 100], 0, os.RWF_DSYNC) == 100"
 umount_store "$mnt"
 check "built" "$replay" build --synced-only "$rec" "$dir/out"
-check_equal "that one is there, the other is not" 4096 \
-	"$(stat -c %s "$dir/out/one")"
+check_equal "these are there, the other is not" "4096 100" \
+	"$(cd "$dir/out" && stat -c %s one two | paste -sd' ')"
 
 # ---- a bug of an application, and its cure ----
 # save [sync]: replace the file "config" three times
