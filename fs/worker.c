@@ -445,8 +445,10 @@ static void worker_serve(struct worker *worker)
 		else
 			lead_stand_by(worker);
 	}
+	/* Not for requests: they stay, and would wake us again and again. */
 	while (worker->inflight) {
-		worker_wait(worker);
+		worker->unsubmitted = 0;
+		io_uring_submit_and_wait(&worker->ring, 1);
 		worker_reap(worker);
 	}
 }

@@ -32,25 +32,38 @@ held "$dir/a" a
 a=$store_pid
 
 # ---- a request that hangs, and nothing that is held does ----
-mount_store "$src" "$dir/b" -o 'inject=write * hold'
+mount_store "$src" "$dir/b" -o 'threads=2,inject=write * hold'
 held "$dir/b" b
 b=$store_pid
 echo 'write * freeze
+read * freeze
 lookup late freeze' >"$low/.pagerfs/rules"
 timeout 30 stat "$dir/b/low/late" >/dev/null 2>&1 &
 client=$!
-wait_for 5 grep -q ' lookup ' "$low/.pagerfs/inflight" ||
-	fail "nothing hangs"
+hang() { [ "$(grep -Ec ' (lookup|read) ' \
+	"$low/.pagerfs/inflight")" = "$1" ]; }
+wait_for 5 hang 1 || fail "nothing hangs"
+timeout 30 dd if="$dir/b/low/f1" iflag=direct bs=4k of=/dev/null \
+	status=none 2>/dev/null &
+reader=$!
+wait_for 5 hang 2 || fail "nothing hangs"
 
+# Somebody asks for something again and again, and in the end for too much.
+(cd "$dir/b" && while stat a/f1; do sleep 0.05; done) >/dev/null 2>&1 &
+asker=$!
 kill -TERM "$a" "$b"
-gone() { ! kill -0 "$a" && ! kill -0 "$b"; } 2>/dev/null
+gone() {
+	read -r -a now <"/proc/$b/stat" && cpu=$((now[13] + now[14]))
+	! kill -0 "$a" && ! kill -0 "$b"
+} 2>/dev/null
 wait_for 15 gone || fail "they do not end"
 written a
 written b
+check "not busy while it waits: $cpu" [ "$cpu" -lt "$(getconf CLK_TCK)" ]
 check "said, what is lost" grep -q \
 	'held writes: 36 bytes are lost in files that hang' "$dir/store.log"
 echo clear >"$low/.pagerfs/ctl"
-wait "$client"
+wait "$client" "$reader" "$asker"
 wait "$a"
 check_equal "status" 1 $?
 wait "$b"
