@@ -211,12 +211,14 @@ static bool loop_quiet(struct loop *loop)
 void loop_drain(struct loop *loop, unsigned int limit_ms)
 {
 	const struct timespec pause = { 0, 5000000 };
-	unsigned int waited, quiet = 0;
+	unsigned int waited, quiet = 0, look = 0;
 
 	atomic_store(&loop->draining, true);
 	for (waited = 0; waited < limit_ms && quiet < 2; waited += 5) {
 		if (atomic_load(&loop->stopped))
 			return;
+		if (waited >= look)
+			look = waited + loop_reinforce(loop);
 		quiet = loop_quiet(loop) ? quiet + 1 : 0;
 		nanosleep(&pause, NULL);
 	}

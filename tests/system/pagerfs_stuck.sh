@@ -175,6 +175,21 @@ thaw
 wait "${late[@]}"
 umount_store "$mnt"
 
+# ---- when it is told to end: what has been asked is done before ----
+mount_store "$low" "$mnt" -o threads=1,attr_timeout=0,entry_timeout=0
+freeze 'lookup late freeze'
+(
+	cd "$mnt" || exit
+	timeout 30 stat late >/dev/null 2>&1 &
+	wait_for 5 grep -q ' lookup ' "$low/.pagerfs/inflight"
+	kill -TERM "$store_pid"
+	timeout 20 cat g >"$dir/read" 2>&1
+)
+check_equal "asked at the end" other "$(cat "$dir/read")"
+thaw
+wait "$store_pid"
+check_equal "asked at the end: status" 0 $?
+
 # ---- in more calls than there can ever be threads: it goes on after them ----
 mount_store "$low" "$mnt" -o threads=1,attr_timeout=0,entry_timeout=0
 freeze 'lookup late* freeze'
