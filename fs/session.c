@@ -287,6 +287,8 @@ static void session_detach(struct volume *volume)
 static int session_run(struct volume *volume, struct loop *loop,
 		       int signal_fd)
 {
+	int err;
+
 	if (session_wait(loop, signal_fd)) {
 		session_detach(volume);
 		/* After a power cut all that comes is told so at once. */
@@ -294,7 +296,10 @@ static int session_run(struct volume *volume, struct loop *loop,
 			   SESSION_DRAIN_MS);
 	}
 	watchdog_stop();
-	return loop_join(loop);
+	err = loop_join(loop);
+	if (err)		/* serving has ended, and nobody unmounted */
+		session_detach(volume);
+	return err;
 }
 
 /* After a power cut there is nothing to write. */
