@@ -29,8 +29,9 @@ printf 'leak:%s\n' file_start fuse_session_mount dir_open \
 	control_file_open control_append \
 	>"$guard/lsan"
 export LSAN_OPTIONS=suppressions=$guard/lsan:print_suppressions=0
-# Threads that hang in SOURCE are left behind on purpose (session_abandon()).
-echo 'thread:loop_' >"$guard/tsan"
+# Threads that hang in SOURCE are left behind on purpose, and the device is taken
+# from under them (session_abandon()).
+printf '%s\n' thread:loop_ race:session_abandon >"$guard/tsan"
 # What a sanitizer says counts also where nobody asks how the process ended,
 # and whoever it runs as.
 chmod 711 "$guard" && mkdir -m 1777 "$guard/reports" || exit 1
