@@ -55,7 +55,7 @@ struct worker {
 	atomic_uint taken;	/* requests */
 	atomic_uint slow;	/* odd while in a call that may wait */
 	unsigned int slow_depth;
-	int err;
+	atomic_int err;
 };
 
 struct loop {

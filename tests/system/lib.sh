@@ -30,8 +30,9 @@ printf 'leak:%s\n' file_start fuse_session_mount dir_open \
 	>"$guard/lsan"
 export LSAN_OPTIONS=suppressions=$guard/lsan:print_suppressions=0
 # Threads that hang in SOURCE are left behind on purpose, and the device is taken
-# from under them (session_abandon()).
-printf '%s\n' thread:loop_ race:session_abandon >"$guard/tsan"
+# from under them (session_abandon()); so is who writes for a machine that leaves
+# (leave()), if it does not end in time.
+printf '%s\n' thread:loop_ race:session_abandon thread:leave >"$guard/tsan"
 # What a sanitizer says counts also where nobody asks how the process ended,
 # and whoever it runs as.
 chmod 711 "$guard" && mkdir -m 1777 "$guard/reports" || exit 1
