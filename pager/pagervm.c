@@ -59,7 +59,7 @@ struct machine {
 };
 
 static struct machine *the_machine;	/* for the signal handler */
-static volatile sig_atomic_t interrupted;
+static atomic_bool interrupted;
 static sem_t wake;			/* posted when it is */
 
 static int64_t now_ns(void)
@@ -285,7 +285,9 @@ static int up_vm(struct machine *m)
 		.stale = m->stale,
 		.waits = up_waits,
 	};
-	struct runner_opts r = { .base = m->opt.dir, .seed = m->opt.seed };
+	struct runner_opts r = {
+		.base = m->opt.dir, .seed = m->opt.seed, .stop = &interrupted,
+	};
 	const char *why = "out of memory";
 	int err = vm_create(&m->vm, &c, &why);
 
@@ -346,10 +348,8 @@ static void on_signal(int sig)
 			_exit(1);
 		_exit(1);
 	}
-	interrupted = 1;
+	atomic_store(&interrupted, true);
 	sem_post(&wake);
-	if (the_machine->session)
-		runner_session_stop(the_machine->session);
 }
 
 /* nohup(1) and a script's background have some of them ignored: so they stay. */
@@ -573,12 +573,7 @@ static int down(struct machine *m, int status)
 		down_without_lookout(m);
 	if (m->vm)
 		lost = vm_destroy(m->vm);
-	if (m->session) {
-		struct runner_session *session = m->session;
-
-		m->session = NULL;	/* a signal may still come */
-		runner_session_destroy(session);
-	}
+	runner_session_destroy(m->session);
 	if (m->swap)
 		m->swap->store.ops->close(&m->swap->store);
 	if (m->engine)

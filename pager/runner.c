@@ -126,7 +126,7 @@ static void run_wait(struct run *run)
 	while (!run->done) {
 		until = deadline_in(STOP_LOOK_MS);
 		deadline_wait(&run->ended, &run->lock, &until);
-		if (run->done || !atomic_load(&s->stop))
+		if (run->done || !session_stopped(s))
 			continue;
 		pthread_mutex_unlock(&run->lock);
 		vm_interrupt(s->vm);

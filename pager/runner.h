@@ -26,6 +26,9 @@ struct runner_opts {
 	bool drive;		/* the CPUs are not started: run them here */
 	const char *base;	/* of relative paths; NULL: as they are */
 	uint64_t seed;
+	const atomic_bool *stop;	/* NULL, or as runner_session_stop()
+					   once it is true, by whoever sets it:
+					   also a signal handler */
 	/* One line of `print`, no newline; NULL: to standard output. Called
 	 * by one thread at a time, must not run programs in this session. */
 	void (*print)(void *arg, const char *line);

@@ -276,7 +276,7 @@ static bool run_stopped(struct branch *b)
 
 	if (atomic_load_explicit(&run->failed, memory_order_relaxed))
 		return true;
-	if (!atomic_load_explicit(&run->session->stop, memory_order_relaxed) &&
+	if (!session_stopped(run->session) &&
 	    !(run->stop && atomic_load(run->stop)))
 		return false;
 	if (b->stmt)

@@ -61,6 +61,13 @@ struct runner_session {
 	atomic_uint_fast64_t statements, total, accesses, planned;
 };
 
+static inline bool session_stopped(const struct runner_session *s)
+{
+	return atomic_load_explicit(&s->stop, memory_order_relaxed) ||
+	       (s->opts.stop && atomic_load_explicit(s->opts.stop,
+						     memory_order_relaxed));
+}
+
 /* One execution of one program. */
 struct run {
 	struct runner_session *session;

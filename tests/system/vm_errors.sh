@@ -3,7 +3,7 @@
 # mount left, and nothing lost. And what must work although it looks odd.
 . "$(dirname "$0")/lib.sh"
 . "$here/tests/lib/vm.sh"
-time_limit 60
+time_limit 100
 need cmp
 src=$dir/src mnt=$dir/mnt
 mount_store "$src" "$mnt"
