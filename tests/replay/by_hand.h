@@ -245,6 +245,12 @@ static inline void build_without_sector(uint64_t op, unsigned n)
 	build_without(list);
 }
 
+static inline void build_ended(void)
+{
+	outcome_ended(&outcome);
+	build();
+}
+
 static inline void build_synced(void)
 {
 	outcome_synced(&outcome);

@@ -29,12 +29,6 @@ static mode_t mode_of(const char *name)
 	return st.st_mode & 07777;
 }
 
-static void build_ended(void)
-{
-	outcome_ended(&outcome);
-	build();
-}
-
 /* A new owner does not get a program that is to run as him; but who sets both
  * says what he wants. Files with and without an fsync. */
 static void test_owner(void **s)

@@ -182,8 +182,7 @@ static void test_strict_exchange(void **s)
 	snprintf(list, sizeof(list), "%u", (unsigned)op);
 	build_without(list);
 	assert_true(there("d/other") && there("d/q/a/f"));
-	outcome_ended(&outcome);
-	build();
+	build_ended();
 	assert_true(there("a/f/other") && there("a/f/q") && !there("d/q"));
 	look_away();
 }
@@ -220,8 +219,7 @@ static void test_whiteout(void **s)
 	record_old();
 	rename_in(1, "f", 1, "g", RENAME_WHITEOUT);
 	look(false);
-	outcome_ended(&outcome);
-	build();
+	build_ended();
 	assert_string_equal(content("g"), "oooooooo");
 	snprintf(file, sizeof(file), "%s/f", dir);
 	assert_int_equal(lstat(file, &st), 0);
@@ -242,8 +240,7 @@ static void test_unlinked(void **s)
 	make(3, 1, "f", S_IFREG | 0644);
 	write_bytes(3, 0, 512, 'n');
 	look(false);
-	outcome_ended(&outcome);
-	build();
+	build_ended();
 	assert_string_equal(content("f"), "nn");
 	RANDOMS("f", "oooooooo", "aaoooooo", "none", "", "..",
 		"nn");
@@ -295,8 +292,7 @@ static void test_late_renames(void **s)
 	end_late(first, 0, 0);
 	end_late(second, 0, 0);
 	look(false);
-	outcome_ended(&outcome);
-	build();
+	build_ended();
 	assert_string_equal(content("z"), "aa");
 	assert_false(there("a") || there("x"));
 	look_away();
@@ -332,8 +328,7 @@ static void test_found_early(void **s)
 	put((struct record){ .type = RECORD_END, .op = op, .file = 6 }, "", 0);
 	write_bytes(5, 512, 512, 'c');
 	look(false);
-	outcome_ended(&outcome);
-	build();
+	build_ended();
 	assert_string_equal(content("d/in"), "aa");
 	assert_string_equal(content("f"), "bbcc");
 	assert_int_equal(state.strangers, 0);
@@ -368,8 +363,7 @@ static void test_late_known(void **s)
 	remove_name(1, "g", 0);
 	end_late(op, 0, 0);
 	look(false);
-	outcome_ended(&outcome);
-	build();
+	build_ended();
 	assert_string_equal(content("g"), "oooooooo");
 	assert_false(there("f"));
 	look_away();

@@ -17,8 +17,7 @@ static void test_fsync(void **s)
 	look(false);
 	build_synced();
 	assert_string_equal(content("f"), "aaoooooo");
-	outcome_ended(&outcome);
-	build();
+	build_ended();
 	assert_string_equal(content("f"), "aabboooo");
 	RANDOMS("f", "aaoooooo", "aabboooo");
 	look_away();
@@ -162,15 +161,13 @@ static void test_failed_write(void **s)
 	record_old();
 	end(begin_write(2, 0, 1024, 'a', 0), 512, 0);
 	look(false);
-	outcome_ended(&outcome);
-	build();
+	build_ended();
 	assert_string_equal(content("f"), "aaoooooo");
 	look_away();
 	record_old();
 	end(begin_write(2, 0, 512, 'a', 0), 0, -EIO);
 	look(false);
-	outcome_ended(&outcome);
-	build();
+	build_ended();
 	assert_string_equal(content("f"), "oooooooo");
 	RANDOMS("f", "oooooooo", "aaoooooo");
 	look_away();
@@ -184,8 +181,7 @@ static void test_failed_write(void **s)
 	record_old();
 	end(begin_write(2, 0, 1024, 'a', 0), 512, -EFBIG);
 	look(false);
-	outcome_ended(&outcome);
-	build();
+	build_ended();
 	assert_string_equal(content("f"), "aaoooooo");
 	look_away();
 	/* A part of a sector, that failed: with what was in it before. */
@@ -249,8 +245,7 @@ static void test_in_flight(void **s)
 	record_old();
 	begin_write(2, 0, 512, 'a', 0);
 	look(false);
-	outcome_ended(&outcome);
-	build();
+	build_ended();
 	assert_string_equal(content("f"), "oooooooo");
 	outcome_all(&outcome);
 	build();
@@ -333,8 +328,7 @@ static void test_holes(void **s)
 				  .offset = 2048, .length = 512 }, "", 0);
 	end(op, 0, 0);
 	look(false);
-	outcome_ended(&outcome);
-	build();
+	build_ended();
 	assert_string_equal(content("f"), "ooaaoooo..");
 	RANDOMS("f", "oooooooo", "oo..oooo", "ooaaoooo", "oo..oooo..",
 		"ooaaoooo..");
@@ -365,8 +359,7 @@ static void test_datasync(void **s)
 	assert_int_equal(stat(file, &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0644);
 	assert_string_equal(content("f"), "ooooooooaa");
-	outcome_ended(&outcome);
-	build();
+	build_ended();
 	assert_int_equal(stat(file, &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0600);
 	look_away();
@@ -466,8 +459,7 @@ static void test_optional(void **s)
 			     .op = op }, "", 0);
 	write_bytes(2, 0, 512, 'a');
 	look(false);
-	outcome_ended(&outcome);
-	build();
+	build_ended();
 	assert_string_equal(content("f"), "aaoooooo");
 	look_away();
 }
@@ -492,8 +484,7 @@ static void test_far_away(void **s)
 				 .length = 1ull << 62 }, "", 0), 0, -EFBIG);
 	write_bytes(2, 0, 512, 'b');
 	look(false);
-	outcome_ended(&outcome);
-	build();
+	build_ended();
 	assert_string_equal(content("f"), "bboooooo");
 	look_away();
 }

@@ -20,8 +20,16 @@ store_dies() {
 	{ wait "$store_pid"; } 2>/dev/null
 	fusermount3 -uz "$mnt"
 }
+# until_killed NAME: $dir/NAME.pvm runs, and has come to where the store dies.
+until_killed() {
+	"$BUILD/pagervm" run -d "$mnt" --no-view --ram 2M --swap swap/s,16M \
+		"$dir/$1.pvm" >"$dir/$1.out" 2>"$dir/$1.err" &
+	machine_pid=$!
+	echo "$machine_pid" >>"$guard/pids"
+	wait_for 15 grep -q killed "$dir/$1.out" ||
+		fail "$1: it does not get there"
+}
 is_back() { grep -q 'the store is back' "$dir/$1.err"; }
-is_over() { ended 0 "$machine_pid"; }
 
 # ---- a program that goes on, with three times as much data as RAM ----
 
@@ -45,11 +53,7 @@ fork p q
 touch q heap read pattern 3 verify
 check
 END
-"$BUILD/pagervm" run -d "$mnt" --no-view --ram 2M --swap swap/s,16M \
-	"$dir/through.pvm" >"$dir/through.out" 2>"$dir/through.err" &
-machine_pid=$!
-echo "$machine_pid" >>"$guard/pids"
-wait_for 15 grep -q killed "$dir/through.out" || fail "it does not get there"
+until_killed through
 new_store
 ended 30 "$machine_pid" || fail "through: it hangs"
 wait "$machine_pid"
@@ -118,11 +122,7 @@ print "killed now"
 sleep 4s
 touch p heap read pattern 1 verify
 END
-"$BUILD/pagervm" run -d "$mnt" --no-view --ram 2M --swap swap/s,16M \
-	"$dir/robbed.pvm" >"$dir/robbed.out" 2>"$dir/robbed.err" &
-machine_pid=$!
-echo "$machine_pid" >>"$guard/pids"
-wait_for 15 grep -q killed "$dir/robbed.out" || fail "robbed: not there"
+until_killed robbed
 store_dies
 mkdir -p "$dir/mnt2"
 mount_store "$src" "$dir/mnt2"
