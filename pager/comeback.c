@@ -17,38 +17,21 @@
 #include "pager/core.h"
 #include "pager/object.h"
 
-/* The next mapped or dying file from id *@id on, pinned. => NULL: none */
-static struct object *comeback_next(struct vm *vm, uint32_t *id)
-{
-	struct object *o;
-
-	for (; *id < vm->objects.n; ++*id) {
-		o = object_at(vm, *id);
-		if (o && o->kind == OBJECT_FILE) {
-			object_pin(vm, o);
-			return o;
-		}
-	}
-	return NULL;
-}
-
 /* core lock held; let go while the file is asked. => it is back */
 static bool comeback_file(struct vm *vm, struct object *o)
 {
 	struct store *store = o->store;
-	struct gather g;
 	uint64_t dev;
 	int back;
 
+	object_pin(vm, o);
 	vm_unlock(vm);
 	back = store->ops->back ? store->ops->back(store, &dev) :
 				  -EOPNOTSUPP;
 	vm_lock(vm);
 	if (back >= 0)
 		object_rename(vm, o, dev);
-	gather_init(&g);
-	object_unref(vm, o, &g);
-	gather_flush(vm, &g);
+	object_unpin(vm, o);
 	return back > 0;
 }
 
@@ -71,7 +54,7 @@ bool comeback_look(struct vm *vm, bool files)
 	if (!swap && !files)
 		return false;
 	vm_lock(vm);
-	for (; (o = comeback_next(vm, &id)); id++)
+	for (; (o = object_next_file(vm, &id)); id++)
 		back |= comeback_file(vm, o);
 	if (back)
 		vm->objects.ndevs = 0;

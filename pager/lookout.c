@@ -79,20 +79,15 @@ static void lookout_cut(struct vm *vm, struct object *o, uint64_t bytes)
 	gather_flush(vm, &g);
 }
 
-/* The next mapped file with pages from id *@id on, or the first one of all,
- * pinned. => NULL: none */
+/* The next mapped file with pages from id *@id on, or the first one of all.
+ * => NULL: none */
 static struct object *lookout_next(struct vm *vm, uint32_t *id, bool first)
 {
 	struct object *o;
 
-	for (; *id < vm->objects.n; ++*id) {
-		o = object_at(vm, *id);
-		if (o && o->kind == OBJECT_FILE && !o->dying &&
-		    (o->nresident || first)) {
-			object_pin(vm, o);
+	for (; (o = object_next_file(vm, id)); ++*id)
+		if (!o->dying && (o->nresident || first))
 			return o;
-		}
-	}
 	return NULL;
 }
 
@@ -102,7 +97,6 @@ static bool lookout_sizes(struct vm *vm)
 	uint32_t id = 1;
 	struct store *store;
 	struct object *o;
-	struct gather g;
 	uint64_t bytes;
 	bool there = true;
 	int err;
@@ -110,15 +104,14 @@ static bool lookout_sizes(struct vm *vm)
 	vm_lock(vm);
 	for (; (o = lookout_next(vm, &id, id == 1)); id++) {
 		store = o->store;
+		object_pin(vm, o);
 		vm_unlock(vm);
 		err = store->ops->size(store, &bytes);
 		there &= !store_is_gone(err);
 		vm_lock(vm);
 		if (!err)
 			lookout_cut(vm, o, bytes);
-		gather_init(&g);
-		object_unref(vm, o, &g);
-		gather_flush(vm, &g);
+		object_unpin(vm, o);
 	}
 	vm_unlock(vm);
 	return there;

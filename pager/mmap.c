@@ -91,14 +91,10 @@ static int mmap_area(struct vm *vm, const struct vm_mmap *m, struct area *a)
 
 static void mmap_unref(struct vm *vm, struct object *o)
 {
-	struct gather g;
-
 	if (!o)
 		return;
-	gather_init(&g);
 	vm_lock(vm);
-	object_unref(vm, o, &g);
-	gather_flush(vm, &g);
+	object_unpin(vm, o);
 	vm_unlock(vm);
 }
 

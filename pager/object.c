@@ -165,6 +165,27 @@ void object_pin(struct vm *vm, struct object *o)
 	o->refs++;
 }
 
+void object_unpin(struct vm *vm, struct object *o)
+{
+	struct gather g;
+
+	gather_init(&g);
+	object_unref(vm, o, &g);
+	gather_flush(vm, &g);
+}
+
+struct object *object_next_file(const struct vm *vm, uint32_t *id)
+{
+	struct object *o;
+
+	for (; *id < vm->objects.n; ++*id) {
+		o = object_at(vm, *id);
+		if (o && o->kind == OBJECT_FILE)
+			return o;
+	}
+	return NULL;
+}
+
 void object_ref(struct object *o)
 {
 	assert(o->refs > 0);

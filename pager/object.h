@@ -91,6 +91,11 @@ void object_rename(struct vm *vm, struct object *o, uint64_t dev);
 void object_ref(struct object *o);
 /* The same for a call in progress; a dying file revives. */
 void object_pin(struct vm *vm, struct object *o);
+/* The call is over: object_unref(), and what goes is freed at once. */
+void object_unpin(struct vm *vm, struct object *o);
+/* The first file from id *@id on, dying ones too; *id is its id then. Ids
+ * begin at 1. => NULL: none */
+struct object *object_next_file(const struct vm *vm, uint32_t *id);
 /* Drop a reference. => what goes is not mapped any more. Frames to be freed
  * go by @g. */
 void object_unref(struct vm *vm, struct object *o, struct gather *g);

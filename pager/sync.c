@@ -251,11 +251,7 @@ static bool sync_find(struct vm *vm, struct sync *s)
 
 static void sync_unpin(struct vm *vm, struct sync *s)
 {
-	struct gather g;
-
-	gather_init(&g);
-	object_unref(vm, s->o, &g);
-	gather_flush(vm, &g);
+	object_unpin(vm, s->o);
 	s->o = NULL;
 	s->stage = SYNC_FIND;
 }
