@@ -119,6 +119,7 @@ struct pageio_pool {
 	unsigned free_writes;
 	unsigned inflight;
 	unsigned writing;			/* pages in writes in flight */
+	bool lost_said;				/* to cfg.lost */
 };
 
 /* The pageout daemon: pageout.c */

@@ -189,12 +189,27 @@ static void pageio_free_orphan(struct vm *vm, uint32_t pfn)
 	frame_free(vm, pfn);
 }
 
+/* @slot is not what was written there. Core lock held. => the name of its
+ * area, if people are to be told; NULL: they have been */
+static const char *pageio_lost(struct vm *vm, uint32_t slot)
+{
+	struct swap_area_info info;
+
+	vm_count(vm, SWAPLOST);
+	if (vm->io.lost_said || !vm->cfg.lost ||
+	    vm->cfg.swap->info(vm->cfg.swap, SWAP_SLOT_AREA(slot), &info))
+		return NULL;
+	vm->io.lost_said = true;
+	return info.name;
+}
+
 static void pageio_read_done(struct store_io *sio)
 {
 	struct pageio *io = sio->ctx;
 	struct vm *vm = io->vm;
-	uint32_t pfn = io->one;
+	uint32_t pfn = io->one, slot = (uint32_t)sio->page;
 	int err = sio->error ? -EIO : sio->npast ? -ENXIO : 0;
+	const char *lost = NULL;
 	struct frame *f = frame_at(vm, pfn);
 	struct object *o;
 	struct gather g;
@@ -205,9 +220,11 @@ static void pageio_read_done(struct store_io *sio)
 	/* Who waited for what has gone meanwhile looks at what is there. */
 	frame_unbusy(vm, pfn, f->flags & FRAME_ORPHAN ? 0 : err);
 	if (!io->object)
-		vm->cfg.swap->unref(vm->cfg.swap, (uint32_t)sio->page);
+		vm->cfg.swap->unref(vm->cfg.swap, slot);
 	if (sio->error)
 		vm_count(vm, READERR);
+	if (sio->error == -EBADMSG && !io->object)
+		lost = pageio_lost(vm, slot);
 	if (f->flags & FRAME_ORPHAN)
 		pageio_free_orphan(vm, pfn);
 	else if (err)
@@ -219,6 +236,8 @@ static void pageio_read_done(struct store_io *sio)
 	gather_flush(vm, &g);
 	pageio_finish(vm, io);
 	vm_unlock(vm);
+	if (lost)
+		vm->cfg.lost(vm->cfg.waits_ctx, lost);
 }
 
 /*

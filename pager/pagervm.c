@@ -269,6 +269,14 @@ static void up_waits(void *arg, const char *name, int error)
 					"make it writable again");
 }
 
+static void up_lost(void *arg, const char *name)
+{
+	(void)arg;
+	fprintf(stderr, "pagervm: %s: a page is not what was written there: "
+		"the store has lost or changed it; who needs it gets SIGBUS "
+		"(pswplost counts them)\n", name);
+}
+
 static void up_again(void *arg);
 
 static int up_vm(struct machine *m)
@@ -284,6 +292,7 @@ static int up_vm(struct machine *m)
 		.tlb = m->opt.tlb,
 		.stale = m->stale,
 		.waits = up_waits,
+		.lost = up_lost,
 	};
 	struct runner_opts r = {
 		.base = m->opt.dir, .seed = m->opt.seed, .stop = &interrupted,

@@ -37,6 +37,7 @@
 	X(LAUNDER, "pglaunder")			/* pages written */	\
 	X(CLUSTERS, "pgoutclusters")		/* writes submitted */	\
 	X(READERR, "pgreaderr")			/* pages */		\
+	X(SWAPLOST, "pswplost")			/* not what was written */ \
 	X(WRITEERR, "pgwriteerr")		/* pages */		\
 	X(TRUNCATED, "pgtruncated")		/* dropped: past EOF */	\
 	X(HUGE, "thp_fault_alloc")					\

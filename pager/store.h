@@ -45,7 +45,8 @@ struct store_io {
 	 * Filled in by the store before done().
 	 *
 	 * error: 0, or -errno for the io as a whole (the state of the pages
-	 * in the store is then unknown, for a read: of the frames).
+	 * in the store is then unknown, for a read: of the frames). -EBADMSG,
+	 * of swap alone: what was read is not what had been written.
 	 * npast: of a file's read or write, how many of the last pages lie
 	 * wholly past the end of the file as it is now. They were not moved;
 	 * the others were (error is 0 then). A page that the end of the file

@@ -64,6 +64,12 @@ struct vm_config {
 	 */
 	void (*waits)(void *ctx, const char *name, int error);
 	void *waits_ctx;
+	/*
+	 * Told once when a page that swap gave back is not the one that had
+	 * been written: the area @name has lost or changed it. Who needs it
+	 * gets SIGBUS. As waits otherwise.
+	 */
+	void (*lost)(void *ctx, const char *name);
 	/* The CPUs model this part's translation caches (emu/model.h), and
 	 * their counters are the machine's; NULL: full speed. */
 	const struct model_preset *tlb;

@@ -139,6 +139,7 @@ static void start(struct aio *aio, struct aio_file *file, struct store_io *io)
 
 	aio->free = r->next;
 	aio->stats.inflight++;
+	io->priv = file;
 	transfer_start(&r->transfer, io, file, aio->ram);
 	send_next(aio, r);
 }
@@ -370,13 +371,16 @@ static void reap_waiting(struct aio *aio, int64_t timeout_ns,
 		place_stay(now_ns() - begin);
 }
 
-static int call_done(struct finished *done)
+static int call_done(struct aio *aio, struct finished *done)
 {
 	struct store_io *io = done->first;
 
 	while (io) {
 		struct store_io *next = io->next;	/* done frees it */
+		struct aio_file *file = io->priv;
 
+		if (file->moved && !io->error && io->op != STORE_SYNC)
+			file->moved(file, io, aio->ram);
 		io->done(io);
 		io = next;
 	}
@@ -401,7 +405,7 @@ int aio_reap(struct aio *aio, int64_t timeout_ns)
 	pthread_mutex_unlock(&aio->reaper);
 	/* What was resumed or taken from the queue should not wait for us. */
 	aio_kick(aio);
-	return call_done(&done);
+	return call_done(aio, &done);
 }
 
 void aio_wake(struct aio *aio)

@@ -52,6 +52,11 @@ struct aio_file {
 				   ask only when it has refused one */
 	bool split;		/* refuses unaligned direct I/O (learned) */
 	uint64_t first_page;
+	/* The pages of @io, whose frames lie in @ram, were moved without an
+	 * error, and done() is next: may set io->error. No lock held. NULL:
+	 * there is no more to it. */
+	void (*moved)(struct aio_file *file, struct store_io *io,
+		      const uint8_t *ram);
 };
 
 struct aio_stats {

@@ -8,6 +8,10 @@
  * area has: when the mount has gone with its daemon and is back, the area is
  * opened again by its name only if nobody else has used the file meanwhile.
  *
+ * Of each slot the checksum of what was written last is kept, and what is read
+ * is held against it: a store that lost or changed what it had acknowledged is
+ * found out, and no process gets another's bytes, or its own from before.
+ *
  * An area's file is locked (flock) while it is in use, so that two machines
  * cannot page to the same one.
  *
@@ -25,6 +29,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 #include "swap/areas.h"
 #include "swap/same.h"
 
@@ -39,12 +46,17 @@ struct header {
 	uint64_t id[2];		/* random */
 };
 
+struct swap_file {
+	struct aio_file aio;	/* first: found from it */
+	char *path;
+	struct header header;
+	uint32_t *sum;		/* of each slot, as it was written last */
+};
+
 struct real_swap {
 	struct areas areas;	/* first: found from its swap_store */
 	struct aio *aio;
-	struct aio_file file[SWAP_AREAS_MAX];
-	char *path[SWAP_AREAS_MAX];
-	struct header header[SWAP_AREAS_MAX];
+	struct swap_file file[SWAP_AREAS_MAX];
 };
 
 /* An area in the making. */
@@ -69,8 +81,31 @@ static void swap_submit(struct store *store, struct store_io *io)
 	unsigned a = SWAP_SLOT_AREA((uint32_t)io->page);
 
 	assert(io->page >> SWAP_AREA_SHIFT && a < SWAP_AREAS_MAX);
-	assert(swap->file[a].fd >= 0);
-	aio_submit(swap->aio, &swap->file[a], io);
+	assert(swap->file[a].aio.fd >= 0);
+	aio_submit(swap->aio, &swap->file[a].aio, io);
+}
+
+/* With the slot's number, for a page may also come to lie in another's place. */
+static uint32_t sum_of(uint64_t slot, const uint8_t *page)
+{
+	return (uint32_t)XXH3_64bits_withSeed(page, PAGE, slot);
+}
+
+/* As aio_file.moved. A slot has one transfer at a time, and the pager's lock
+ * between them. */
+static void swap_moved(struct aio_file *file, struct store_io *io,
+		       const uint8_t *ram)
+{
+	uint32_t *at = ((struct swap_file *)file)->sum +
+		(io->page - file->first_page), sum;
+
+	for (unsigned i = 0; i < io->npages; i++) {
+		sum = sum_of(io->page + i, ram + (uint64_t)io->pfn[i] * PAGE);
+		if (io->op == STORE_WRITE)
+			at[i] = sum;
+		else if (at[i] != sum)
+			io->error = -EBADMSG;
+	}
 }
 
 static int swap_size(struct store *store, uint64_t *bytes)
@@ -84,13 +119,15 @@ static int swap_size(struct store *store, uint64_t *bytes)
 /* Let go of the file of area @a. */
 static void drop_file(struct real_swap *swap, unsigned a)
 {
-	if (swap->file[a].fd < 0)
+	struct swap_file *file = &swap->file[a];
+
+	if (file->aio.fd < 0)
 		return;
-	aio_file_remove(swap->aio, &swap->file[a]);
-	close(swap->file[a].fd);
-	swap->file[a].fd = -1;
-	free(swap->path[a]);
-	swap->path[a] = NULL;
+	aio_file_remove(swap->aio, &file->aio);
+	close(file->aio.fd);
+	free(file->path);
+	free(file->sum);
+	*file = (struct swap_file) { .aio.fd = -1 };
 }
 
 static void swap_close(struct store *store)
@@ -147,8 +184,8 @@ static bool is_ours(const struct real_swap *swap, const struct candidate *c)
 	struct stat st, area;
 
 	for (unsigned a = 0; a < SWAP_AREAS_MAX; a++)
-		if (swap->file[a].fd >= 0 && !fstat(c->fd, &st) &&
-		    !fstat(swap->file[a].fd, &area) &&
+		if (swap->file[a].aio.fd >= 0 && !fstat(c->fd, &st) &&
+		    !fstat(swap->file[a].aio.fd, &area) &&
 		    st.st_dev == area.st_dev && st.st_ino == area.st_ino)
 			return true;
 	return false;
@@ -293,26 +330,26 @@ static void abandon(struct candidate *c)
 static int join(struct real_swap *swap, const struct candidate *c,
 		int priority)
 {
-	char *path = strdup(c->path);
-	struct aio_file *file;
-	int a;
+	struct swap_file file = {
+		.aio = { .fd = c->fd, .tail_fd = -1, .direct = c->direct,
+			 .moved = swap_moved },
+		.path = strdup(c->path),
+		.header = c->header,
+		.sum = calloc(c->header.npages, sizeof(*file.sum)),
+	};
+	int a = -ENOMEM;
 
-	if (!path)
-		return -ENOMEM;
-	a = areas_add(&swap->areas, (uint32_t)c->header.npages, path,
-		      priority);
+	if (file.path && file.sum)
+		a = areas_add(&swap->areas, (uint32_t)c->header.npages,
+			      file.path, priority);
 	if (a < 0) {
-		free(path);
+		free(file.path);
+		free(file.sum);
 		return a;
 	}
-	file = &swap->file[a];
-	*file = (struct aio_file) {
-		.fd = c->fd, .tail_fd = -1, .direct = c->direct,
-		.first_page = SWAP_SLOT((unsigned)a, 0),
-	};
-	swap->path[a] = path;
-	swap->header[a] = c->header;
-	aio_file_add(swap->aio, file);
+	file.aio.first_page = SWAP_SLOT((unsigned)a, 0);
+	swap->file[a] = file;
+	aio_file_add(swap->aio, &swap->file[a].aio);
 	return a;
 }
 
@@ -335,37 +372,36 @@ int swap_store_add(struct swap_store *s, const char *path, uint64_t bytes,
 
 /* ---- when its device has gone ---- */
 
-/* The file that @c has opened: is it area @a still? Nobody else may have it,
- * or have had it. */
-static int check_same(const struct real_swap *swap, unsigned a,
-		      const struct candidate *c)
+/* What @c has opened: is it @file still? Nobody else may have it, or have had
+ * it. */
+static int check_same(const struct swap_file *file, const struct candidate *c)
 {
 	uint8_t *page = aligned_alloc(PAGE, PAGE);
 	int err = page ? read_header(c->fd, page) : -ENOMEM;
 
-	if (!err && memcmp(page, &swap->header[a], sizeof(*swap->header)))
+	if (!err && memcmp(page, &file->header, sizeof(file->header)))
 		err = -ESTALE;
 	free(page);
 	return err;
 }
 
 /* => as store_ops.back() */
-static int area_back(struct real_swap *swap, unsigned a)
+static int area_back(struct real_swap *swap, struct swap_file *file)
 {
-	struct candidate c = { .path = swap->path[a], .fd = -1 };
+	struct candidate c = { .path = file->path, .fd = -1 };
 	struct aio_file fresh = { .tail_fd = -1 };
 	struct same same;
-	int err = same_ask(swap->file[a].fd, &same);
+	int err = same_ask(file->aio.fd, &same);
 
 	if (!store_is_gone(err))
 		return err;
 	err = open_area(&c, false);
 	if (!err)
-		err = check_same(swap, a, &c);
+		err = check_same(file, &c);
 	fresh.fd = c.fd;
 	fresh.direct = c.direct;
 	if (!err)
-		err = aio_file_renew(swap->aio, &swap->file[a], &fresh);
+		err = aio_file_renew(swap->aio, &file->aio, &fresh);
 	if (err && c.fd >= 0)
 		close(c.fd);
 	return err ? err : 1;
@@ -378,9 +414,9 @@ static int swap_back(struct store *store, uint64_t *dev)
 
 	*dev = 0;
 	for (unsigned a = 0; a < SWAP_AREAS_MAX; a++) {
-		if (swap->file[a].fd < 0)
+		if (swap->file[a].aio.fd < 0)
 			continue;
-		err = area_back(swap, a);
+		err = area_back(swap, &swap->file[a]);
 		if (err > 0 || !result)
 			result = err;
 	}
@@ -412,7 +448,7 @@ int swap_store_create(struct aio *aio, struct swap_store **result)
 	store->writable = true;
 	swap->aio = aio;
 	for (unsigned a = 0; a < SWAP_AREAS_MAX; a++)
-		swap->file[a].fd = -1;
+		swap->file[a].aio.fd = -1;
 	*result = &swap->areas.swap;
 	return 0;
 }
@@ -436,7 +472,7 @@ void swap_store_check(struct swap_store *swap)
 	struct real_swap *real = real_of(swap);
 
 	for (unsigned a = 0; a < SWAP_AREAS_MAX; a++)
-		assert((real->file[a].fd >= 0) ==
+		assert((real->file[a].aio.fd >= 0) ==
 		       (real->areas.area[a].slots != NULL));
 	areas_check(&real->areas);
 }

@@ -898,6 +898,53 @@ static void test_swap_truncated(void **state)
 	swap->store.ops->close(&swap->store);
 }
 
+/* What another wrote where @slot of the area @name lies. */
+static void scribble(const char *name, uint32_t slot, const void *page)
+{
+	int fd = open(path_of(name), O_WRONLY);
+
+	assert_int_equal(pwrite(fd, page, PAGE, SWAP_SLOT_INDEX(slot) * PAGE),
+			 PAGE);
+	close(fd);
+}
+
+/* A page that is not what was written there last is an error: one with a bit
+ * flipped, one of another slot, one of the same slot from before. */
+static void test_swap_sum(void **state)
+{
+	uint32_t pfn[2] = { 3, 4 }, slot;
+	uint8_t first[PAGE], bad[PAGE];
+	struct swap_store *swap;
+	struct store *s;
+
+	(void)state;
+	need_uring();
+	swap = make_swap();
+	s = &swap->store;
+	assert_int_equal(swap_store_add(swap, path_of("sum"), 9 * PAGE, 0), 0);
+	assert_int_equal(swap->alloc(swap, 2, 0, &slot), 2);
+	dirty(pfn, 2);
+	memcpy(first, w.ram + 3 * PAGE, PAGE);
+	assert_int_equal(run(s, STORE_WRITE, slot, 2, pfn, NULL), 0);
+	memcpy(bad, first, PAGE);
+	bad[PAGE - 1] ^= 0x80;
+	scribble("sum", slot, bad);
+	assert_int_equal(run(s, STORE_READ, slot, 1, pfn, NULL), -EBADMSG);
+	assert_int_equal(run(s, STORE_READ, slot, 2, pfn, NULL), -EBADMSG);
+	assert_int_equal(run(s, STORE_READ, slot + 1, 1, pfn + 1, NULL), 0);
+	scribble("sum", slot, first);
+	scribble("sum", slot + 1, first);
+	assert_int_equal(run(s, STORE_READ, slot, 1, pfn, NULL), 0);
+	assert_memory_equal(w.ram + 3 * PAGE, first, PAGE);
+	assert_int_equal(run(s, STORE_READ, slot + 1, 1, pfn, NULL), -EBADMSG);
+	w.ram[3 * PAGE] ^= 1;
+	assert_int_equal(run(s, STORE_WRITE, slot, 1, pfn, NULL), 0);
+	assert_int_equal(run(s, STORE_READ, slot, 1, pfn, NULL), 0);
+	scribble("sum", slot, first);
+	assert_int_equal(run(s, STORE_READ, slot, 1, pfn, NULL), -EBADMSG);
+	s->ops->close(s);
+}
+
 static void test_swap_full_disk(void **state)
 {
 	struct swap_store *swap;
@@ -943,6 +990,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_swap_remove),
 		cmocka_unit_test(test_swap_errors),
 		cmocka_unit_test(test_swap_truncated),
+		cmocka_unit_test(test_swap_sum),
 		cmocka_unit_test(test_swap_full_disk),
 	};
 	int failed;

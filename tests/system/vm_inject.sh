@@ -110,6 +110,26 @@ check_equal "msync over a volatile cache" ok "$answer"
 cat <<<drop >"$mnt/.pagerfs/ctl"
 check "the file" cmp "$src/files/f" <(bytes 1048576 6)
 
+# ---- swap that lies: no process gets what is not its own ----
+rules 'read swap/* times=1 flip'
+ctl 'map p anon anon 8M
+fill p anon pattern 1
+expect error EFAULT touch p anon read pattern 1 verify'
+check_equal "a flipped bit: SIGBUS, $(cat "$dir/inject.err")" ok "$answer"
+check_equal "counted" "1 1" "$(acted 1) $(counter pswplost)"
+check_equal "said" 1 "$(grep -c 'swap/s: a page is not what was written' \
+	"$dir/inject.err")"
+ctl 'expect fill p anon pattern 1'
+check_equal "it was on the way only" ok "$answer"
+rules 'write swap/* times=1 lost'
+ctl 'fill p anon pattern 2
+expect error EFAULT touch p anon read pattern 2 verify'
+check_equal "a lost write: SIGBUS" ok "$answer"
+check_equal "the rule acted" 1 "$(acted 1)"
+check "counted" [ "$(counter pswplost)" -gt 1 ]
+rules ''
+ctl 'unmap p anon'
+
 # ---- a storm: slow, with errors on the way out, and torn ----
 rules 'data * p=1/10 tail=50us..20ms
 write swap/* p=5% error=EIO
