@@ -26,8 +26,9 @@ bool comeback_look(struct vm *vm, bool files);
 /*
  * A file on device @dev is about to be mapped. If the device is new, it may be
  * an old one that is back: then its files are known by it now. No lock held;
- * may wait.
+ * may wait. => 0; -EMFILE, -ENFILE, -ENOMEM: whether it is cannot be said now,
+ * and nothing of it may be mapped, lest one file become two.
  */
-void comeback_expect(struct vm *vm, uint64_t dev);
+int comeback_expect(struct vm *vm, uint64_t dev);
 
 #endif

@@ -101,13 +101,16 @@ struct rmap_pool {
 
 /* Objects: object.c */
 #define OBJECT_DEVS	8
+struct object_dev {
+	uint64_t dev;
+	unsigned nfiles;		/* that go by it; 0: no device here */
+};
 struct object_table {
 	struct object **o;		/* by id; 0 is none */
 	uint32_t n, free_hint, live;
 	struct object *files;		/* uthash, by (dev, ino) */
 	struct object *dying;		/* files whose last mapping has gone */
-	uint64_t devs[OBJECT_DEVS];	/* that files are on: comeback.c */
-	unsigned ndevs;
+	struct object_dev devs[OBJECT_DEVS];	/* if there are more: some */
 	unsigned unnamed;		/* object_rename() failed */
 };
 

@@ -3,8 +3,10 @@
  *
  * File pages come in by reads only, so object->top, which fault.c keeps above
  * every page that was read, tells without a walk when there is none past the
- * end. A look at a file that has not shrunk costs one question. Lock: the
- * core lock, not held while a file is asked; it is pinned then.
+ * end. A look at a file that has not shrunk costs one question; one that has
+ * no pages is only asked if it is the first of its device, to see whether that
+ * is still there. Lock: the core lock, not held while a file is asked; it is
+ * pinned then.
  */
 #include "pager/lookout.h"
 
@@ -79,14 +81,32 @@ static void lookout_cut(struct vm *vm, struct object *o, uint64_t bytes)
 	gather_flush(vm, &g);
 }
 
-/* The next mapped file with pages from id *@id on, or the first one of all.
- * => NULL: none */
-static struct object *lookout_next(struct vm *vm, uint32_t *id, bool first)
+/* Devices of which a file has been asked in this round; all that find room. */
+struct lookout_devs {
+	uint64_t dev[OBJECT_DEVS];
+	unsigned n;
+};
+
+/* Is @o the first file of its device in this round? */
+static bool lookout_is_first(struct lookout_devs *asked, const struct object *o)
+{
+	for (unsigned i = 0; i < asked->n; i++)
+		if (asked->dev[i] == o->key.dev)
+			return false;
+	if (asked->n < OBJECT_DEVS)
+		asked->dev[asked->n++] = o->key.dev;
+	return true;
+}
+
+/* The next file to be asked from id *@id on: it has pages, which may be past
+ * its end now, or is the first of its device. => NULL: none */
+static struct object *lookout_next(struct vm *vm, uint32_t *id,
+				   struct lookout_devs *asked)
 {
 	struct object *o;
 
 	for (; (o = object_next_file(vm, id)); ++*id)
-		if (!o->dying && (o->nresident || first))
+		if (lookout_is_first(asked, o) || o->nresident)
 			return o;
 	return NULL;
 }
@@ -94,6 +114,7 @@ static struct object *lookout_next(struct vm *vm, uint32_t *id, bool first)
 /* Have files become shorter? => false: the device of one is gone */
 static bool lookout_sizes(struct vm *vm)
 {
+	struct lookout_devs asked = { .n = 0 };
 	uint32_t id = 1;
 	struct store *store;
 	struct object *o;
@@ -102,7 +123,7 @@ static bool lookout_sizes(struct vm *vm)
 	int err;
 
 	vm_lock(vm);
-	for (; (o = lookout_next(vm, &id, id == 1)); id++) {
+	for (; (o = lookout_next(vm, &id, &asked)); id++) {
 		store = o->store;
 		object_pin(vm, o);
 		vm_unlock(vm);

@@ -48,7 +48,11 @@ static int mmap_file(struct vm *vm, const struct vm_mmap *m, struct area *a)
 		err = e->open(e, m->path, false, &store);
 	if (err < 0)
 		return err;
-	comeback_expect(vm, store->dev);
+	err = comeback_expect(vm, store->dev);
+	if (err < 0) {
+		store->ops->close(store);
+		return err;
+	}
 	vm_lock(vm);
 	a->object = object_file(vm, store, &spare);
 	if (a->object) {

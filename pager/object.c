@@ -102,6 +102,42 @@ static void object_revive(struct vm *vm, struct object *o)
 	o->dying = false;
 }
 
+/* Where files on device @dev are counted. => NULL: none is, and there is no
+ * room to begin, or one need not @begin */
+static struct object_dev *object_dev(struct vm *vm, uint64_t dev, bool begin)
+{
+	struct object_dev *room = NULL;
+
+	for (int i = 0; i < OBJECT_DEVS; i++) {
+		struct object_dev *d = &vm->objects.devs[i];
+
+		if (d->nfiles && d->dev == dev)
+			return d;
+		if (!d->nfiles)
+			room = d;
+	}
+	if (!begin || !room)
+		return NULL;
+	room->dev = dev;
+	return room;
+}
+
+bool object_dev_is_known(struct vm *vm, uint64_t dev)
+{
+	return object_dev(vm, dev, false);
+}
+
+/* @o goes by its key from now on. => false: no memory */
+static bool object_name(struct vm *vm, struct object *o)
+{
+	struct object_dev *d = object_dev(vm, o->key.dev, true);
+
+	HASH_ADD(hh, vm->objects.files, key, sizeof(o->key), o);
+	if (hash_added(o) && d)
+		d->nfiles++;
+	return hash_added(o);
+}
+
 struct object *object_file(struct vm *vm, struct store *store,
 			   struct store **spare)
 {
@@ -128,8 +164,7 @@ struct object *object_file(struct vm *vm, struct store *store,
 		return NULL;
 	o->store = store;
 	o->key = key;
-	HASH_ADD(hh, vm->objects.files, key, sizeof(o->key), o);
-	if (hash_added(o))
+	if (object_name(vm, o))
 		return o;
 	object_delete(vm, o);
 	return NULL;
@@ -138,10 +173,15 @@ struct object *object_file(struct vm *vm, struct store *store,
 /* Nobody finds the file @o any more. */
 static void object_unname(struct vm *vm, struct object *o)
 {
-	if (hash_added(o))
-		HASH_DEL(vm->objects.files, o);
-	else
+	struct object_dev *d = object_dev(vm, o->key.dev, false);
+
+	if (!hash_added(o)) {
 		vm->objects.unnamed--;
+		return;
+	}
+	HASH_DEL(vm->objects.files, o);
+	if (d)
+		d->nfiles--;
 }
 
 void object_rename(struct vm *vm, struct object *o, uint64_t dev)
@@ -154,8 +194,7 @@ void object_rename(struct vm *vm, struct object *o, uint64_t dev)
 		return;
 	object_unname(vm, o);
 	o->key = key;
-	HASH_ADD(hh, vm->objects.files, key, sizeof(o->key), o);
-	vm->objects.unnamed += !hash_added(o);
+	vm->objects.unnamed += !object_name(vm, o);
 }
 
 void object_pin(struct vm *vm, struct object *o)

@@ -88,6 +88,9 @@ struct object *object_file(struct vm *vm, struct store *store,
  * came back, it stays what it is: one file shown twice.
  */
 void object_rename(struct vm *vm, struct object *o, uint64_t dev);
+/* Is there a file that goes by @dev? While there is, no other device has that
+ * number. false may be wrong, with many devices. */
+bool object_dev_is_known(struct vm *vm, uint64_t dev);
 void object_ref(struct object *o);
 /* The same for a call in progress; a dying file revives. */
 void object_pin(struct vm *vm, struct object *o);

@@ -280,9 +280,9 @@ static unsigned pageout_batch(struct vm *vm, unsigned want)
 /* ---- dying files ---- */
 
 /* Write or free the pages of a file nobody maps. => nothing is left. */
-static bool pageout_dying_file(struct vm *vm, struct object *o)
+static bool pageout_dying_file(struct vm *vm, struct object *o, uint64_t now)
 {
-	bool retry = vm_now_ns(vm) >= o->retry_ns;
+	bool retry = now >= o->retry_ns;
 	struct gather g;
 	uint32_t pfn, next;
 
@@ -301,10 +301,10 @@ static bool pageout_dying_file(struct vm *vm, struct object *o)
 }
 
 /* => stores to close without the lock, or none. */
-static struct object_stores pageout_dying(struct vm *vm)
+static struct object_stores pageout_dying(struct vm *vm, uint64_t now)
 {
 	for (struct object *o = vm->objects.dying; o; o = o->dying_next)
-		if (pageout_dying_file(vm, o))
+		if (pageout_dying_file(vm, o, now))
 			return object_bury(vm, o);
 	return (struct object_stores){ NULL, NULL };
 }
@@ -414,10 +414,9 @@ static unsigned pageout_evict_fails(struct vm *vm)
 }
 
 /* Until when to sleep; 0: until woken. */
-static uint64_t pageout_nap(struct vm *vm, unsigned want, unsigned done)
+static uint64_t pageout_nap(struct vm *vm, unsigned want, unsigned done,
+			    uint64_t now)
 {
-	uint64_t now = vm_now_ns(vm);
-
 	if (want && !done && vm->io.inflight == 0 &&
 	    vm->pageout.retry_ns > now)
 		return vm->pageout.retry_ns - now;
@@ -429,21 +428,21 @@ static uint64_t pageout_nap(struct vm *vm, unsigned want, unsigned done)
 
 /* Until a write is over, or may be tried again. @done: how many frames this
  * step took. */
-static bool pageout_must_wait(struct vm *vm, unsigned done)
+static bool pageout_must_wait(struct vm *vm, unsigned done, uint64_t now)
 {
 	const struct pageout *p = &vm->pageout;
 
 	if (vm->io.inflight && vm->io.free_writes == 0)
 		return !done || vm->frames.nfree > vm->frames.wm_min;
 	return !done && p->idle_scans > 2ull * vm->frames.n &&
-	       (vm->io.inflight || p->retry_ns > vm_now_ns(vm));
+	       (vm->io.inflight || p->retry_ns > now);
 }
 
 /* Nothing to do now: leave the CPU. => core lock held. */
 static enum vm_step pageout_park(struct vm *vm, struct vm_thread *t,
-				 unsigned want, unsigned done)
+				 unsigned want, unsigned done, uint64_t now)
 {
-	uint64_t nap = pageout_nap(vm, want, done);
+	uint64_t nap = pageout_nap(vm, want, done, now);
 
 	vm->pageout.parked = true;
 	if (nap)
@@ -491,13 +490,17 @@ static enum vm_step pageout_step(struct vm_thread *t, struct cpu *cpu)
 	enum vm_step next = VM_STEP_AGAIN;
 	unsigned want, done = 0;
 	struct object_stores close;
+	uint64_t now;
 	char name[sizeof(p->down_name)];
 	int says = 0;
 
 	(void)cpu;
 	vm_lock(vm);
 	p->parked = false;
-	close = pageout_dying(vm);
+	/* Looked at once: what is not due yet in one place must not be past in
+	 * another, or nobody would wait for it. */
+	now = vm_now_ns(vm);
+	close = pageout_dying(vm, now);
 	want = pageout_want(vm);
 	if (want)
 		done = pageout_batch(vm, want);
@@ -506,8 +509,8 @@ static enum vm_step pageout_step(struct vm_thread *t, struct cpu *cpu)
 	if (p->evict_want && !done && vm->io.inflight == 0 && p->failures > 3)
 		want = pageout_evict_fails(vm);
 	pageout_memory_waiters(vm, want == 0);
-	if (!close.store && (!want || pageout_must_wait(vm, done)))
-		next = pageout_park(vm, t, want, done);
+	if (!close.store && (!want || pageout_must_wait(vm, done, now)))
+		next = pageout_park(vm, t, want, done, now);
 	if (pageout_says(vm)) {
 		memcpy(name, p->down_name, sizeof(name));
 		says = -p->down_error;

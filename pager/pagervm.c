@@ -536,7 +536,7 @@ static void *leave_thread(void *arg)
 {
 	struct machine *m = arg;
 
-	return vm_sync(m->vm) == 0 ? m : NULL;
+	return vm_sync(m->vm) == 0 || vm_sync(m->vm) == 0 ? m : NULL;
 }
 
 /*
@@ -558,7 +558,7 @@ __attribute__((noreturn)) static void leave(struct machine *m, int status)
 		fail("a request of the live view still waits for its store; "
 		     "all that was dirty has been written");
 		live_clear(&m->live);
-		_exit(status);
+		_exit(stale_verdict(m) < 0 ? 1 : status);
 	}
 	fail("the live view is held up by a store that does not answer; %s",
 	     err ? "what was dirty may be lost" : "some of what was dirty "

@@ -9,6 +9,7 @@
 
 #include "pager/caches.h"
 #include "pager/check.h"
+#include "pager/comeback.h"
 #include "pager/core.h"
 #include "pager/frame.h"
 #include "pager/object.h"
@@ -140,28 +141,38 @@ static void vm_abandon(struct vm *vm, struct object *o)
 	object_close(stores);
 }
 
+/* Write what is dirty, twice if that fails. => how much still is */
+static uint64_t vm_write_back(struct vm *vm)
+{
+	uint64_t n;
+
+	if (vm_sync(vm) < 0)
+		vm_sync(vm);
+	sched_settle(vm);
+	vm_lock(vm);
+	n = vm_dirty(vm);
+	vm_unlock(vm);
+	return n;
+}
+
 uint64_t vm_end(struct vm *vm)
 {
 	struct proc *p, *tmp;
-	uint64_t lost;
 
 	vm_stop(vm);
 	sched_end_threads(vm);
 	HASH_ITER(hh, vm->procs, p, tmp)
 		vm_exit(vm, p->pid);
-	if (vm_sync(vm) < 0)
-		vm_sync(vm);
-	sched_settle(vm);
-	vm_lock(vm);
-	lost = vm_dirty(vm);
-	vm_unlock(vm);
-	return lost;
+	return vm_write_back(vm);
 }
 
 uint64_t vm_destroy(struct vm *vm)
 {
 	uint64_t lost = vm_end(vm);
 
+	/* Its store may be back, and nobody has had the time to notice. */
+	if (lost && comeback_look(vm, true))
+		lost = vm_write_back(vm);
 	while (vm->objects.dying)
 		vm_abandon(vm, vm->objects.dying);
 	vm_free(vm);

@@ -463,11 +463,10 @@ int aio_file_renew(struct aio *aio, struct aio_file *file,
 		if (file->slot >= 0)
 			err = ring_set_file(&aio->ring, (unsigned)file->slot,
 					    file->fd);
-		/* Without its slot it works by its number. */
-		if (err) {
-			aio->slot_used[file->slot] = 0;
+		/* Without its slot it works by its number. No other file gets
+		 * the slot: it may stand in what is about to be sent. */
+		if (err)
 			file->slot = -1;
-		}
 		if (fresh->tail_fd >= 0 &&
 		    take_over(&file->tail_fd, fresh->tail_fd))
 			close(fresh->tail_fd);

@@ -10,13 +10,15 @@
  * A file whose mount went with its daemon is opened again by its name, when
  * somebody asks whether it is back.
  *
- * Locks: none; but for its descriptors, which are aio's to change, a store
- * stays as it is between open and close.
+ * Locks: renew, while the file is asked whether it is back, so that two who ask
+ * do not both open it. But for its descriptors, which are aio's to change, a
+ * store stays as it is between open and close.
  */
 #include "swap/file_store.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -30,6 +32,7 @@ struct file_store {
 	struct aio *aio;
 	struct aio_file file;
 	struct same same;	/* what tells it from others */
+	pthread_mutex_t renew;
 };
 
 static struct file_store *file_of(const struct store *store)
@@ -119,15 +122,16 @@ static void close_files(struct aio_file *file)
 		close(file->fd);
 }
 
-static int file_back(struct store *store, uint64_t *dev)
+/* => as store_ops.back(). renew held. */
+static int file_reopen(struct file_store *fs, uint64_t *dev)
 {
-	struct file_store *fs = file_of(store);
 	struct aio_file fresh = { .fd = -1, .tail_fd = -1 };
 	struct same same;
 	int err = same_ask(fs->file.fd, &same);
 
 	if (store_is_gone(err)) {
-		err = open_files(&fresh, &same, store->name, store->writable);
+		err = open_files(&fresh, &same, fs->store.name,
+				 fs->store.writable);
 		if (!err && !same_is(&fs->same, &same))
 			err = -ESTALE;
 		if (!err)
@@ -141,9 +145,21 @@ static int file_back(struct store *store, uint64_t *dev)
 	return err;
 }
 
+static int file_back(struct store *store, uint64_t *dev)
+{
+	struct file_store *fs = file_of(store);
+	int back;
+
+	pthread_mutex_lock(&fs->renew);
+	back = file_reopen(fs, dev);
+	pthread_mutex_unlock(&fs->renew);
+	return back;
+}
+
 static void file_free(struct file_store *fs)
 {
 	close_files(&fs->file);
+	pthread_mutex_destroy(&fs->renew);
 	free(fs->store.name);
 	free(fs);
 }
@@ -180,6 +196,7 @@ int file_store_open(struct aio *aio, const char *path, bool writable,
 
 	if (!fs)
 		return err;
+	pthread_mutex_init(&fs->renew, NULL);
 	fs->aio = aio;
 	fs->file.fd = fs->file.tail_fd = fs->file.slot = -1;
 	fs->file.trim = true;

@@ -5,7 +5,7 @@
 # is not taken for it.
 . "$(dirname "$0")/lib.sh"
 . "$here/tests/lib/vm.sh"
-time_limit 80
+time_limit 110
 need cmp
 src=$dir/src mnt=$dir/mnt
 
@@ -91,6 +91,54 @@ wait "$machine_pid"
 check_equal "held: status, $(cat "$dir/held.err")" 0 $?
 bytes 1048576 9 >"$dir/nines"
 check "held: all of the file" cmp "$dir/nines" "$src/files/f"
+
+# ---- files that nobody maps any more, or of which nothing is in RAM ----
+
+# Alone on the mount: no swap there that would be asked. The first file of the
+# machine is on another file system, the second has no page in RAM, the third
+# is dirty and unmapped.
+truncate -s 64K "$dir/elsewhere" "$src/files/second"
+cat >"$dir/alone.pvm" <<END
+proc p
+map p other file $dir/elsewhere shared
+load p other
+map p second file files/second shared
+map p data file files/f shared
+fill p data 5
+print "killed now"
+sleep 1s
+unmap p data
+sleep 4s
+expect p second == 0
+END
+"$BUILD/pagervm" run -d "$mnt" --no-view --ram 4M --no-swap "$dir/alone.pvm" \
+	>"$dir/alone.out" 2>"$dir/alone.err" &
+machine_pid=$!
+echo "$machine_pid" >>"$guard/pids"
+wait_for 15 grep -q killed "$dir/alone.out" || fail "alone: it does not get there"
+store_dies
+sleep 1.5
+mount_store "$src" "$mnt"
+ended 30 "$machine_pid" || fail "alone: it hangs"
+wait "$machine_pid"
+check_equal "alone: status, $(cat "$dir/alone.err")" 0 $?
+check "alone: the file" cmp <(bytes 1048576 5) "$src/files/f"
+
+# ---- back, and the machine ends before it has looked ----
+
+for ((i = 0; i < 3; i++)); do
+	machine_start soon --ram 4M --swap swap/s,16M
+	ctl "proc p
+map p data file files/f shared
+fill p data $((20 + i))"
+	new_store
+	kill -TERM "$machine_pid"
+	ended 15 "$machine_pid" || fail "soon: it hangs"
+	wait "$machine_pid"
+	check_equal "soon: status, $(cat "$dir/soon.err")" 0 $?
+	check "soon: the file" cmp <(bytes 1048576 $((20 + i))) "$src/files/f"
+done
+cp "$dir/nines" "$src/files/f"
 
 # ---- another file of that name is not the file ----
 
