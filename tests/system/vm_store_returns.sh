@@ -57,7 +57,8 @@ until_killed through
 new_store
 ended 30 "$machine_pid" || fail "through: it hangs"
 wait "$machine_pid"
-check_equal "through: status, $(cat "$dir/through.err")" 0 $?
+status=$?
+check_equal "through: status, $(cat "$dir/through.err")" 0 $status
 check "through: it says so" is_back through
 
 # ---- dirty pages, with nothing but ctl ----
@@ -88,7 +89,8 @@ wait_for 5 eval '[ "$(grep -c "store is back" "$dir/held.err")" = 2 ]' ||
 kill -TERM "$machine_pid"
 ended 15 "$machine_pid" || fail "held: it hangs"
 wait "$machine_pid"
-check_equal "held: status, $(cat "$dir/held.err")" 0 $?
+status=$?
+check_equal "held: status, $(cat "$dir/held.err")" 0 $status
 bytes 1048576 9 >"$dir/nines"
 check "held: all of the file" cmp "$dir/nines" "$src/files/f"
 
@@ -121,7 +123,8 @@ sleep 1.5
 mount_store "$src" "$mnt"
 ended 30 "$machine_pid" || fail "alone: it hangs"
 wait "$machine_pid"
-check_equal "alone: status, $(cat "$dir/alone.err")" 0 $?
+status=$?
+check_equal "alone: status, $(cat "$dir/alone.err")" 0 $status
 check "alone: the file" cmp <(bytes 1048576 5) "$src/files/f"
 
 # ---- back, and the machine ends before it has looked ----
@@ -135,7 +138,8 @@ fill p data $((20 + i))"
 	kill -TERM "$machine_pid"
 	ended 15 "$machine_pid" || fail "soon: it hangs"
 	wait "$machine_pid"
-	check_equal "soon: status, $(cat "$dir/soon.err")" 0 $?
+	status=$?
+	check_equal "soon: status, $(cat "$dir/soon.err")" 0 $status
 	check "soon: the file" cmp <(bytes 1048576 $((20 + i))) "$src/files/f"
 done
 cp "$dir/nines" "$src/files/f"
