@@ -413,6 +413,7 @@ bool gate_arrive(struct slot *slot)
 	bool whole = op_parse(in, slot->received, &target);
 
 	gate_begin(slot, in, &target);
+	loop_noted();
 	if (!whole) {
 		gate_reply(slot, EINVAL, NULL, 0);
 		return false;

@@ -105,6 +105,15 @@ bool loop_park(struct slot *slot, uint64_t ns,
  * come, on the spot. */
 void loop_serve(struct slot *slot);
 
+/*
+ * Threads take requests in the order in which they were made, but may overtake
+ * each other with them. loop_noted(): what others have to know of the one in
+ * hand is there for them to see. Then loop_await_earlier() waits until that is
+ * so for all that were made before it.
+ */
+void loop_noted(void);
+void loop_await_earlier(void);
+
 /* The request itself, from its header on; slot->received bytes. */
 struct fuse_in_header *loop_message(struct slot *slot);
 /* The slot whose request is being answered by this thread, or NULL. */

@@ -53,6 +53,7 @@ struct worker {
 	unsigned int singles;
 	long switches;		/* involuntary ones: worker_alternates() */
 	atomic_uint taken;	/* requests */
+	atomic_uint taking;	/* odd until it is known: loop_noted() */
 	atomic_uint slow;	/* odd while in a call that may wait */
 	unsigned int slow_depth;
 	atomic_int err;

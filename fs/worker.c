@@ -96,6 +96,7 @@ static void worker_dispatch(struct worker *worker, struct slot *slot,
 	const struct fuse_in_header *header = loop_message(slot);
 
 	if (header->opcode == FUSE_INTERRUPT) {
+		loop_noted();
 		worker_interrupt(worker, header);
 		slot_give_back(slot);
 		return;
@@ -126,6 +127,52 @@ void loop_serve(struct slot *slot)
 		slot_give_back(slot);
 }
 
+/* ---- the order of requests ---- */
+
+/*
+ * @taking is odd from before a request is taken until loop_noted(). Who took a
+ * later one sees it: the kernel gave out both under one lock, one after the
+ * other.
+ */
+static void worker_begin_taking(struct worker *worker)
+{
+	atomic_fetch_add(&worker->taking, 1);
+}
+
+static void worker_end_taking(struct worker *worker)
+{
+	if (atomic_load_explicit(&worker->taking, memory_order_relaxed) & 1)
+		atomic_fetch_add(&worker->taking, 1);
+}
+
+void loop_noted(void)
+{
+	worker_end_taking(loop_self);
+}
+
+static void worker_await(struct worker *other)
+{
+	unsigned int taking = atomic_load(&other->taking);
+
+	if (!(taking & 1))
+		return;
+	/* It copies a request, or was put aside. */
+	loop_slow_enter();
+	while (atomic_load(&other->taking) == taking)
+		sched_yield();
+	loop_slow_leave();
+}
+
+void loop_await_earlier(void)
+{
+	struct loop *loop = loop_self->loop;
+	unsigned int i;
+
+	/* Also one that loop_add() has not counted yet. */
+	for (i = 0; i < loop->room; i++)
+		worker_await(&loop->workers[i]);
+}
+
 /* => The request's length, 0 if there is none now, -errno. */
 static ssize_t worker_receive(struct worker *worker, struct slot *slot)
 {
@@ -150,6 +197,7 @@ static bool worker_take_one(struct worker *worker)
 
 	if (!slot)
 		return false;
+	worker_begin_taking(worker);
 	length = worker_receive(worker, slot);
 	if (length > 0) {
 		worker->free = slot->next;
@@ -158,6 +206,7 @@ static bool worker_take_one(struct worker *worker)
 		worker_dispatch(worker, slot, length);
 		return true;
 	}
+	worker_end_taking(worker);
 	if (length < 0) {
 		/* Unmounted; the second, when that came while we read. */
 		if (length != -ENODEV && length != -ECONNABORTED) {
