@@ -2,27 +2,37 @@
  * append.c - where a write to a file that was opened with O_APPEND goes.
  *
  * To the end, and where that is the kernel need not know: somebody may have
- * appended in SOURCE. So the write is made with RWF_APPEND, and its offset
- * does not count.
+ * written or truncated in SOURCE. So the write is made with RWF_APPEND, and
+ * its offset does not count.
  *
- * But a large direct write comes in pieces, asynchronously, and they may
- * overtake each other: then the offsets tell their order. One write at a time
- * extends a file (the kernel holds the inode's lock until all its pieces are
- * answered), so:
+ * But a large direct write comes in pieces, all at once, and they may overtake
+ * each other. Then the offsets count, though only against each other: the
+ * first piece goes to the end, and the others lie behind it as they do in the
+ * kernel's view. Which is the first follows from two things:
  *
- *	piece is for		and goes
- *	behind the end		there: it has overtaken others, the gap
- *	the gap			there: it was overtaken
- *	the end, and is large,	there: others may overtake it
- *	 or there is a gap	there: it is not the only one
- *	the end, and is small	to the end
- *	before the end		to the end: the kernel's is old
+ *  - What is under way for a file is of one write: the kernel holds the
+ *    inode's lock from before it looks at the size until all pieces have been
+ *    answered. (A piece that the watchdog answers is no longer under way.)
+ *  - The kernel sends pieces in the order of their offsets. Each is noted when
+ *    it comes (append_arrive()), and looks for its place only when those sent
+ *    before it are noted, too (gate_arrive() waits for that).
  *
- * So only who writes pieces of a large write runs the risk that somebody
- * appends in SOURCE between our look at the end and the write.
+ * So whoever is first to look for a place while pieces are under way knows the
+ * first one of all that are not in the file yet:
  *
- * Callers: data.c and held.c for each write, recorder_parse.c to foresee it.
- * A file that is only opened for appending below has no places (fs/file.h).
+ *	shift = size - first offset	place = offset + shift
+ *
+ * and that holds until none is under way. Then it is forgotten. What comes
+ * after that, a further piece or another write, finds in the file all that was
+ * before it, and goes to the end again.
+ *
+ * A place is fixed some time before the write, so only who writes such pieces
+ * runs the risk that somebody appends in SOURCE in between. A small one which
+ * is alone will stay so, and goes by RWF_APPEND.
+ *
+ * Callers: gate.c and watchdog.c for what comes and is answered, data.c and
+ * held.c for each write, recorder_parse.c to foresee it. A file that is only
+ * opened for appending below has no places (fs/file.h).
  *
  * append_lock is held for a few loads and stores; nothing is asked under it.
  */
@@ -46,84 +56,75 @@ bool append_asked(const struct file *file, const struct fuse_write_in *in)
 	       (!file->volume->options.writeback || file->append_only);
 }
 
-/* Is the write over whose pieces we know? */
-static bool append_is_over(const struct append *append, uint64_t size)
+/* What goes through the kernel's cache comes one after the other. */
+static bool append_has_pieces(const struct file *file,
+			      const struct fuse_write_in *in)
 {
-	return !append->writing && (!append->missing || append->end != size);
+	return append_asked(file, in) && !file->append_only &&
+	       (in->flags & O_DIRECT || file->uncached);
 }
 
-static bool append_in_gap(const struct append *append, uint64_t offset)
+bool append_arrive(struct file *file, const struct fuse_write_in *in)
 {
-	return append->missing && offset >= append->gap &&
-	       offset < append->gap_end;
-}
+	struct append *append = &file->append;
 
-/* A piece that goes behind what has a place: it leaves a gap, or makes the
- * one there is larger. */
-static void append_behind(struct append *append, uint64_t offset)
-{
-	if (!append->missing)
-		append->gap = append->end;
-	append->gap_end = offset;
-	append->missing += offset - append->end;
-}
-
-static bool append_look(struct file *file, const struct fuse_write_in *in,
-			uint64_t size, bool take)
-{
-	struct append append = file->append;
-	bool place;
-
-	if (append_is_over(&append, size))
-		append = (struct append){ .end = size };
-	if (append_in_gap(&append, in->offset)) {
-		append.missing -= in->size < append.missing ? in->size :
-							      append.missing;
-		place = true;
-	} else {
-		place = in->offset > size ||
-			(in->offset == size &&
-			 (in->size >= APPEND_LARGE || append.missing));
-		if (place && in->offset > append.end)
-			append_behind(&append, in->offset);
-	}
-	if (!place || !take)
-		return place;
-	if (in->offset + in->size > append.end)
-		append.end = in->offset + in->size;
-	append.writing++;
-	file->append = append;
+	if (!append_has_pieces(file, in))
+		return false;
+	pthread_mutex_lock(&append_lock);
+	if (!append->pieces)
+		*append = (struct append){
+			.alone = in->size < APPEND_LARGE, .first = in->offset,
+		};
+	else
+		append->alone = false;
+	if (in->offset < append->first)
+		append->first = in->offset;
+	append->pieces++;
+	pthread_mutex_unlock(&append_lock);
 	return true;
 }
 
-static bool append_locked(struct file *file, const struct fuse_write_in *in,
-			  uint64_t size, bool take)
+void append_leave(struct file *file)
 {
-	bool place;
-
-	if (!(in->flags & O_DIRECT) || file->append_only)
-		return false;
+	if (!file)
+		return;
 	pthread_mutex_lock(&append_lock);
-	place = append_look(file, in, size, take);
+	file->append.pieces--;
+	pthread_mutex_unlock(&append_lock);
+}
+
+static uint64_t append_shift(const struct append *append, uint64_t size)
+{
+	return append->placed ? append->shift : size - append->first;
+}
+
+uint64_t append_place(struct file *file, const struct fuse_write_in *in,
+		      uint64_t size, bool *at_end)
+{
+	struct append *append = &file->append;
+	uint64_t place;
+
+	*at_end = true;
+	if (!append_has_pieces(file, in))
+		return size;
+	pthread_mutex_lock(&append_lock);
+	append->shift = append_shift(append, size);
+	append->placed = true;
+	*at_end = append->alone;
+	place = in->offset + append->shift;
 	pthread_mutex_unlock(&append_lock);
 	return place;
 }
 
-bool append_takes_place(struct file *file, const struct fuse_write_in *in,
-			uint64_t size)
+uint64_t append_foresee(const struct file *file,
+			const struct fuse_write_in *in, uint64_t size)
 {
-	return append_locked(file, in, size, true);
-}
+	uint64_t place;
 
-bool append_has_place(struct file *file, const struct fuse_write_in *in,
-		      uint64_t size)
-{
-	return append_locked(file, in, size, false);
-}
-
-void append_done(struct file *file)
-{
+	if (!append_has_pieces(file, in))
+		return size;
 	pthread_mutex_lock(&append_lock);
-	file->append.writing--;
+	place = in->offset + append_shift(&file->append, size);
 	pthread_mutex_unlock(&append_lock);
+	return place;
 }

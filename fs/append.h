@@ -5,35 +5,40 @@
 #define FS_APPEND_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 struct file;
 struct fuse_write_in;
 
-/* Of one open file: the pieces of the write that is going on. */
+/* Of one open file: the pieces of a write that are under way. */
 struct append {
-	unsigned int writing;	/* pieces with places, not done */
-	uint64_t end;		/* of the last of them in the file */
-	uint64_t gap, gap_end;	/* where pieces came before earlier ones */
-	uint64_t missing;	/* bytes of the gap that have not come */
+	unsigned int pieces;	/* that have come and are not answered */
+	bool alone;		/* there was only one, and it is small */
+	bool placed;		/* @shift is known */
+	uint64_t first;		/* the smallest offset of them */
+	uint64_t shift;		/* from a piece's offset to its place */
 };
 
 /* Does this write go to the end of @file, which the kernel may not know? */
 bool append_asked(const struct file *file, const struct fuse_write_in *in);
 
 /*
- * A piece of a direct write that append_asked(), of @length bytes, is for
- * @offset of @file, which has @size. => true: that is its place, and
- * append_done() must follow when it is written, before the client hears of
- * it; false: the end is, as it will be then.
+ * A write to @file has come. => true: it may be a piece of a larger one, and
+ * append_leave() must follow before the client hears of it.
  */
-bool append_takes_place(struct file *file, const struct fuse_write_in *in,
-			uint64_t size);
-void append_done(struct file *file);
+bool append_arrive(struct file *file, const struct fuse_write_in *in);
+/* @file may be NULL. */
+void append_leave(struct file *file);
 
-/* Would it? Nothing follows. */
-bool append_has_place(struct file *file, const struct fuse_write_in *in,
-		      uint64_t size);
+/*
+ * The place of a write that append_asked(), in @file of @size; pieces that were
+ * sent before it have come. *@at_end: it is the end, as it will be then.
+ */
+uint64_t append_place(struct file *file, const struct fuse_write_in *in,
+		      uint64_t size, bool *at_end);
+
+/* Where will it be? Nothing is settled by that. */
+uint64_t append_foresee(const struct file *file,
+			const struct fuse_write_in *in, uint64_t size);
 
 #endif

@@ -64,8 +64,6 @@ static bool data_is_direct(const struct slot *slot)
 
 static void data_reply(struct slot *slot, int err)
 {
-	if (slot->placed)
-		append_done(slot->file);
 	if (slot->done && !slot->whole)
 		err = 0;	/* what was moved counts; the rest asks again */
 	if (err)
@@ -336,25 +334,26 @@ static void data_read(fuse_req_t req, fuse_ino_t ino, size_t size,
 		return;
 	}
 	slot = loop_claim(req, data_done);
-	slot->write = slot->placed = false;
+	slot->write = false;
 	/* Where the page cache is told less, the file ends for it. */
 	slot->whole = !(fi->flags & O_DIRECT);
 	slot->rw_flags = 0;
 	data_start(slot, file_of(fi), size, offset);
 }
 
-/* => RWF_APPEND, or 0: it has its place. */
-static int data_append_flags(struct slot *slot, struct file *file,
-			     const struct fuse_write_in *in)
+/* => RWF_APPEND, or 0: it has its place, *@offset. */
+static int data_append_flags(const struct slot *slot, struct file *file,
+			     const struct fuse_write_in *in, off_t *offset)
 {
+	bool at_end = true;
 	struct stat st;
 
-	slot->placed = false;
 	if (!append_asked(file, in))
 		return 0;
-	if (in->flags & O_DIRECT && !file_stat(file, file->fd, &st))
-		slot->placed = append_takes_place(file, in, st.st_size);
-	return slot->placed ? 0 : RWF_APPEND;
+	if (request_get(slot->request.appends) &&
+	    !file_stat(file, file->fd, &st))
+		*offset = append_place(file, in, st.st_size, &at_end);
+	return at_end ? RWF_APPEND : 0;
 }
 
 static void data_write(fuse_req_t req, fuse_ino_t ino, const char *buf,
@@ -369,7 +368,7 @@ static void data_write(fuse_req_t req, fuse_ino_t ino, const char *buf,
 	/* The kernel makes EIO of an asynchronous direct write that came back
 	 * short, and takes pages of a mapping for written. */
 	slot->whole = fi->flags & O_DIRECT || fi->writepage;
-	slot->rw_flags = data_append_flags(slot, file, in) |
+	slot->rw_flags = data_append_flags(slot, file, in, &offset) |
 			 file_sync_flags(file, in);
 	file->written = true;
 	/* By fcntl(2), or what can only be appended to. */

@@ -1,7 +1,9 @@
 /*
  * gate.c - where requests come in and answers go out.
  *
- *	gate_arrive()	note it; the control directory's are taken out
+ *	gate_arrive()	note it; a piece of an appending write waits until
+ *			those before it are noted; the control directory's
+ *			are taken out
  *	  gate_look()	only when there is a reason (gate_reasons): the power
  *			is off; a file must not be closed under a request
  *			that the watchdog ended; the rules are asked, and
@@ -15,6 +17,7 @@
  * No locks: a request is its serving thread's.
  */
 #include "fs/gate.h"
+#include "fs/append.h"
 #include "fs/charge.h"
 #include "fs/control.h"
 #include "fs/fault.h"
@@ -182,6 +185,8 @@ bool gate_answer(struct slot *slot, struct iovec *iov, int *count)
 		gate_see_close(opcode, iov, *count);
 	bytes = gate_bytes(request, iov, *count);
 	late = !watchdog_answer(request);
+	if (!late)
+		append_leave(request_get(request->appends));
 	if (request->control)
 		return !late;
 	recorder_answer(iov, *count, slot->done, late);
@@ -226,13 +231,27 @@ void gate_reply(struct slot *slot, int err, const void *data, size_t length)
 
 /* ---- requests ---- */
 
+/* => The file to which @in, which is whole and not for .pagerfs, appends, if
+ * others have to know it. */
+static struct file *gate_note_append(const struct fuse_in_header *in,
+				     const struct op_target *target)
+{
+	struct file *file = (struct file *)(uintptr_t)target->fh;
+
+	if (in->opcode != FUSE_WRITE ||
+	    !append_arrive(file, (const struct fuse_write_in *)(in + 1)))
+		return NULL;
+	return file;
+}
+
 static void gate_begin(struct slot *slot, const struct fuse_in_header *in,
-		       const struct op_target *target)
+		       const struct op_target *target, struct file *appends)
 {
 	struct request *request = &slot->request;
 	uint64_t now = gate_now();
 
 	request->judged = request->control = false;
+	request_set(request->appends, appends);
 	request_set(request->nodeid, in->nodeid);
 	request_set(request->other, target->other);
 	request_set(request->fh, target->fh);
@@ -411,16 +430,22 @@ bool gate_arrive(struct slot *slot)
 	const struct fuse_in_header *in = loop_message(slot);
 	struct op_target target;
 	bool whole = op_parse(in, slot->received, &target);
+	bool control = whole && control_wants(in, &target);
+	struct file *appends = NULL;
 
-	gate_begin(slot, in, &target);
+	if (whole && !control)
+		appends = gate_note_append(in, &target);
+	gate_begin(slot, in, &target, appends);
 	loop_noted();
+	if (appends)
+		loop_await_earlier();
 	if (!whole) {
 		gate_reply(slot, EINVAL, NULL, 0);
 		return false;
 	}
 	if (in->opcode == FUSE_BATCH_FORGET)
 		control_scrub(loop_message(slot));
-	if (control_wants(in, &target)) {
+	if (control) {
 		slot->request.control = true;
 		/* Not for the watchdog: its file is ours, and is closed when
 		 * nobody works on it. */

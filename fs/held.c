@@ -145,14 +145,13 @@ static bool held_write(struct held *held, struct slot *slot,
 	struct file *file = (struct file *)(uintptr_t)in->fh;
 	struct fuse_write_out out = { .size = in->size };
 	int64_t offset = in->offset;
-	bool placed = false;
+	bool at_end;
 	int err;
 
 	if (append_asked(file, in)) {
 		offset = held_size(held);
-		placed = offset >= 0 && append_takes_place(file, in, offset);
-		if (placed)
-			offset = in->offset;
+		if (offset >= 0)
+			offset = append_place(file, in, offset, &at_end);
 	}
 	if (in->write_flags & FUSE_WRITE_KILL_SUIDGID)
 		held_kill_setid(held, slot);
@@ -169,8 +168,6 @@ static bool held_write(struct held *held, struct slot *slot,
 	/* The rule may be gone, or we; then nobody else flushes it. */
 	if (!err && how->hold && (!inject_holds() || held_ends()))
 		held_flush(held);
-	if (placed)
-		append_done(file);
 	if (err)
 		held_reply(slot, err);
 	else

@@ -53,7 +53,6 @@ struct slot {
 	int fd;
 	int rw_flags;
 	bool write;
-	bool placed;		/* append_done() must follow */
 	bool whole;		/* a part of it and an error is an error */
 
 	/* Its answer, on the way out by the ring (loop_send()). */

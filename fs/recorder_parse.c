@@ -73,8 +73,7 @@ static uint64_t parse_place(const struct fuse_write_in *write)
 		shown.size = st.st_size;
 	} while (!held_show(moment, file->inode->dev, file->inode->ino,
 			    st.st_mode, &shown));
-	return append_has_place(file, write, shown.size) ? write->offset :
-							   shown.size;
+	return append_foresee(file, write, shown.size);
 }
 
 static bool parse_write(struct recorder *recorder, const void *in,

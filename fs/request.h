@@ -17,6 +17,8 @@
 #include <stdatomic.h>
 #include <sys/types.h>
 
+struct file;
+
 struct request {
 	_Atomic uint64_t unique;	/* 0: none; odd: ended */
 	_Atomic uint64_t nodeid, other;
@@ -29,6 +31,7 @@ struct request {
 	_Atomic uint32_t opcode;
 	_Atomic uint32_t pid;
 	_Atomic uint64_t interrupted;	/* @unique of who was to stop waiting */
+	struct file *_Atomic appends;	/* to this one: append_leave() */
 	/* The serving thread's own: */
 	bool control;		/* for .pagerfs: not counted */
 	bool judged;		/* there is a verdict */

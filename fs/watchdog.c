@@ -9,6 +9,7 @@
  * reason to look for them; and the thread's sleep.
  */
 #include "fs/watchdog.h"
+#include "fs/append.h"
 #include "fs/gate.h"
 #include "fs/loop.h"
 #include "fs/op.h"
@@ -76,6 +77,7 @@ static void watchdog_look_at(struct slot *slot, void *arg)
 {
 	struct request *request = &slot->request;
 	uint64_t unique = atomic_load(&request->unique);
+	struct file *appends = request_get(request->appends);
 	uint64_t since = request_get(request->served_ns);
 	uint64_t now = *(const uint64_t *)arg;
 
@@ -97,6 +99,7 @@ static void watchdog_look_at(struct slot *slot, void *arg)
 		return;
 	}
 	pthread_mutex_unlock(&watchdog_lock);
+	append_leave(appends);
 	watchdog_tell(slot, unique, now - since);
 }
 

@@ -12,7 +12,7 @@
  * never left (a file beside it stays as it is).
  *
  * test_request.c includes this file and runs it over random input in every
- * `make test`.
+ * `make test`; test_overtaken.c, to be the kernel as well.
  */
 #include "fs/control.h"
 #include "fs/loop.h"
@@ -47,6 +47,7 @@ struct fuzz_open {
 
 static struct volume fuzz_volume;
 static struct loop *fuzz_loop;
+static unsigned int fuzz_threads = 2;
 static int fuzz_fd = -1;		/* the kernel's end */
 static uint64_t fuzz_unique;
 static unsigned long fuzz_good;		/* requests that could be done */
@@ -441,7 +442,7 @@ static bool fuzz_start(void)
 	    volume_open(&fuzz_volume))
 		return false;
 	se = session_on(&fuzz_volume, ends[1]);
-	fuzz_loop = se ? loop_create(se, 2) : NULL;
+	fuzz_loop = se ? loop_create(se, fuzz_threads) : NULL;
 	if (!fuzz_loop)
 		return false;
 	control_open(&fuzz_volume, fuzz_loop);

@@ -228,6 +228,33 @@ static void test_append(void **state)
 	look_away();
 }
 
+/* The second piece of a write is where it will be behind the first, although
+ * that is not there yet. */
+static void test_append_pieces(void **state)
+{
+	struct fuse_write_in one = { .fh = (uintptr_t)&file, .offset = 77,
+				     .size = 5,
+				     .flags = O_APPEND | O_DIRECT };
+	struct fuse_write_in two = one;
+	struct stat st;
+
+	(void)state;
+	two.offset += 5;
+	fstat(file.fd, &st);
+	append_arrive(&file, &two);
+	append_arrive(&file, &one);
+	arrive(FUSE_WRITE, &two, sizeof(two), "there", 5);
+	arrive(FUSE_WRITE, &one, sizeof(one), "hello", 5);
+	append_leave(&file);
+	append_leave(&file);
+	look();
+	next(RECORD_WRITE);
+	assert_int_equal(record.offset, st.st_size + 5);
+	next(RECORD_WRITE);
+	assert_int_equal(record.offset, st.st_size);
+	look_away();
+}
+
 static void test_others(void **state)
 {
 	struct fuse_read_in read = { .offset = 9, .size = 100 };
@@ -400,6 +427,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_write, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_append, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_append_pieces, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_others, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_names, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_found_early, setup,

@@ -29,6 +29,17 @@ printf x >>"$src/log"
 printf y >>"$mnt/log"
 check_equal "appends, some made below" ab123xy "$(cat "$src/log")"
 
+# copytruncate: small ones, one after another.
+cut() {
+	"$BUILD/tests/fs/tool_io" -c -d -a open "$1/cut" append 4096 1 \
+		append 4096 2 run "truncate -s 0 '$src/cut'" append 4096 3 \
+		append 4096 4
+	cat "$src/cut"
+	rm "$src/cut"
+}
+cut "$mnt" >"$dir/cut"
+check "appends to what was cut" cmp "$dir/cut" <(cut "$src")
+
 # A large asynchronous append is cut up, and the pieces overtake each other.
 # large_append RULE
 large_append() {
@@ -46,6 +57,33 @@ large_append() {
 		"$(grep -c "ring 3500000" "$dir/said")"
 	check "their order, $1" cmp "$dir/wanted" "$src/log"
 }
+# ... also behind what somebody wrote in SOURCE, or where he cut it off, while
+# the kernel keeps to the size it knew. changed_append BYTES RULE
+changed_append() {
+	rm -f "$mnt/log" "$dir/plain"
+	"$BUILD/tests/fs/tool_io" -c -d -a open "$mnt/log" ring 0 8192 \
+		run "truncate -s $1 '$src/log'
+			echo '$2' >'$mnt/.pagerfs/rules'" \
+		ring 8192 3500000 ring 3508192 4096 ring 3512288 2500000 \
+		>"$dir/said"
+	echo >"$mnt/.pagerfs/rules"
+	"$BUILD/tests/fs/tool_io" -c -a open "$dir/plain" fill 0 8192 \
+		run "truncate -s $1 '$dir/plain'" \
+		fill 8192 3500000 fill 3508192 4096 fill 3512288 2500000 |
+		sed s/fill/ring/ | cmp - "$dir/said" ||
+		fail "appends after $1, $2: $(cat "$dir/said")"
+	check "appends after $1, $2" cmp "$dir/plain" "$src/log"
+}
+changed_appends() {
+	local bytes
+	for bytes in +4096 +65536 +524288 +1M +1052672 +3M -1000 0; do
+		changed_append $bytes ""
+	done
+	for bytes in +4096 +1M -4096; do
+		changed_append $bytes "write log delay=0ms..10ms"
+		changed_append $bytes "write log hold"
+	done
+}
 if "$BUILD/tests/fs/tool_io" -c -d -a open "$dir/ring" \
 	ring 0 4096 | grep -q "ring 4096"; then
 	"$BUILD/tests/fs/tool_io" -c open "$dir/wanted" $(
@@ -55,6 +93,7 @@ if "$BUILD/tests/fs/tool_io" -c -d -a open "$dir/ring" \
 	large_append ""
 	large_append "write log delay=0ms..10ms"
 	large_append "write log hold"
+	changed_appends
 else
 	say "skipped: large appends, there is no io_uring"
 fi

@@ -81,6 +81,18 @@ done
 thaw
 wait_for 5 bash -c "! grep -q ended '$mnt/.pagerfs/inflight'"
 check_equal "late, but whole" 65536 "$(tr -dc Z <"$src/f" | wc -c)"
+# ---- an appending write, in pieces: where they were to go is not where the
+# next one goes ----
+"$io" -c -d -a open "$mnt/log" ring 0 8192 \
+	run "echo 'write log freeze' >'$low/.pagerfs/rules'" \
+	ring 8192 3500000 run "cat </dev/null >'$low/.pagerfs/rules'
+		while grep -q ended '$mnt/.pagerfs/inflight'; do sleep 0.1; done
+		truncate -s 50000 '$src/log'" append 4096 90 >"$dir/append"
+check_equal "an append in pieces" \
+	"open 0;ring 8192;run 0;ring ETIMEDOUT;run 0;append 4096" \
+	"$(paste -sd';' "$dir/append")"
+check_equal "the size of the log" 54096 "$(stat -c %s "$src/log")"
+check_equal "its end" 4096 "$(tail -c +50001 "$src/log" | tr -dc Z | wc -c)"
 # ---- a copy: neither of its files is closed under it; nor a truncated one ----
 cp "$src/f" "$src/from" && cp "$src/f" "$src/cut"
 for i in {1..16}; do cat "$src/f"; done >>"$src/from"	# more than one piece
