@@ -297,6 +297,18 @@ static bool file_needs_flush(const struct file *file)
 	       !volume_is_local(file->volume, file->inode);
 }
 
+/*
+ * Is it a client who opens the file, and not the kernel itself? For FS_IOC_
+ * GETFLAGS and its like (fs/ioctl.c) it does so, without any flag, and then
+ * drops no page, whatever we answer. All others open with O_LARGEFILE; but a
+ * 32-bit program may not, and for that the kernel keeps nothing, if it only
+ * reads.
+ */
+static bool file_is_clients(int flags)
+{
+	return flags != O_RDONLY;
+}
+
 /* By hand: libfuse 3.14 does not know the second flag. */
 static int file_reply_open(fuse_req_t req, const struct fuse_file_info *fi)
 {
@@ -332,7 +344,8 @@ static void file_open(fuse_req_t req, fuse_ino_t ino,
 	file->uncached = file_goes_direct(volume, fi->flags) ||
 			 file->append_only;
 	fi->direct_io = file->uncached;
-	fi->keep_cache = !fi->direct_io && keep_open(volume, inode, file);
+	fi->keep_cache = !fi->direct_io && file_is_clients(fi->flags) &&
+			 keep_open(volume, inode, file);
 	/* What the open showed of the cache is settled by the close. */
 	fi->noflush = !file_needs_flush(file) && !file->keep_round;
 	if (file_reply_open(req, fi))

@@ -15,6 +15,7 @@
  *  - The kernel has dropped the older pages. It does so when it has the
  *    answer to the open; until then another open, which may be on its way at
  *    the same time, must not keep them. Closing the file shows that it has.
+ *    (What the kernel opens for itself drops none: file_is_clients().)
  *  - No faults were injected, no writes held or failed, from then to now.
  *  - Nobody had the file open on the mount to write with O_DIRECT, from the
  *    start or (fcntl(2)) as of the first such write. The kernel drops pages when

@@ -6,6 +6,7 @@
  *	tool_cache each MOUNT SOURCE SECONDS SEED
  *	tool_cache names MOUNT SOURCE SECONDS SEED
  *	tool_cache mapped MOUNT SOURCE SECONDS SEED
+ *	tool_cache asked MOUNT SOURCE SECONDS SEED
  *
  * SOURCE is served at MOUNT. A file of PAGES pages has in each the number of
  * its version. Whoever opens it through MOUNT after a version was complete
@@ -17,11 +18,15 @@
  *		mount's timeouts, the less the kernel finds out by itself
  *  names	the same with changes of names, on a mount without timeouts
  *  mapped	the versions are stored through a mapping of the file
+ *  asked	after each version one who still has the file open asks for its
+ *		flags, for which the kernel opens it once more by itself; a byte
+ *		stored through a mapping then must not bring back the last one
  *
  * => 0, or 1 having said what was stale; the last line says how many opens
  * there were.
  */
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -29,6 +34,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -301,13 +307,50 @@ static void mapped(unsigned int state)
 	}
 }
 
+/* ---- asked ---- */
+
+/* Store the first byte of the file, with the value that it has in @version. */
+static void store_byte(uint64_t version)
+{
+	int fd = open(served, O_RDWR);
+	volatile uint8_t *data = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+				      MAP_SHARED, fd, 0);
+
+	must(data != MAP_FAILED, "mmap");
+	*data = version;
+	must(!msync((void *)data, PAGE, MS_SYNC), "msync");
+	munmap((void *)data, PAGE);
+	close(fd);
+}
+
+/* Who holds the file may not write to it, or no sample would be good. */
+static void asked(void)
+{
+	double end = now() + seconds;
+	int held = open(served, O_RDONLY), flags;
+
+	must(held >= 0, served);
+	while (now() < end) {
+		look(served, complete, true, O_RDONLY);
+		change(below, ++complete, 0);
+		pause_us(SETTLED_US);
+		/* No matter whether the file system below has any. */
+		(void)ioctl(held, FS_IOC_GETFLAGS, &flags);
+		if (complete % 2)
+			look(served, complete, true, O_RDONLY);
+		store_byte(complete);
+		look(below, complete, true, O_RDONLY);
+	}
+	close(held);
+}
+
 int main(int argc, char **argv)
 {
 	unsigned int seed;
 
 	if (argc != 6) {
 		fprintf(stderr, "usage: tool_cache race|together|each|names|"
-			"mapped MOUNT SOURCE SECONDS SEED\n");
+			"mapped|asked MOUNT SOURCE SECONDS SEED\n");
 		return 2;
 	}
 	snprintf(served, sizeof(served), "%s/%s", argv[2], argv[1]);
@@ -325,6 +368,8 @@ int main(int argc, char **argv)
 		each(seed, 7);
 	else if (!strcmp(argv[1], "names"))
 		each(seed, 8);
+	else if (!strcmp(argv[1], "asked"))
+		asked();
 	else
 		mapped(seed);
 	printf("%lu opens, %lu stale\n", opens, stale);

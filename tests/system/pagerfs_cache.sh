@@ -187,6 +187,16 @@ for more in kernel_cache kernel_cache,writeback noauto_cache,kernel_cache; do
 		echo clear >"$mnt/.pagerfs/ctl"
 		check "$more: flipped bits are gone" \
 			cmp "$src/file" "$mnt/file"
+		# nor does a question for its flags make them good
+		exec 3<"$mnt/file"
+		echo "read file flip=1000" >"$mnt/.pagerfs/rules"
+		cat "$mnt/file" >/dev/null
+		echo clear >"$mnt/.pagerfs/ctl"
+		python3 -c 'import fcntl
+fcntl.ioctl(3, 0x80086601, bytes(8))' 2>"$dir/err"	# FS_IOC_GETFLAGS
+		check "$more: flipped bits are gone, asked for flags" \
+			cmp "$src/file" "$mnt/file"
+		exec 3<&-
 	fi
 	umount_store "$mnt"
 done
@@ -207,6 +217,7 @@ rounds() {
 		tool "$from" together "$options" 1
 		tool "$from" mapped "$options" 1
 		tool "$from" each "$options" 2
+		tool "$from" asked "$options" 1
 		umount_store "$mnt"
 	done
 	mount_store "$from" "$mnt" -o attr_timeout=0,entry_timeout=0
