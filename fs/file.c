@@ -286,6 +286,18 @@ static bool file_goes_direct(const struct volume *volume, int flags)
 }
 
 /*
+ * With a writeback cache the kernel reads the page before it writes part of
+ * it, and whom we run as may only write this file: file_make(). (Before Linux
+ * 6.6 a write past the cache would not wait for pages which others have yet
+ * to write back over it: rather such a write fails, with EBADF.)
+ */
+static bool file_cannot_read(const struct file *file)
+{
+	return file->volume->options.writeback && file->volume->direct_mapped &&
+	       (file->flags & O_ACCMODE) == O_WRONLY;
+}
+
+/*
  * Does the kernel have to tell us when a client closes the file? Only other
  * machines' file systems keep an error back until then, and only a writeback
  * cache a write; it is a round trip for each close(2). (Not told, the kernel
@@ -342,7 +354,7 @@ static void file_open(fuse_req_t req, fuse_ino_t ino,
 	fi->fh = (uintptr_t)file;
 	file_note_writer(file, inode, fi->flags);
 	file->uncached = file_goes_direct(volume, fi->flags) ||
-			 file->append_only;
+			 file->append_only || file_cannot_read(file);
 	fi->direct_io = file->uncached;
 	fi->keep_cache = !fi->direct_io && file_is_clients(fi->flags) &&
 			 keep_open(volume, inode, file);

@@ -127,6 +127,22 @@ then
 	check "the same answers" as 65534 65534 "$dir/bin/tool_same" \
 		"$user_mnt" "$dir/user-bare"
 	check "unmounted" as 65534 65534 fusermount3 -u "$user_mnt"
+	# With a writeback cache the kernel reads a page to write part of it.
+	check "writeback" as 65534 65534 "$dir/bin/pagerfs" -o writeback \
+		"$user_src" "$user_mnt"
+	guard_mount "$user_mnt"
+	as 65534 65534 bash -c 'echo first >"$0"; chmod 222 "$0"' "$user_mnt/f"
+	if [[ $(uname -r) =~ ^(5|6\.[0-5])\. ]]; then
+		say "before Linux 6.6: a file to write only left out"
+	else
+		check "may only write" as 65534 65534 bash -c \
+			'echo second >>"$0"' "$user_mnt/f"
+		printf F | check "and elsewhere" as 65534 65534 \
+			dd of="$user_mnt/f" conv=notrunc status=none
+		check_equal "written" "$(printf 'First\nsecond')" \
+			"$(cat "$user_src/f")"
+	fi
+	check "unmounted" as 65534 65534 fusermount3 -u "$user_mnt"
 else
 	fail "unprivileged: $(cat "$dir/err")"
 fi
