@@ -12,12 +12,14 @@
 #include "fs/control_file.h"
 #include "fs/gate.h"
 #include "fs/loop.h"
+#include "fs/newer.h"
 #include "fs/report.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -107,6 +109,52 @@ static void control_reply_attr(struct slot *slot, enum control_kind kind)
 
 	control_fill_attr(&out.attr, kind);
 	gate_reply(slot, 0, &out, sizeof(out));
+}
+
+/* What stat(1) asks, because there might be a birth time. */
+static void control_reply_statx(struct slot *slot, enum control_kind kind)
+{
+	struct newer_statx_out out;
+	struct fuse_attr attr;
+
+	control_fill_attr(&attr, kind);
+	newer_fill_statx(&out, &(struct statx){
+		.stx_mask = STATX_BASIC_STATS,
+		.stx_blksize = attr.blksize,
+		.stx_nlink = attr.nlink,
+		.stx_uid = attr.uid,
+		.stx_gid = attr.gid,
+		.stx_mode = attr.mode,
+		.stx_ino = attr.ino,
+		.stx_atime.tv_sec = attr.atime,
+		.stx_mtime.tv_sec = attr.mtime,
+		.stx_ctime.tv_sec = attr.ctime,
+	}, CONTROL_VALID);
+	gate_reply(slot, 0, &out, sizeof(out));
+}
+
+/* The file system is the same as all around. */
+static void control_reply_statfs(struct slot *slot)
+{
+	struct fuse_statfs_out out = { 0 };
+	struct statvfs st;
+	int err;
+
+	loop_slow_enter();
+	err = fstatvfs(control_volume->inodes.root.fd, &st) ? errno : 0;
+	loop_slow_leave();
+	if (!err)
+		out.st = (struct fuse_kstatfs){
+			.blocks = st.f_blocks,
+			.bfree = st.f_bfree,
+			.bavail = st.f_bavail,
+			.files = st.f_files,
+			.ffree = st.f_ffree,
+			.bsize = st.f_bsize,
+			.namelen = st.f_namemax,
+			.frsize = st.f_frsize,
+		};
+	gate_reply(slot, err, &out, sizeof(out));
 }
 
 static void control_reply_entry(struct slot *slot, enum control_kind kind)
@@ -270,17 +318,12 @@ static void control_readdir(struct slot *slot, bool plus)
 
 /* ---- requests ---- */
 
+/* Nothing is made here, nor the directory itself once more. */
 static void control_refuse(struct slot *slot, uint32_t opcode)
 {
 	int err = EPERM;
 
 	switch (opcode) {
-	case FUSE_MKDIR:
-	case FUSE_MKNOD:
-	case FUSE_SYMLINK:
-	case FUSE_LINK:
-		err = EEXIST;
-		break;
 	case FUSE_GETXATTR:
 		err = ENODATA;
 		break;
@@ -309,12 +352,38 @@ static bool control_allows(const struct fuse_in_header *in)
 	switch (in->opcode) {
 	case FUSE_LOOKUP:
 	case FUSE_GETATTR:
+	case NEWER_STATX:
+	case FUSE_STATFS:
 	case FUSE_RELEASE:
 	case FUSE_RELEASEDIR:
 	case FUSE_FLUSH:
 		return true;
 	default:
 		return !in->uid || in->uid == getuid();
+	}
+}
+
+/* What is asked of a node that is not open. */
+static void control_serve_closed(struct slot *slot, uint32_t opcode)
+{
+	switch (opcode) {
+	case FUSE_GETATTR:
+		control_reply_attr(slot, control_kind(loop_message(slot)));
+		break;
+	case NEWER_STATX:
+		control_reply_statx(slot, control_kind(loop_message(slot)));
+		break;
+	case FUSE_STATFS:
+		control_reply_statfs(slot);
+		break;
+	case FUSE_SETATTR:
+		control_setattr(slot);
+		break;
+	case FUSE_ACCESS:
+		gate_reply(slot, 0, NULL, 0);
+		break;
+	default:
+		control_refuse(slot, opcode);
 	}
 }
 
@@ -325,12 +394,6 @@ static void control_serve_node(struct slot *slot,
 	const struct fuse_open_out directory = { 0 };
 
 	switch (opcode) {
-	case FUSE_GETATTR:
-		control_reply_attr(slot, control_kind(loop_message(slot)));
-		break;
-	case FUSE_SETATTR:
-		control_setattr(slot);
-		break;
 	case FUSE_OPEN:
 		control_open_file(slot);
 		break;
@@ -356,11 +419,10 @@ static void control_serve_node(struct slot *slot,
 	case FUSE_RELEASEDIR:
 	case FUSE_FSYNC:
 	case FUSE_FSYNCDIR:
-	case FUSE_ACCESS:
 		gate_reply(slot, 0, NULL, 0);
 		break;
 	default:
-		control_refuse(slot, opcode);
+		control_serve_closed(slot, opcode);
 	}
 }
 

@@ -22,6 +22,14 @@ check_equal "its files" "ctl inflight inodes rules stats" \
 	"$(ls "$c" | paste -sd' ')"
 check_equal "modes" "dr-x------ -rw------- -r-------- -r-------- -rw------- \
 -r--------" "$(stat -c %A "$c" "$c"/* | paste -sd' ')"
+# stat(1) without a format asks for a birth time as well
+check_equal "all that is to be known" "$(stat -c '%A %u %i %Y' "$c"/*)" \
+	"$(stat -c '%A %u %i %Y %W' "$c"/* | sed 's/ [0-]$//')"
+check "stat" stat "$c" "$c"/*
+check_equal "its file system" "$(stat -f -c '%l %s %b' "$mnt")" \
+	"$(stat -f -c '%l %s %b' "$c")"
+check_equal "for df, too" "$(df --output=size "$mnt")" \
+	"$(df --output=size "$c/rules")"
 check_equal "not listed" sub "$(ls -A "$mnt")"
 check_equal "not found" 1 "$(find "$mnt" -mindepth 1 | wc -l)"
 check "not in a subdirectory" [ ! -e "$mnt/sub/.pagerfs" ]
@@ -44,6 +52,16 @@ refused chmod 777 "$c/rules"
 refused chown 1 "$c/rules"
 refused mkfifo "$c/fifo"
 refused setfattr -n user.a -v b "$c/rules"
+# There is one; there is none, and none can be.
+said() {
+	check_equal "$*" "$1" \
+		"$(LC_ALL=C "${@:2}" 2>&1 | sed 's/.*: //')"
+}
+said "File exists" mkdir "$c"
+said "Operation not permitted" mkdir "$c/new"
+said "Operation not permitted" ln -s x "$c/link"
+said "Operation not permitted" mkfifo "$c/fifo"
+said "Operation not permitted" ln "$c/rules" "$mnt/other"
 check_equal "all is as it was" "5 sub" "$(ls "$c" | wc -l) $(ls -A "$src")"
 # and no answer has made the kernel think that something is not possible
 touch "$mnt/x"
@@ -53,6 +71,8 @@ rm -f "$mnt/pipe"
 # ---- closed to others ----
 as() { setpriv --reuid=1234 --regid=1234 --clear-groups -- "$@"; }
 refused as ls "$c"
+check "but seen, when its name is known" as stat "$c"
+check "and so is the file system" as stat -f "$c"
 refused as cat "$c/stats"
 refused as bash -c "echo 'all * error=EIO' >'$c/rules'"
 refused as bash -c "echo clear >>'$c/ctl'"
