@@ -4,10 +4,12 @@
  *
  * The kernel turns FS_IOC_GETFLAGS, SETFLAGS, FSGETXATTR and FSSETXATTR into
  * ioctl requests on a file or directory which it opened for the purpose, and
- * has checked that the caller owns the file. What only the superuser may
- * change, the immutable and append-only flags and the project, is checked
- * here, because below we may do all of it. Ours is swap/nogrow.h. Others say
- * ENOTTY: what they mean to the file below we cannot know.
+ * has checked that the caller owns the file; and that he is in the initial
+ * user namespace, where he would set its project. (His namespace may be one
+ * that we cannot look at.) What only the superuser may change, the immutable
+ * and append-only flags, is checked here, because below we may do all of it.
+ * Ours is swap/nogrow.h. Others say ENOTTY: what they mean to the file below
+ * we cannot know.
  */
 #include "fs/file.h"
 #include "fs/operations.h"
@@ -56,9 +58,8 @@ static int flags_allowed(int fd, unsigned int cmd, const union flags_arg *new)
 	}
 	if (ioctl(fd, FS_IOC_FSGETXATTR, &old))
 		return -errno;
-	if ((old.xattr.fsx_xflags ^ new->xattr.fsx_xflags) & XFLAGS_RESERVED)
-		return -EPERM;
-	return old.xattr.fsx_projid != new->xattr.fsx_projid ? -EPERM : 0;
+	return (old.xattr.fsx_xflags ^ new->xattr.fsx_xflags) & XFLAGS_RESERVED
+		? -EPERM : 0;
 }
 
 /* Setting changes the time of change, of which the reply says nothing. */

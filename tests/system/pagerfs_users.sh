@@ -84,6 +84,43 @@ if old_kernel true 2>/dev/null && command -v python3 >/dev/null; then
 	check "umount" umount "$mnt"
 fi
 
+# The project of a file, and the flags of one: whom the kernel lets set them
+# below it lets here, by the same words. Below: XFS, which knows projects.
+image=$dir/image xfs=$dir/xfs
+flag() {
+	local at=$1
+	shift
+	"$@" "$at/f" 2>&1 | sed "s#$at/##"
+	lsattr -p "$at/f" | sed "s#$at/##"
+}
+flags() {
+	local at=$1
+	as 1234 4321 touch "$at/f"
+	flag "$at" as 1234 4321 chattr -p 5
+	flag "$at" as 1234 4321 chattr +P
+	flag "$at" as 1234 4321 chattr +i
+	flag "$at" as 1235 4321 chattr -p 6
+	flag "$at" as 1234 4321 unshare -Ur chattr -p 7
+	flag "$at" unshare -pf setpriv --reuid=1234 --clear-groups chattr -p 8
+	flag "$at" setpriv --bounding-set -linux_immutable chattr +i
+	flag "$at" chattr -p 9
+}
+mkdir "$xfs"
+if ! command -v mkfs.xfs chattr >/dev/null || ! truncate -s 400M "$image" ||
+	! mkfs.xfs -q "$image" 2>"$dir/err" ||
+	! mount -o loop "$image" "$xfs" 2>"$dir/err"; then
+	say "no XFS in a file ($(head -n 1 "$dir/err")): projects left out"
+else
+	mkdir -m 1777 "$xfs/src" "$xfs/bare"
+	mount_store "$xfs/src" "$mnt" -o allow_other
+	bare=$(flags "$xfs/bare")
+	check "projects below: $bare" [ "${bare:0:6}" = "    5 " ]
+	check_equal "projects and flags" "$bare" "$(flags "$mnt")"
+	umount_store "$mnt"
+	check "umount XFS" wait_for 5 umount "$xfs"
+fi
+rm -f "$image"
+
 # auto_unmount: when the daemon is killed, the mount goes with it
 mount_store "$src" "$mnt" -o auto_unmount
 kill -KILL "$store_pid"
