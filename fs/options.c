@@ -93,7 +93,7 @@ static const struct options_number {
 	{ "threads", offsetof(struct options, threads), 1, OPTIONS_THREADS_MAX,
 	  0 },
 	{ "inode_fds", offsetof(struct options, inode_fds), 1, INT_MAX, 0 },
-	{ "seed", offsetof(struct options, seed), 0, ULONG_MAX, 1 },
+	{ "seed", offsetof(struct options, seed), 1, ULONG_MAX, 1 },
 };
 
 static bool options_read_seconds(const char *text, double *seconds)
@@ -184,6 +184,16 @@ static int options_take(void *data, const char *arg, int key,
 	}
 }
 
+/* @name=FILE, if it was given. */
+static int options_check_file(const char *name, const char *file)
+{
+	if (!file || *file)
+		return 0;
+	report("%s= is empty: name a file (a shell variable that is not set?)",
+	       name);
+	return -EINVAL;
+}
+
 static int options_check(const struct options *options)
 {
 	if (!options->source || !options->mountpoint) {
@@ -197,7 +207,8 @@ static int options_check(const struct options *options)
 		       options->log_level);
 		return -EINVAL;
 	}
-	return 0;
+	return options_check_file("record", options->record) ?:
+	       options_check_file("rules", options->rules);
 }
 
 /* What a new mount has without a word; libfuse balks. */

@@ -149,7 +149,8 @@ static void test_refused(void **state)
 		"src mnt -o timeout=10000000000", "src mnt -o timeout=",
 		"src mnt -o inode_fds=-1", "src mnt -o inode_fds=",
 		"src mnt -o seed=-1", "src mnt -o seed=0x1",
-		"src mnt -o seed=18446744073709551616",
+		"src mnt -o seed=18446744073709551616", "src mnt -o seed=0",
+		"src mnt -o record=", "src mnt -o rules=",
 	};
 	struct options options;
 	size_t i;

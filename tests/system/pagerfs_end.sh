@@ -83,6 +83,9 @@ refuse "MOUNTPOINT empty" "MOUNTPOINT is empty: name" "$src" ''
 refuse "three arguments" "too many" "$src" "$mnt" "$dir/free"
 refuse "unknown option" "no_such_option" -o no_such_option "$src" "$mnt"
 refuse "bad max_read" "max_read=abc" -o max_read=abc "$src" "$mnt"
+refuse "seed 0" "seed=0: expected a number from 1" -o seed=0 "$src" "$mnt"
+refuse "record empty" "record= is empty: name" -o record= "$src" "$mnt"
+refuse "rules empty" "rules= is empty: name" -o rules= "$src" "$mnt"
 refuse "bad timeout" "seconds" -o attr_timeout=-1 "$src" "$mnt"
 check "-h" bash -c "'$BUILD/pagerfs' -h | grep -q 'usage: pagerfs'"
 # What the manual page heads a paragraph with, -h has, and it has no other;
