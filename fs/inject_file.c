@@ -22,7 +22,7 @@ static int inject_read(const char *name, char **text, size_t *length)
 	} else {
 		*length = fread(*text, 1, INJECT_FILE_MAX, in);
 		if (ferror(in))
-			err = -EIO;
+			err = -errno;
 		else if (*length == INJECT_FILE_MAX)
 			err = -EFBIG;
 	}

@@ -245,5 +245,8 @@ check "$(cat "$dir/err")" grep -q "inject=:1: 'reed': expected" "$dir/err"
 "$BUILD/pagerfs" -o "rules=$dir/none" "$src" "$mnt" 2>"$dir/err" &&
 	fail "a missing file is accepted"
 check "$(cat "$dir/err")" grep -q "rules=$dir/none: No such" "$dir/err"
+"$BUILD/pagerfs" -o "rules=$dir" "$src" "$mnt" 2>"$dir/err" &&
+	fail "a directory is accepted"
+check "$(cat "$dir/err")" grep -q "rules=$dir: Is a directory" "$dir/err"
 check "nothing is mounted" bash -c "! grep -q ' $mnt ' /proc/self/mounts"
 finish
