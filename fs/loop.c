@@ -16,12 +16,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
 #define LOOP_EXTRA	32	/* threads more when all are stuck */
 #define LOOP_CALM_MS	500	/* between two looks whether they are, */
 #define LOOP_HURRY_MS	20	/* and when they were at the last */
+#define LOOP_RING_KIB	32	/* of locked memory, for a thread's ring */
 #define LOOP_JOIN_MS	3000	/* what hangs longer in SOURCE is left to it */
 
 void loop_stop(struct loop *loop)
@@ -89,8 +91,30 @@ struct loop *loop_create(struct fuse_session *se, unsigned int threads)
 	return loop;
 }
 
-static void loop_report_start(int err)
+/*
+ * Linux counts the rings of users without CAP_IPC_LOCK as memory they lock.
+ * (Not all kernels do, nor does a user namespace give the capability: so it is
+ * said to whoever has a limit.) => Can it have been that?
+ */
+static bool loop_report_limit(const struct loop *loop)
 {
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_MEMLOCK, &limit) ||
+	    limit.rlim_cur == RLIM_INFINITY)
+		return false;
+	report("serving threads: %s: the rings of io_uring are locked memory, "
+	       "of which this user may have %llu KiB: allow %u (ulimit -l; "
+	       "systemd: LimitMEMLOCK=), or have fewer threads (-o threads=1)",
+	       strerror(ENOMEM), (unsigned long long)limit.rlim_cur >> 10,
+	       loop->room * LOOP_RING_KIB);
+	return true;
+}
+
+static void loop_report_start(const struct loop *loop, int err)
+{
+	if (err == -ENOMEM && loop_report_limit(loop))
+		return;
 	if (err == -ENOSYS || err == -EPERM)
 		report("io_uring: %s: the kernel has none or forbids it; see "
 		       "/proc/sys/kernel/io_uring_disabled (0 allows it)",
@@ -120,7 +144,7 @@ int loop_start(struct loop *loop)
 		err = loop->workers[i].err;
 	if (!err)
 		return 0;
-	loop_report_start(err);
+	loop_report_start(loop, err);
 	loop->nworkers = started;
 	loop_stop(loop);
 	return loop_join(loop) == -ETIMEDOUT ? -ETIMEDOUT : err;

@@ -180,6 +180,19 @@ then
 			"$(cat "$user_src/f")"
 	fi
 	check "unmounted" as 65534 65534 fusermount3 -u "$user_mnt"
+	# Where rings are counted as locked memory it is said what to do.
+	if (ulimit -l 16 && as 65534 65534 "$dir/bin/pagerfs" "$user_src" \
+		"$user_mnt") 2>"$dir/err"; then
+		guard_mount "$user_mnt"
+		say "rings are not locked memory here: the limit left out"
+		check "unmounted" as 65534 65534 fusermount3 -u "$user_mnt"
+	else
+		check_equal "a line" 1 "$(wc -l <"$dir/err")"
+		check "the limit: $(cat "$dir/err")" grep -Eq \
+			'may have 16 KiB: allow [0-9]+ \(ulimit -l' "$dir/err"
+		check "no mount left" bash -c "! grep -q ' $user_mnt ' \
+			/proc/self/mounts"
+	fi
 else
 	fail "unprivileged: $(cat "$dir/err")"
 fi
