@@ -21,15 +21,24 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define MOUNTPOINT_FUSE	makedev(10, 229)	/* in all kernels */
+
 extern char **environ;
 
 static int mountpoint_check_device(void)
 {
 	int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC), err = errno;
+	struct stat st;
 
 	if (fd >= 0) {
+		err = fstat(fd, &st) ? errno : !S_ISCHR(st.st_mode) ||
+			st.st_rdev != MOUNTPOINT_FUSE ? ENODEV : 0;
 		close(fd);
-		return 0;
+		if (!err)
+			return 0;
+		report("/dev/fuse is there, but is not FUSE's device: remove "
+		       "it and make it ('mknod -m 666 /dev/fuse c 10 229')");
+		return -err;
 	}
 	report("/dev/fuse: %s: %s", strerror(err),
 	       err == ENOENT || err == ENODEV || err == ENXIO ?

@@ -5,7 +5,8 @@
  * lines of two threads never mix. libfuse's own messages take the same way.
  * No locks: @report_most is set before other threads exist. @to_syslog is not:
  * the watchdog and the serving threads may have something to say while the
- * daemon leaves its terminal.
+ * daemon leaves its terminal. What libfuse says while it mounts comes from the
+ * one thread that there is then.
  */
 #include "fs/report.h"
 
@@ -71,6 +72,49 @@ int report_limit(const char *name)
 		}
 	}
 	return -EINVAL;
+}
+
+static const char *report_mountpoint;
+static char report_begun[512];	/* libfuse gives lines by pieces */
+
+static void report_end_line(void)
+{
+	const char *line = report_begun;
+
+	if (!*line)
+		return;
+	if (!strncmp(line, "fuse: ", 6))
+		line += 6;
+	report("MOUNTPOINT %s: %s%s", report_mountpoint, line,
+	       strstr(line, "unknown option") ?
+	       ": 'pagerfs -h' has those there are" : "");
+	report_begun[0] = '\0';
+}
+
+static void report_library_mounts(enum fuse_log_level level,
+				  const char *format, va_list args)
+{
+	size_t length = strlen(report_begun);
+
+	if (level > FUSE_LOG_WARNING) {		/* -d */
+		vfprintf(stderr, format, args);
+		return;
+	}
+	vsnprintf(report_begun + length, sizeof(report_begun) - length, format,
+		  args);
+	length = strcspn(report_begun, "\n");
+	if (!report_begun[length])
+		return;
+	report_begun[length] = '\0';
+	report_end_line();
+}
+
+void report_mounting(const char *mountpoint)
+{
+	if (!mountpoint)
+		report_end_line();
+	report_mountpoint = mountpoint;
+	fuse_set_log_func(mountpoint ? report_library_mounts : NULL);
 }
 
 static void report_library(enum fuse_log_level level, const char *format,

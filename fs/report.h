@@ -25,6 +25,12 @@ void report_at(enum report_level level, const char *format, ...)
  */
 int report_limit(const char *name);
 
+/*
+ * libfuse is about to mount at @mountpoint: what it says is said of that, by
+ * whole lines, until NULL is given. The main thread only.
+ */
+void report_mounting(const char *mountpoint);
+
 /* From now on lines go to syslog: standard error is about to be closed. */
 void report_to_syslog(void);
 

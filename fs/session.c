@@ -211,17 +211,27 @@ struct fuse_session *session_on(struct volume *volume, int fd)
 	return se;
 }
 
-static struct fuse_session *session_mount(struct volume *volume)
+/* libfuse itself says what is wrong. */
+static struct fuse_session *session_make_mount(struct volume *volume)
 {
-	/* From here to the mount libfuse itself says what is wrong. */
-	struct fuse_session *se = session_new(volume);
-	dev_t dev;
+	struct fuse_session *se;
 
+	report_mounting(volume->options.mountpoint);
+	se = session_new(volume);
 	volume->se = se;
 	if (se && fuse_session_mount(se, volume->options.mountpoint)) {
 		fuse_session_destroy(se);
-		return NULL;
+		se = NULL;
 	}
+	report_mounting(NULL);
+	return se;
+}
+
+static struct fuse_session *session_mount(struct volume *volume)
+{
+	struct fuse_session *se = session_make_mount(volume);
+	dev_t dev;
+
 	if (se && !mountpoint_device(volume->options.mountpoint, &dev))
 		volume->own_dev = dev;
 	if (se && session_connect(se, fuse_session_fd(se))) {

@@ -81,8 +81,11 @@ refuse "one argument" "MOUNTPOINT is missing" "$src"
 refuse "SOURCE empty" "SOURCE is empty: name" '' "$mnt"
 refuse "MOUNTPOINT empty" "MOUNTPOINT is empty: name" "$src" ''
 refuse "three arguments" "too many" "$src" "$mnt" "$dir/free"
-refuse "unknown option" "no_such_option" -o no_such_option "$src" "$mnt"
-refuse "bad max_read" "max_read=abc" -o max_read=abc "$src" "$mnt"
+refuse "unknown option" "$mnt: unknown.*-o no_such_option'.*pagerfs -h" \
+	-o no_such_option "$src" "$mnt"
+refuse "unknown options" "$mnt: unknown.*\`--no --such'.*pagerfs -h" \
+	--no --such "$src" "$mnt"
+refuse "bad max_read" "$mnt: .*max_read=abc" -o max_read=abc "$src" "$mnt"
 refuse "seed 0" "seed=0: expected a number from 1" -o seed=0 "$src" "$mnt"
 refuse "record empty" "record= is empty: name" -o record= "$src" "$mnt"
 refuse "rules empty" "rules= is empty: name" -o rules= "$src" "$mnt"

@@ -147,6 +147,17 @@ check_equal "by default" "" "$(cat "$dir/store.log")"
 	fail "log_level=loud accepted"
 check "refused" grep -q "error, warning or info" "$dir/err"
 
+# a device that is none, or is not FUSE's
+touch "$dir/device"
+for device in "$dir/device" /dev/null; do
+	mount --bind "$device" /dev/fuse || skip "no device to put there"
+	"$BUILD/pagerfs" "$src" "$mnt" 2>"$dir/err" && fail "$device: mounted"
+	check_equal "$device: a line" 1 "$(wc -l <"$dir/err")"
+	check "$device: $(cat "$dir/err")" grep -q "not FUSE's device" \
+		"$dir/err"
+	umount /dev/fuse
+done
+
 # the daemon run by nobody (fusermount3 wants a user with a name)
 user_src=$dir/user-src user_mnt=$dir/user-mnt
 mkdir "$user_src" "$user_mnt" && chown 65534:65534 "$user_src" "$user_mnt"
