@@ -32,7 +32,9 @@ const char *path_of_fd(struct volume *volume, int fd, char *to)
 	if (length == 1)
 		length = 0;	/* SOURCE is / */
 	below = path_read(volume, fd, to);
-	if (below > length && !memcmp(to, root, length) && to[length] == '/')
+	if (!below)
+		strcpy(to, PATH_TOO_LONG);
+	else if (below > length && !memcmp(to, root, length) && to[length] == '/')
 		memmove(to, to + length + 1, below - length);
 	else if (below == length)
 		to[0] = '\0';

@@ -5,6 +5,8 @@
  * also after a rename by somebody else. A file with several names has the one
  * by which it was found first; when that is gone, the one by which it is found
  * next. A removed file ends in " (deleted)".
+ * One of more than PATH_MAX nobody tells: it is PATH_TOO_LONG, which has no
+ * slash, and is not what the root has.
  */
 #ifndef FS_PATH_H
 #define FS_PATH_H
@@ -12,6 +14,8 @@
 #include "fs/volume.h"
 
 #define PATH_ROOM	4352	/* PATH_MAX, a name behind it, an end */
+
+#define PATH_TOO_LONG	"(too long)"
 
 /* A descriptor of @ino, which stays the inode's. */
 int path_fd(struct volume *volume, fuse_ino_t ino);

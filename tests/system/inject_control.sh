@@ -235,6 +235,18 @@ check_equal "the other's rule" "open 0;write EIO" \
 check_equal "and name" deep/two "$(sed -n 's/.* \(deep\/[a-z]*\)$/\1/p' \
 	"$c/inodes" | grep -v file)"
 : >"$c/rules"
+# deeper than a path reaches: by no means the root
+python3 - "$mnt/deep" <<'END'
+import os, sys
+os.chdir(sys.argv[1])
+for i in range(25):
+    os.mkdir("d" * 200)
+    os.chdir("d" * 200)
+with open("far", "w"):
+    pass
+END
+check_equal "one root" 1 "$(grep -c ' /$' "$c/inodes")"
+check "too long" grep -q ' (too long)$' "$c/inodes"
 rm -r "$mnt/deep"
 wait_for 5 bash -c "! grep -q deep/ '$c/inodes'" || fail "not forgotten"
 # ---- the way in stays open, also when the root is another one's, for whose
