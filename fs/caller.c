@@ -107,16 +107,36 @@ static bool caller_is_at_home(pid_t pid)
 	       his.st_ino == ours.st_ino;
 }
 
-bool caller_is_trusted(fuse_req_t req)
+/* The first 32 that @pid has in his user namespace. => false: not known. */
+static bool caller_capabilities(pid_t pid, uint32_t *effective)
 {
 	struct __user_cap_header_struct header = {
 		.version = _LINUX_CAPABILITY_VERSION_3,
-		.pid = fuse_req_ctx(req)->pid,
+		.pid = pid,
 	};
 	struct __user_cap_data_struct data[2];
 
 	/* 0: not known here, and to capget(2) ourselves. */
-	return header.pid && !syscall(SYS_capget, &header, data) &&
-	       data[0].effective & 1u << CAP_SYS_ADMIN &&
-	       caller_is_at_home(header.pid);
+	if (!pid || syscall(SYS_capget, &header, data))
+		return false;
+	*effective = data[0].effective;
+	return true;
+}
+
+bool caller_is_trusted(fuse_req_t req)
+{
+	pid_t pid = fuse_req_ctx(req)->pid;
+	uint32_t has;
+
+	return caller_capabilities(pid, &has) && has & 1u << CAP_SYS_ADMIN &&
+	       caller_is_at_home(pid);
+}
+
+bool caller_keeps_setid(fuse_req_t req)
+{
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+	uint32_t has;
+
+	return !ctx->uid && (!caller_capabilities(ctx->pid, &has) ||
+			     has & 1u << CAP_FSETID);
 }

@@ -34,5 +34,8 @@ void caller_leave(struct caller caller);
 
 /* Is the caller one whom the kernel below shows trusted attributes? */
 bool caller_is_trusted(fuse_req_t req);
+/* Do the set-id bits of a file he changes stay, where the kernel does not say?
+ * Those of user 0 do unless he is known to lack CAP_FSETID. */
+bool caller_keeps_setid(fuse_req_t req);
 
 #endif

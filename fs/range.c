@@ -4,6 +4,7 @@
  * fallocate may take long and goes through the serving thread's ring, and a
  * copy is made by pieces; a search is one system call. No locks.
  */
+#include "fs/caller.h"
 #include "fs/file.h"
 #include "fs/loop.h"
 #include "fs/operations.h"
@@ -26,7 +27,7 @@
 static void range_change(fuse_req_t req, fuse_ino_t ino, struct file *file)
 {
 	file->written = true;
-	if (fuse_req_ctx(req)->uid)
+	if (!caller_keeps_setid(req))
 		file_kill_setid_now(req, ino, file->fd);
 }
 

@@ -49,6 +49,13 @@ chmod 666 "$src/suid" && chmod 4777 "$src/suid"
 check "a write clears the set-id bit" as 1234 4321 \
 	bash -c "echo x >>'$mnt/suid'"
 check_equal "mode after it" 777 "$(stat -c %a "$src/suid")"
+# and so does fallocate, of user 0 as well if he lacks the capability
+chmod 4777 "$src/suid"
+check "fallocate" fallocate -l 4096 "$mnt/suid"
+check_equal "of root: mode" 4777 "$(stat -c %a "$src/suid")"
+check "fallocate" setpriv --bounding-set -fsetid --inh-caps -fsetid \
+	fallocate -l 8192 "$mnt/suid"
+check_equal "of less than root: mode" 777 "$(stat -c %a "$src/suid")"
 check "umount" umount "$mnt"
 
 # by a line of fstab, which only this test sees
