@@ -60,9 +60,9 @@ check_equal "served again" again "$(cat "$src/again")"
 refuse() {
 	local what=$1 pattern=$2 before after
 	shift 2
-	before=$(wc -l </proc/self/mounts)
+	before=$(grep -c " $dir" /proc/self/mounts)
 	timeout 10 "$BUILD/pagerfs" "$@" 2>"$dir/err" && fail "$what: accepted"
-	after=$(wc -l </proc/self/mounts)
+	after=$(grep -c " $dir" /proc/self/mounts)
 	check_equal "$what: mounts" "$before" "$after"
 	check_equal "$what: lines" 1 "$(wc -l <"$dir/err")"
 	check "$what: $(cat "$dir/err")" grep -Eq "$pattern" "$dir/err"
