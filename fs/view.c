@@ -209,6 +209,7 @@ static struct view *view_alloc(struct vm *vm, const struct view_ops *ops)
 	view->server.src.ops = *ops;
 	pthread_mutex_init(&view->server.lock, NULL);
 	LIST_INIT(&view->server.files);
+	view_calls_init(&view->server.calls);
 	view->server.uid = geteuid();
 	view->server.gid = getegid();
 	view->server.accesses = view_jobs_create(MAX_WAITING);
@@ -230,6 +231,7 @@ static void view_free(struct view *view)
 	view_jobs_destroy(view->server.accesses, 0);
 	view_jobs_destroy(view->server.commands, 0);
 	view_fuse_close_all(&view->server);
+	view_calls_destroy(&view->server.calls);
 	pthread_mutex_destroy(&view->server.lock);
 	view_board_destroy(view->server.board);
 	if (view->stop_event >= 0)
@@ -302,10 +304,14 @@ static bool view_jobs_stop(struct view *view)
 
 int view_stop(struct view *view)
 {
+	bool ended;
+
 	if (!view)
 		return 0;
 	atomic_store(&view->server.src.closing, true);
-	if (!view_threads_stop(view) || !view_jobs_stop(view)) {
+	ended = view_threads_stop(view);
+	view_calls_stop(&view->server.calls);
+	if (!ended || !view_jobs_stop(view)) {
 		view_abandon(view);
 		return -EBUSY;
 	}

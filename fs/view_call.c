@@ -9,12 +9,15 @@
  * work goes on without it, until it sees that it is wanted no more. Everyone
  * else waits for the real answer.
  *
+ * When the view is taken down nobody waits for any of them: so all that are
+ * under way stand in a list.
+ *
  * Invariant: of the worker and the interrupt, the one that sets answered
  * replies; nobody touches req after that but him.
  *
  * Locks: libfuse's request lock -> call->lock -> libfuse's session lock. So
  * libfuse is called with call->lock held only in the interrupt, which has
- * the request's already.
+ * the request's already. The list's lock is alone.
  */
 #include "fs/view_call.h"
 
@@ -23,6 +26,46 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* ---- all of them ---- */
+
+void view_calls_init(struct view_calls *calls)
+{
+	pthread_mutex_init(&calls->lock, NULL);
+	LIST_INIT(&calls->list);
+}
+
+void view_calls_stop(struct view_calls *calls)
+{
+	struct view_call *call;
+
+	pthread_mutex_lock(&calls->lock);
+	LIST_FOREACH(call, &calls->list, link)
+		atomic_store(&call->gone, true);
+	pthread_mutex_unlock(&calls->lock);
+}
+
+void view_calls_destroy(struct view_calls *calls)
+{
+	pthread_mutex_destroy(&calls->lock);
+}
+
+static void calls_add(struct view_calls *calls, struct view_call *call)
+{
+	call->all = calls;
+	pthread_mutex_lock(&calls->lock);
+	LIST_INSERT_HEAD(&calls->list, call, link);
+	pthread_mutex_unlock(&calls->lock);
+}
+
+static void calls_remove(struct view_call *call)
+{
+	pthread_mutex_lock(&call->all->lock);
+	LIST_REMOVE(call, link);
+	pthread_mutex_unlock(&call->all->lock);
+}
+
+/* ---- one ---- */
 
 /* Not in our pid name space: pid 0, unknown, as if it lived. */
 static bool caller_dying(fuse_req_t req)
@@ -64,7 +107,7 @@ static void call_interrupt(fuse_req_t req, void *data)
 }
 
 void view_call_start(struct view_call *call, fuse_req_t req,
-		     struct view_jobs *jobs)
+		     struct view_calls *all, struct view_jobs *jobs)
 {
 	bool dying;
 
@@ -72,6 +115,7 @@ void view_call_start(struct view_call *call, fuse_req_t req,
 	call->armed = call->interrupted = call->answered = false;
 	atomic_init(&call->gone, false);
 	pthread_mutex_init(&call->lock, NULL);
+	calls_add(all, call);
 	fuse_req_interrupt_func(req, call_interrupt, call);
 	pthread_mutex_lock(&call->lock);
 	call->armed = true;
@@ -99,6 +143,7 @@ bool view_call_claim(struct view_call *call)
 
 void view_call_end(struct view_call *call)
 {
+	calls_remove(call);
 	/* The interrupt that answered may not have let go of it yet. */
 	pthread_mutex_lock(&call->lock);
 	pthread_mutex_unlock(&call->lock);

@@ -492,7 +492,7 @@ static void mem_start(fuse_req_t req, const struct open_file *file,
 	mem->pid = file->node.pid;
 	mem->addr = off;
 	mem->len = len;
-	view_call_start(&mem->call, req, server->accesses);
+	view_call_start(&mem->call, req, &server->calls, server->accesses);
 }
 
 struct ctl_call {
@@ -553,7 +553,7 @@ static void ctl_start(fuse_req_t req, struct open_file *file,
 	c->server = server;
 	c->ctl = view_ctl_get(file->ctl);
 	c->len = len;
-	view_call_start(&c->call, req, server->commands);
+	view_call_start(&c->call, req, &server->calls, server->commands);
 }
 
 /* ---- reads and writes ---- */

@@ -10,15 +10,16 @@
 #include <sys/queue.h>
 #include <sys/types.h>
 
+#include "fs/view_call.h"
 #include "fs/view_table.h"
 
-struct view_jobs;
 struct view_board;
 
 struct view_server {
 	struct view_source src;
 	struct view_jobs *accesses;	/* for requests that may wait: mem, */
 	struct view_jobs *commands;	/* and ctl */
+	struct view_calls calls;	/* those requests */
 	struct view_board *board;	/* answers of the control files */
 	uid_t uid;			/* who owns the files */
 	gid_t gid;

@@ -861,6 +861,18 @@ static void the_end_waits_for_no_machine(void **state)
 	assert_int_equal(reaped(reader), 1);
 }
 
+static void the_end_stops_commands(void **state)
+{
+	struct fixture *f = *state;
+	pid_t writer = waiting_writer(f);
+	unsigned ms;
+
+	usleep(200000);
+	assert_int_equal(server_stop(f, &ms), 0);
+	assert_true(ms < 3000);
+	assert_int_equal(reaped(writer), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -882,6 +894,7 @@ int main(void)
 		T(a_dead_view_is_cleared),
 		T(the_end_waits_for_no_reader),
 		T(the_end_waits_for_no_machine),
+		T(the_end_stops_commands),
 	};
 	int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
 
