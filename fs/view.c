@@ -10,10 +10,16 @@
  * request stuck in the machine because the store is gone, a mount somebody
  * has unmounted or moved already. So: threads first (nobody may write to the
  * device's descriptor number after it is closed and perhaps somebody else's),
- * then the pool with a time limit, then the mount, lazily. If a request is
- * stuck, /dev/null takes the device's place: the kernel sees the last user of
- * the connection go and fails everybody's requests, and what the stuck one
- * will say one day goes nowhere; its memory is left as it is.
+ * then the pool with a time limit, then the device, then the mount, lazily.
+ * /dev/null takes the device's place: the kernel sees the last user of the
+ * connection go and fails everybody's requests, and what a stuck one will say
+ * one day goes nowhere; its memory is left as it is.
+ *
+ * libfuse would unmount whatever is at the path by then, perhaps the view of
+ * another machine that was started meanwhile; so it is not asked to. The
+ * number by which we know ours is given anew once ours is gone. What has our
+ * number and is served is ours if our connection lives; what has it and is
+ * dead is ours, or nobody's.
  *
  * kill -9: the kernel ends the connection, readers get ENOTCONN, and a helper
  * process (fs/view_watch.c) takes the mount away.
@@ -178,10 +184,24 @@ static int view_mount(struct view *view, char *why, size_t size)
 	return 0;
 }
 
-bool view_is_mounted(const struct view *view)
+/* Is there something by our number? */
+static bool view_is_found(const struct view *view)
 {
 	return view->connection >= 0 &&
 	       view_mount_find(view->path) == view->connection;
+}
+
+/* Does the kernel know our connection still? */
+static bool view_is_connected(const struct view *view)
+{
+	struct pollfd fd = {.fd = fuse_session_fd(view->session)};
+
+	return poll(&fd, 1, 0) == 0 || !(fd.revents & POLLERR);
+}
+
+bool view_is_mounted(const struct view *view)
+{
+	return view_is_connected(view) && view_is_found(view);
 }
 
 dev_t view_device(const struct view *view)
@@ -189,10 +209,17 @@ dev_t view_device(const struct view *view)
 	return view->connection < 0 ? 0 : makedev(0, view->connection);
 }
 
-/* Whatever happened to the mount meanwhile, another's is left alone. */
+/* => the connection is closed, the mount detached. Whatever happened to it
+ * meanwhile, another's is left alone. */
 static void view_unmount(struct view *view)
 {
-	if (view_is_mounted(view))
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (null >= 0) {
+		dup3(null, fuse_session_fd(view->session), O_CLOEXEC);
+		close(null);
+	}
+	if (view_is_found(view) && view_mount_is_dead(view->path))
 		view_mount_clear(view->path);
 	view_watch_stop(&view->watch);
 }
@@ -224,7 +251,6 @@ static struct view *view_alloc(struct vm *vm, const struct view_ops *ops)
 static void view_free(struct view *view)
 {
 	if (view->session) {
-		fuse_session_unmount(view->session);
 		view_unmount(view);
 		fuse_session_destroy(view->session);
 	}
@@ -266,18 +292,6 @@ int view_start(struct vm *vm, const struct view_ops *ops,
 	return 0;
 }
 
-/* A request is stuck. => the connection is closed, the mount detached. */
-static void view_abandon(struct view *view)
-{
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-
-	if (null >= 0) {
-		dup3(null, fuse_session_fd(view->session), O_CLOEXEC);
-		close(null);
-	}
-	view_unmount(view);
-}
-
 /* => have all in the pool ended? Then it is no more. */
 static bool view_pool_stop(struct view_jobs **jobs)
 {
@@ -312,7 +326,7 @@ int view_stop(struct view *view)
 	ended = view_threads_stop(view);
 	view_calls_stop(&view->server.calls);
 	if (!ended || !view_jobs_stop(view)) {
-		view_abandon(view);
+		view_unmount(view);
 		return -EBUSY;
 	}
 	view_free(view);

@@ -5,7 +5,7 @@
  * root of a dead view, of which every call says ENOTCONN. Who is mounted is
  * read from /proc/self/mountinfo, where the last line for a path wins. Only
  * that the view there is dead takes a touch, and it is another process's view
- * or nobody's: our own is not mounted yet.
+ * or nobody's: our own is not mounted yet, or closed already.
  *
  * No state and no locks.
  */
@@ -100,6 +100,16 @@ long view_mount_find(const char *path)
 	return found;
 }
 
+bool view_mount_is_dead(const char *path)
+{
+	struct statx st;
+
+	/* The kernel may still know the attributes of a dead view's root. */
+	return statx(AT_FDCWD, path, AT_STATX_FORCE_SYNC, STATX_BASIC_STATS,
+		     &st) < 0 &&
+	       (errno == ENOTCONN || errno == ECONNABORTED);
+}
+
 /* ---- getting rid of it ---- */
 
 /* For users who may not umount(2); it is set-user-ID. */
@@ -169,13 +179,9 @@ static int resolve(const char *mountpoint, char path[PATH_MAX])
 
 static int clear_stale(const char *path, char *why, size_t size)
 {
-	struct statx st;
 	int err;
 
-	/* The kernel may still know the attributes of a dead view's root. */
-	if (!statx(AT_FDCWD, path, AT_STATX_FORCE_SYNC, STATX_BASIC_STATS,
-		   &st) ||
-	    (errno != ENOTCONN && errno != ECONNABORTED))
+	if (!view_mount_is_dead(path))
 		return say(why, size, -EBUSY, "%s: the live view of a running "
 			   "machine is mounted here; end that machine or "
 			   "choose another name", path);

@@ -6,6 +6,7 @@
 #define FS_VIEW_MOUNT_H
 
 #include <limits.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 /* The type the kernel shows, and what makes it. */
@@ -22,6 +23,8 @@ int view_mount_prepare(const char *mountpoint, char path[PATH_MAX], char *why,
 /* The connection number of the view mounted last at @path, or -1. Does not
  * touch the mount. */
 long view_mount_find(const char *path);
+/* Does nobody serve the view at @path any more? Asks who does. */
+bool view_mount_is_dead(const char *path);
 /* Detach the view at @path whoever uses it. => 0 or -errno. */
 int view_mount_clear(const char *path);
 
