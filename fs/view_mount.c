@@ -3,8 +3,10 @@
  *
  * Paths are resolved without their last component, because that may be the
  * root of a dead view, of which every call says ENOTCONN. Who is mounted is
- * read from /proc/self/mountinfo, where the last line for a path wins. Only
- * that the view there is dead takes a touch, and it is another process's view
+ * read from /proc/self/mountinfo, which also lists mounts that no path leads
+ * to any more, because another covers where they are. So the way is walked as
+ * the kernel walks it: from mount to mount, each time to the child that is met
+ * first. It takes no touch, and the store below need not answer. Only that the view there is dead takes a touch, and it is another process's view
  * or nobody's: our own is not mounted yet, or closed already.
  *
  * No state and no locks.
@@ -56,47 +58,117 @@ static void unescape(char *s)
 	*out = '\0';
 }
 
+/* A mount on the way to a path, or that would be if nothing covered it. */
+struct way {
+	int id, parent;
+	size_t depth;			/* of the path, so many bytes */
+	long connection;		/* -1: not of a view */
+};
+
+/* => how much of @path leads to @at; -1: it is not on the way. */
+static ssize_t path_depth(const char *path, const char *at)
+{
+	size_t n = strlen(at);
+
+	if (!strcmp(at, "/"))
+		return 0;
+	return !strncmp(path, at, n) && (!path[n] || path[n] == '/') ?
+		(ssize_t)n : -1;
+}
+
 /* "36 35 0:52 / /mnt/vm/a rw,... shared:1 - fuse.pagervm pagervm rw,..."
- * => its connection if it is a mount of a view at @path, -1 if of something
- *    else, -2 if not at @path. */
-static long mount_line(char *line, const char *path)
+ * => is it on the way to @path? Then it is in *way. */
+static bool mount_line(char *line, const char *path, struct way *way)
 {
 	char *at[6], *type, *rest = line;
 	unsigned dev_major, dev_minor;
+	ssize_t depth;
 
 	for (int i = 0; i < 6; i++) {
 		at[i] = strsep(&rest, " ");
 		if (!rest)
-			return -2;
+			return false;
 	}
 	unescape(at[4]);
-	if (strcmp(at[4], path))
-		return -2;
+	depth = path_depth(path, at[4]);
 	type = strstr(rest, "- ");
-	if (!type || sscanf(at[2], "%u:%u", &dev_major, &dev_minor) != 2)
-		return -1;
-	type += 2;
-	if (strncmp(type, VIEW_MOUNT_TYPE " ", strlen(VIEW_MOUNT_TYPE " ")))
-		return -1;
-	return dev_minor;
+	if (depth < 0 || !type ||
+	    sscanf(at[2], "%u:%u", &dev_major, &dev_minor) != 2)
+		return false;
+	way->id = atoi(at[0]);
+	way->parent = atoi(at[1]);
+	way->depth = depth;
+	way->connection = -1;
+	if (!strncmp(type + 2, VIEW_MOUNT_TYPE " ",
+		     strlen(VIEW_MOUNT_TYPE " ")))
+		way->connection = dev_minor;
+	return true;
+}
+
+/* => all mounts on the way to @path, which the caller frees; NULL: not known */
+static struct way *ways_read(const char *path, size_t *n)
+{
+	FILE *mounts = fopen("/proc/self/mountinfo", "re");
+	struct way *ways = NULL, *more, way;
+	char *line = NULL;
+	size_t size = 0;
+
+	*n = 0;
+	while (mounts && getline(&line, &size, mounts) > 0) {
+		if (!mount_line(line, path, &way))
+			continue;
+		more = reallocarray(ways, *n + 1, sizeof(way));
+		if (!more) {
+			free(ways);
+			ways = NULL;
+			*n = 0;
+			break;
+		}
+		ways = more;
+		ways[(*n)++] = way;
+	}
+	free(line);
+	if (mounts)
+		fclose(mounts);
+	return ways;
+}
+
+/* Is @way's parent @of? NULL: outside, where we cannot see. */
+static bool way_is_child(const struct way *way, const struct way *of,
+			 const struct way *ways, size_t n)
+{
+	if (of)
+		return way != of && way->parent == of->id;
+	for (size_t i = 0; i < n; i++)
+		if (&ways[i] != way && ways[i].id == way->parent)
+			return false;
+	return true;
+}
+
+/* => where who comes from @from gets to next; NULL: nowhere else. */
+static const struct way *way_next(const struct way *from,
+				  const struct way *ways, size_t n)
+{
+	const struct way *next = NULL;
+
+	for (size_t i = 0; i < n; i++)
+		if (way_is_child(&ways[i], from, ways, n) &&
+		    (!next || ways[i].depth <= next->depth))
+			next = &ways[i];
+	return next;
 }
 
 long view_mount_find(const char *path)
 {
-	FILE *mounts = fopen("/proc/self/mountinfo", "re");
-	char *line = NULL;
-	size_t size = 0;
-	long found = -1, conn;
+	size_t n;
+	struct way *ways = ways_read(path, &n);
+	const struct way *at = NULL, *next;
+	long found;
 
-	if (!mounts)
-		return -1;
-	while (getline(&line, &size, mounts) > 0) {
-		conn = mount_line(line, path);
-		if (conn != -2)
-			found = conn;
-	}
-	free(line);
-	fclose(mounts);
+	while ((next = way_next(at, ways, n)))
+		at = next;
+	found = at && at->depth == strlen(path) ? at->connection : -1;
+	free(ways);
 	return found;
 }
 

@@ -20,8 +20,8 @@
  */
 int view_mount_prepare(const char *mountpoint, char path[PATH_MAX], char *why,
 		       size_t size);
-/* The connection number of the view mounted last at @path, or -1. Does not
- * touch the mount. */
+/* The connection number of the view which @path leads to, or -1. @path has no
+ * links or dots. Touches no mount. */
 long view_mount_find(const char *path);
 /* Does nobody serve the view at @path any more? Asks who does. */
 bool view_mount_is_dead(const char *path);

@@ -131,6 +131,16 @@ static int live_link_make(struct live *l, char why[LIVE_WHY])
 	return 0;
 }
 
+/* Is there a store where the view is to be? Else it would be in the bare mount
+ * point, where the next store covers it. */
+static bool live_has_store(const struct live *l)
+{
+	struct statfs fs;
+
+	return l->plain || (statfs(l->base, &fs) == 0 &&
+			    fs.f_type == FUSE_MAGIC);
+}
+
 /*
  * Where the view is to be mounted: at BASE/vm/NAME. But into a FUSE mount of
  * an ordinary user the kernel lets nobody else, and fusermount3, which is
@@ -201,7 +211,7 @@ int live_again(struct live *l, char why[LIVE_WHY])
 
 	pthread_mutex_lock(&l->lock);
 	if (l->view && !atomic_load(&l->ending) &&
-	    !view_is_mounted(l->view)) {
+	    !view_is_mounted(l->view) && live_has_store(l)) {
 		l->stuck |= view_stop(l->view) == -EBUSY;
 		l->view = NULL;
 		err = live_up(l, why);

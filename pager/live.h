@@ -17,12 +17,13 @@ struct vm;
 
 #define LIVE_WHY	512	/* room for what is wrong, in a line */
 
-/* Zeros, live_init(), and the first four: then live_up(). */
+/* Zeros, live_init(), and the first five: then live_up(). */
 struct live {
 	struct vm *vm;
 	struct runner_session *session;
 	const char *base;		/* the store: the view is at */
 	const char *name;		/* BASE/vm/NAME */
+	bool plain;			/* which need be no mount */
 	pthread_mutex_t lock;
 	struct view *view;		/* lock */
 	bool stuck;			/* lock: an earlier one is in use */

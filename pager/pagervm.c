@@ -323,6 +323,7 @@ static int up_view(struct machine *m)
 	m->live.session = m->session;
 	m->live.base = m->opt.dir;
 	m->live.name = m->opt.name;
+	m->live.plain = m->opt.plain;
 	if (live_up(&m->live, why) < 0)
 		return fail("%s", why);
 	engine_forbid(m->engine, live_device(&m->live));

@@ -863,6 +863,32 @@ static void anothers_view_is_left_alone(void **state)
 	assert_anothers_is_left_alone(f, view_open_at(f, "frames", O_RDONLY));
 }
 
+/* As by a store that is mounted where one was. */
+static void what_is_covered_is_not_there(void **state)
+{
+	struct fixture *f = *state;
+	long there = view_mount_find(f->dir);
+	char above[64], name[] = "/tmp/test_view.XXXXXX";
+
+	assert_true(there >= 0);
+	assert_non_null(mkdtemp(name));
+	snprintf(above, sizeof(above), "%s/v", name);
+	assert_int_equal(mkdir(above, 0755), 0);
+	if (mount(f->dir, above, NULL, MS_BIND, NULL)) {
+		rmdir(above);
+		rmdir(name);
+		skip();
+	}
+	assert_int_equal(view_mount_find(above), there);
+	assert_int_equal(mount("none", name, "tmpfs", 0, NULL), 0);
+	assert_int_equal(view_mount_find(above), -1);
+	assert_int_equal(umount2(name, MNT_DETACH), 0);
+	assert_int_equal(view_mount_find(above), there);
+	assert_int_equal(umount2(above, MNT_DETACH), 0);
+	assert_int_equal(rmdir(above), 0);
+	assert_int_equal(rmdir(name), 0);
+}
+
 static void the_end_waits_for_no_reader(void **state)
 {
 	struct fixture *f = *state;
@@ -923,6 +949,7 @@ int main(void)
 		T(a_killed_machine_leaves_no_view),
 		T(a_dead_view_is_cleared),
 		T(anothers_view_is_left_alone),
+		T(what_is_covered_is_not_there),
 		T(the_end_waits_for_no_reader),
 		T(the_end_waits_for_no_machine),
 		T(the_end_stops_commands),
