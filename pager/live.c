@@ -182,7 +182,8 @@ void live_init(struct live *l)
 	pthread_mutex_init(&l->lock, NULL);
 }
 
-int live_up(struct live *l, char why[LIVE_WHY])
+/* lock held */
+static int live_mount(struct live *l, char why[LIVE_WHY])
 {
 	struct view_ops ops = {
 		.ctx = l,
@@ -201,21 +202,49 @@ int live_up(struct live *l, char why[LIVE_WHY])
 	if (view_start(l->vm, &ops, l->dir, &l->view, why + n,
 		       LIVE_WHY - n) < 0)
 		return -1;
-	l->made_dir = true;
+	l->made_dir = l->up = true;
 	return 0;
+}
+
+int live_up(struct live *l, char why[LIVE_WHY])
+{
+	int err;
+
+	pthread_mutex_lock(&l->lock);
+	err = live_mount(l, why);
+	pthread_mutex_unlock(&l->lock);
+	return err;
+}
+
+/* Is there to be one, and could it be? lock held */
+static bool live_is_missing(struct live *l)
+{
+	return l->up && !atomic_load(&l->ending) &&
+	       !(l->view && view_is_mounted(l->view)) && live_has_store(l);
+}
+
+/* => as live_again(). lock held */
+static int live_mount_again(struct live *l, char why[LIVE_WHY])
+{
+	bool news;
+
+	l->stuck |= view_stop(l->view) == -EBUSY;
+	l->view = NULL;
+	if (live_mount(l, why) == 0) {
+		l->said[0] = 0;
+		return 0;
+	}
+	news = strcmp(l->said, why) != 0;
+	memcpy(l->said, why, LIVE_WHY);
+	return news ? -1 : 0;
 }
 
 int live_again(struct live *l, char why[LIVE_WHY])
 {
-	int err = 0;
+	int err;
 
 	pthread_mutex_lock(&l->lock);
-	if (l->view && !atomic_load(&l->ending) &&
-	    !view_is_mounted(l->view) && live_has_store(l)) {
-		l->stuck |= view_stop(l->view) == -EBUSY;
-		l->view = NULL;
-		err = live_up(l, why);
-	}
+	err = live_is_missing(l) ? live_mount_again(l, why) : 0;
 	pthread_mutex_unlock(&l->lock);
 	return err;
 }

@@ -25,8 +25,10 @@ struct live {
 	const char *name;		/* BASE/vm/NAME */
 	bool plain;			/* which need be no mount */
 	pthread_mutex_t lock;
+	bool up;			/* lock: there is to be one */
 	struct view *view;		/* lock */
 	bool stuck;			/* lock: an earlier one is in use */
+	char said[LIVE_WHY];		/* lock: why there is none */
 	atomic_bool ending;
 	char dir[PATH_MAX];		/* where it is mounted */
 	char link[PATH_MAX];		/* what leads there, or "" */
@@ -36,8 +38,11 @@ struct live {
 void live_init(struct live *live);
 /* => 0; -1 and @why. */
 int live_up(struct live *live, char why[LIVE_WHY]);
-/* The store is mounted anew, and the view went with the mount that it was in:
- * up again, if it was. By any thread. */
+/*
+ * To be asked now and then, by any thread. If the view was up and went with the
+ * mount that it was in, and a store is mounted there again: up again.
+ * => 0; -1 and @why, once, and it is tried again each time.
+ */
 int live_again(struct live *live, char why[LIVE_WHY]);
 /* The device that its files are on; 0: none. */
 dev_t live_device(struct live *live);

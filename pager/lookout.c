@@ -21,7 +21,7 @@
 
 struct lookout {
 	struct vm *vm;
-	void (*back)(void *arg);
+	void (*looked)(void *arg, bool back);
 	void *arg;
 	pthread_t thread;
 	pthread_mutex_t lock;
@@ -157,8 +157,7 @@ static void *lookout_thread(void *arg)
 		if (l->stop)
 			break;
 		pthread_mutex_unlock(&l->lock);
-		if (lookout_look(l->vm))
-			l->back(l->arg);
+		l->looked(l->arg, lookout_look(l->vm));
 		pthread_mutex_lock(&l->lock);
 	}
 	l->ended = true;
@@ -167,15 +166,15 @@ static void *lookout_thread(void *arg)
 	return NULL;
 }
 
-struct lookout *lookout_start(struct vm *vm, void (*back)(void *arg),
-			      void *arg)
+struct lookout *lookout_start(struct vm *vm,
+			      void (*looked)(void *arg, bool back), void *arg)
 {
 	struct lookout *l = calloc(1, sizeof(*l));
 
 	if (!l)
 		return NULL;
 	l->vm = vm;
-	l->back = back;
+	l->looked = looked;
 	l->arg = arg;
 	pthread_mutex_init(&l->lock, NULL);
 	pthread_cond_init(&l->wake, NULL);

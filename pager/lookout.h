@@ -28,9 +28,10 @@ struct vm;
  */
 bool lookout_look(struct vm *vm);
 
-/* Do so from now on, and call @back when some are. => NULL: no thread. */
-struct lookout *lookout_start(struct vm *vm, void (*back)(void *arg),
-			      void *arg);
+/* Do so from now on, and call @looked after each look, with what it says.
+ * => NULL: no thread. */
+struct lookout *lookout_start(struct vm *vm,
+			      void (*looked)(void *arg, bool back), void *arg);
 /* Before the machine is destroyed. => 0; -EBUSY: a file does not answer: leave
  * the machine and its stores alone until the process ends, but for vm_end().
  * NULL: nothing. */

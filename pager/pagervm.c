@@ -277,7 +277,7 @@ static void up_lost(void *arg, const char *name)
 		"(pswplost counts them)\n", name);
 }
 
-static void up_again(void *arg);
+static void up_again(void *arg, bool back);
 
 static int up_vm(struct machine *m)
 {
@@ -330,13 +330,16 @@ static int up_view(struct machine *m)
 	return 0;
 }
 
-/* By the lookout. */
-static void up_again(void *arg)
+/* By the lookout, all the time. The store of the view may be back with nothing
+ * on it that the lookout could see. */
+static void up_again(void *arg, bool back)
 {
 	struct machine *m = arg;
 	char why[LIVE_WHY];
 
-	fprintf(stderr, "pagervm: %s: the store is back\n", m->opt.dir);
+	if (back)
+		fprintf(stderr, "pagervm: %s: the store is back\n",
+			m->opt.dir);
 	if (live_again(&m->live, why) < 0)
 		fail("%s", why);
 	engine_forbid(m->engine, live_device(&m->live));
