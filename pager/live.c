@@ -3,8 +3,10 @@
  *
  * The view calls from threads of its own; what it asks goes on to the machine
  * and to the session of the workload language. Lock: one, around which view
- * there is; it is held while one is stopped, which takes seconds at most, and
- * no call of the view takes it.
+ * there is and where. It is held while one is stopped, which takes seconds at
+ * most, and while the store makes a place for one, which takes as long as the
+ * store likes; so the end of the machine waits for it with a deadline. No call
+ * of the view takes it.
  */
 #include "pager/live.h"
 
@@ -18,10 +20,12 @@
 #include <unistd.h>
 
 #include "fs/view.h"
+#include "pager/deadline.h"
 #include "pager/runner.h"
 #include "pager/vm.h"
 
 #define FUSE_MAGIC	0x65735546
+#define LOCK_MS		1500	/* patience of the end with the store */
 
 __attribute__((format(printf, 2, 3)))
 static int live_fail(char why[LIVE_WHY], const char *fmt, ...)
@@ -166,15 +170,6 @@ static int live_place(struct live *l, char why[LIVE_WHY])
 	return 0;
 }
 
-void live_clear(const struct live *l)
-{
-	if (!l->made_dir)
-		return;
-	/* Busy: another machine's by now, and so is the link. */
-	if (rmdir(l->dir) == 0 || errno == ENOENT)
-		unlink(l->link);
-}
-
 /* ---- up and down ---- */
 
 void live_init(struct live *l)
@@ -198,6 +193,8 @@ static int live_mount(struct live *l, char why[LIVE_WHY])
 
 	if (live_place(l, why) < 0)
 		return -1;
+	if (atomic_load(&l->ending))	/* and perhaps did not wait for this */
+		return live_fail(why, "live view: the machine ends");
 	memcpy(why, what, n);
 	if (view_start(l->vm, &ops, l->dir, &l->view, why + n,
 		       LIVE_WHY - n) < 0)
@@ -234,7 +231,7 @@ static int live_mount_again(struct live *l, char why[LIVE_WHY])
 		l->said[0] = 0;
 		return 0;
 	}
-	news = strcmp(l->said, why) != 0;
+	news = !atomic_load(&l->ending) && strcmp(l->said, why) != 0;
 	memcpy(l->said, why, LIVE_WHY);
 	return news ? -1 : 0;
 }
@@ -259,15 +256,34 @@ dev_t live_device(struct live *l)
 	return dev;
 }
 
+/* For the end. => false: the store has who holds the lock */
+static bool live_lock(struct live *l)
+{
+	struct timespec until = deadline_in(LOCK_MS);
+
+	return pthread_mutex_clocklock(&l->lock, CLOCK_MONOTONIC, &until) == 0;
+}
+
 int live_down(struct live *l)
 {
 	int err;
 
-	pthread_mutex_lock(&l->lock);
 	atomic_store(&l->ending, true);
+	if (!live_lock(l))
+		return -EBUSY;
 	err = view_stop(l->view);
 	if (l->stuck)
 		err = -EBUSY;
 	pthread_mutex_unlock(&l->lock);
 	return err;
+}
+
+void live_clear(struct live *l)
+{
+	if (!live_lock(l))
+		return;
+	/* Busy: another machine's by now, and so is the link. */
+	if (l->made_dir && (rmdir(l->dir) == 0 || errno == ENOENT))
+		unlink(l->link);
+	pthread_mutex_unlock(&l->lock);
 }

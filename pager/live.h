@@ -46,9 +46,10 @@ int live_up(struct live *live, char why[LIVE_WHY]);
 int live_again(struct live *live, char why[LIVE_WHY]);
 /* The device that its files are on; 0: none. */
 dev_t live_device(struct live *live);
-/* => 0; -EBUSY: somebody will still use the machine after its end. */
+/* => 0; -EBUSY: somebody will still use the machine after its end. Takes some
+ * seconds at most. */
 int live_down(struct live *live);
 /* Take away what was made in the store for it. */
-void live_clear(const struct live *live);
+void live_clear(struct live *live);
 
 #endif
