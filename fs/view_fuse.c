@@ -610,6 +610,53 @@ static void view_flush(fuse_req_t req, fuse_ino_t ino,
 		fuse_reply_err(req, 0);
 }
 
+/* ---- what cannot be done: names come and go with the machine's state ---- */
+
+static void refuse_name(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	(void)parent;
+	(void)name;
+	fuse_reply_err(req, EPERM);
+}
+
+static void refuse_mknod(fuse_req_t req, fuse_ino_t parent, const char *name,
+			 mode_t mode, dev_t rdev)
+{
+	(void)mode;
+	(void)rdev;
+	refuse_name(req, parent, name);
+}
+
+static void refuse_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name,
+			 mode_t mode)
+{
+	(void)mode;
+	refuse_name(req, parent, name);
+}
+
+static void refuse_symlink(fuse_req_t req, const char *target,
+			   fuse_ino_t parent, const char *name)
+{
+	(void)target;
+	refuse_name(req, parent, name);
+}
+
+static void refuse_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent,
+			const char *name)
+{
+	(void)ino;
+	refuse_name(req, parent, name);
+}
+
+static void refuse_rename(fuse_req_t req, fuse_ino_t parent, const char *name,
+			  fuse_ino_t to, const char *new, unsigned int flags)
+{
+	(void)to;
+	(void)new;
+	(void)flags;
+	refuse_name(req, parent, name);
+}
+
 const struct fuse_lowlevel_ops view_fuse_ops = {
 	.lookup = view_lookup,
 	.getattr = view_getattr,
@@ -622,4 +669,11 @@ const struct fuse_lowlevel_ops view_fuse_ops = {
 	.flush = view_flush,
 	.release = view_release,
 	.releasedir = view_release,
+	.mknod = refuse_mknod,		/* and so open(2) with O_CREAT */
+	.mkdir = refuse_mkdir,
+	.unlink = refuse_name,
+	.rmdir = refuse_name,
+	.symlink = refuse_symlink,
+	.link = refuse_link,
+	.rename = refuse_rename,
 };

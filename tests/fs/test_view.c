@@ -488,6 +488,29 @@ static void modes_are_procs(void **state)
 	assert_int_equal(errno, EACCES);
 }
 
+static void assert_refused(int result)
+{
+	assert_int_equal(result, -1);
+	assert_int_equal(errno, EPERM);
+}
+
+static void names_cannot_be_changed(void **state)
+{
+	struct fixture *f = *state;
+	char new[128], old[128];
+
+	snprintf(new, sizeof(new), "%s/new", f->dir);
+	snprintf(old, sizeof(old), "%s/frames", f->dir);
+	assert_refused(open(new, O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+	assert_refused(mkdir(new, 0700));
+	assert_refused(symlink("x", new));
+	assert_refused(link(old, new));
+	assert_refused(rename(old, new));
+	assert_refused(unlink(old));
+	snprintf(old, sizeof(old), "%s/swap", f->dir);
+	assert_refused(rmdir(old));
+}
+
 static void texts_read_however_chunked(void **state)
 {
 	static const char maps[] =
@@ -935,6 +958,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, up, down)
 		T(lists_what_there_is),
 		T(modes_are_procs),
+		T(names_cannot_be_changed),
 		T(texts_read_however_chunked),
 		T(a_reader_has_one_picture),
 		T(pagemap_is_random_access),
