@@ -145,6 +145,19 @@ static bool live_has_store(const struct live *l)
 			    fs.f_type == FUSE_MAGIC);
 }
 
+/* In a store that others can write to, root is not to be led elsewhere: what is
+ * mounted or made is ours. */
+static int live_check_link(const char *path, char why[LIVE_WHY])
+{
+	struct stat st;
+
+	if (lstat(path, &st) < 0 || !S_ISLNK(st.st_mode) ||
+	    st.st_uid == geteuid())
+		return 0;
+	return live_fail(why, "%s: is a link that another user made; remove "
+			 "it or choose another name", path);
+}
+
 /*
  * Where the view is to be mounted: at BASE/vm/NAME. But into a FUSE mount of
  * an ordinary user the kernel lets nobody else, and fusermount3, which is
@@ -157,7 +170,11 @@ static int live_place(struct live *l, char why[LIVE_WHY])
 	snprintf(l->dir, sizeof(l->dir), "%s/vm", l->base);
 	if (mkdir(l->dir, 0755) < 0 && errno != EEXIST)
 		return live_fail(why, "%s: %s", l->dir, strerror(errno));
+	if (live_check_link(l->dir, why) < 0)
+		return -1;
 	snprintf(l->dir, sizeof(l->dir), "%s/vm/%s", l->base, l->name);
+	if (live_check_link(l->dir, why) < 0)
+		return -1;
 	if (geteuid() != 0 && statfs(l->base, &fs) == 0 &&
 	    fs.f_type == FUSE_MAGIC) {
 		memcpy(l->link, l->dir, sizeof(l->link));

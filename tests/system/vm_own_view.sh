@@ -32,5 +32,18 @@ check "killed, it is gone" wait_for 5 gone "$machine_pid"
 { wait "$machine_pid"; } 2>/dev/null
 gone_view() { ! is_mounted "$view"; }
 check "and its view" wait_for 10 gone_view
+
+# Nor is root led elsewhere by a link that another user has put there.
+if [ "$(id -u)" = 0 ]; then
+	mkdir "$dir/elsewhere"
+	ln -s "$dir/elsewhere" "$src/vm/led"
+	chown -h 65534 "$src/vm/led"
+	vm -n led --no-swap /dev/null 2>"$dir/led.err"
+	check_equal "another's link: status" 1 $?
+	check "another's link: $(cat "$dir/led.err")" \
+		grep -q 'vm/led: is a link that another user made' "$dir/led.err"
+	ln -s "$dir/elsewhere" "$mnt/vm/mine"
+	check "one's own" vm -n mine --no-swap /dev/null
+fi
 umount_store "$mnt"
 finish
