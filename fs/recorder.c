@@ -35,14 +35,12 @@ struct recorder *recorder_running;
 
 /* ---- ids ---- */
 
-/* => The entry of (@dev, @ino), made if it was not there; NULL: no memory.
- * The lock is held. */
-static struct recorder_id *recorder_entry(struct recorder *recorder,
-					  dev_t dev, ino_t ino, bool *known)
+struct recorder_id *recorder_entry(struct recorder_id **ids, dev_t dev,
+				   ino_t ino, bool *known)
 {
 	struct recorder_id *entry, want = { .key = { dev, ino } };
 
-	HASH_FIND(hh, recorder->ids, &want.key, sizeof(want.key), entry);
+	HASH_FIND(hh, *ids, &want.key, sizeof(want.key), entry);
 	*known = entry;
 	if (entry)
 		return entry;
@@ -51,8 +49,18 @@ static struct recorder_id *recorder_entry(struct recorder *recorder,
 		return NULL;
 	entry->key.dev = dev;
 	entry->key.ino = ino;
-	HASH_ADD(hh, recorder->ids, key, sizeof(entry->key), entry);
+	HASH_ADD(hh, *ids, key, sizeof(entry->key), entry);
 	return entry;
+}
+
+void recorder_free_ids(struct recorder_id **ids)
+{
+	struct recorder_id *entry, *next;
+
+	HASH_ITER(hh, *ids, entry, next) {
+		HASH_DEL(*ids, entry);
+		free(entry);
+	}
 }
 
 /* => As recorder_id_of(); the lock is held. */
@@ -61,7 +69,7 @@ static uint64_t recorder_identify(struct recorder *recorder, dev_t dev,
 {
 	struct recorder_id *entry;
 
-	entry = recorder_entry(recorder, dev, ino, known);
+	entry = recorder_entry(&recorder->ids, dev, ino, known);
 	if (entry && !*known)
 		entry->id = ++recorder->last_id;
 	return entry ? entry->id : 0;
@@ -100,7 +108,7 @@ static uint64_t recorder_bind(struct recorder *recorder, dev_t dev, ino_t ino,
 	bool known;
 
 	pthread_mutex_lock(&recorder->lock);
-	entry = recorder_entry(recorder, dev, ino, &known);
+	entry = recorder_entry(&recorder->ids, dev, ino, &known);
 	if (entry) {
 		early = entry->id > id ? entry->id : 0;
 		entry->id = id;
@@ -331,13 +339,9 @@ static int recorder_start(struct recorder *recorder, struct volume *volume)
 
 static void recorder_free(struct recorder *recorder)
 {
-	struct recorder_id *entry, *next;
 	struct recorder_op *op, *next_op;
 
-	HASH_ITER(hh, recorder->ids, entry, next) {
-		HASH_DEL(recorder->ids, entry);
-		free(entry);
-	}
+	recorder_free_ids(&recorder->ids);
 	HASH_ITER(hh, recorder->ops, op, next_op) {
 		HASH_DEL(recorder->ops, op);
 		free(op);

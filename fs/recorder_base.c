@@ -4,16 +4,19 @@
  * Before the mount is there, SOURCE is walked once: each name becomes a
  * RECORD_MAKE (the first of a file) or a RECORD_LINK, each regular file's
  * size a RECORD_SETATTR, and what is data in it RECORD_WRITEs. All carry
- * RECORD_BASE: they are not operations, but what was there. At the end SOURCE
- * is synced, so that it is true that all this would survive a crash.
+ * RECORD_BASE: they are not operations, but what was there. Each file
+ * system that is met is synced: so all this would survive a crash.
  *
- * The walk takes one descriptor for each level, and never follows a link. A
- * directory that it meets twice, by a bind mount, is refused: nothing built
- * from a record has directories of two names.
+ * The walk takes one descriptor for each level, and never follows a link. It
+ * tells files apart as the inodes of clients are told apart (volume.c): what is
+ * seen through another mount is another file. But if it is the same one, by a
+ * bind mount, it is refused: a change of one would be missing in the other, and
+ * nothing built from a record has directories of two names.
  * Main thread only, nobody else is there yet.
  */
 #include "fs/recorder_int.h"
 #include "fs/report.h"
+#include "fs/volume.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -21,6 +24,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #define BASE_CHUNK	(1u << 20)
@@ -30,6 +34,8 @@ struct base {
 	char *chunk;
 	char *name;		/* that the walk was at when it failed */
 	struct stat own;	/* the record's file */
+	dev_t synced;		/* the last file system that was */
+	struct recorder_id *real; /* files, whatever mount they are seen by */
 };
 
 static int base_walk(struct base *base, uint64_t dir, int fd);
@@ -146,13 +152,58 @@ static int base_put_file(struct base *base, uint64_t id, int dir,
 	return err;
 }
 
-static int base_put_dir(struct base *base, uint64_t id, int dir,
-			const char *name)
+/* Sync what @fd is on, if that was not the last one. => 0 or -errno. */
+static int base_sync(struct base *base, int fd, dev_t dev)
 {
-	int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW |
-			O_CLOEXEC);
+	if (base->synced == dev)
+		return 0;
+	base->synced = dev;
+	return syncfs(fd) ? -errno : 0;
+}
 
-	return fd < 0 ? -errno : base_walk(base, id, fd);
+static int base_put_dir(struct base *base, uint64_t id, int dir,
+			const char *name, dev_t dev)
+{
+	int fd, err;
+
+	fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW |
+		    O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	err = base_sync(base, fd, dev);
+	if (!err)
+		return base_walk(base, id, fd);
+	close(fd);
+	return err;
+}
+
+/*
+ * What @name in @dir is, or @dir itself if it is empty, and its *@id, which may
+ * have been *@known. => 0 or -errno; -ELOOP, -EMLINK: base_report().
+ */
+static int base_identify(struct base *base, int dir, const char *name,
+			 struct stat *st, uint64_t *id, bool *known)
+{
+	struct recorder_id *real;
+	struct statx stx;
+	bool met;
+	dev_t dev;
+
+	if (statx(dir, name, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW |
+		  AT_NO_AUTOMOUNT, STATX_BASIC_STATS | STATX_MNT_ID, &stx))
+		return -errno;
+	volume_to_stat(base->recorder->volume, &stx, st);
+	dev = makedev(stx.stx_dev_major, stx.stx_dev_minor);
+	/* By a way which recorder_check_place() cannot see: a bind mount. */
+	if (dev == base->own.st_dev && st->st_ino == base->own.st_ino)
+		return -ELOOP;
+	*id = recorder_id_of(base->recorder, st->st_dev, st->st_ino, known);
+	real = recorder_entry(&base->real, dev, st->st_ino, &met);
+	if (!*id || !real)
+		return -ENOMEM;
+	if (!met)
+		real->id = *id;
+	return real->id == *id ? 0 : -EMLINK;
 }
 
 static int base_put_name(struct base *base, uint64_t parent, int dir,
@@ -165,22 +216,17 @@ static int base_put_name(struct base *base, uint64_t parent, int dir,
 	uint64_t id;
 	int err;
 
-	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW))
-		return -errno;
-	/* By a way which recorder_check_place() cannot see: a bind mount. */
-	if (st.st_dev == base->own.st_dev && st.st_ino == base->own.st_ino)
-		return -ELOOP;
+	err = base_identify(base, dir, name, &st, &id, &known);
+	if (err)
+		return err;
 	symlink = S_ISLNK(st.st_mode);
 	if (symlink)
 		length = readlinkat(dir, name, target, sizeof(target) - 1);
 	if (length < 0)
 		return -errno;
 	target[length] = '\0';
-	id = recorder_id_of(base->recorder, st.st_dev, st.st_ino, &known);
-	if (!id)
-		return -ENOMEM;
 	if (known && S_ISDIR(st.st_mode))
-		return -EMLINK;		/* a bind mount of one in SOURCE */
+		return -EMLINK;
 	if (known)
 		return base_put_link(base, id, parent, name);
 	err = base_put_node(base, id, parent, name, &st,
@@ -188,7 +234,7 @@ static int base_put_name(struct base *base, uint64_t parent, int dir,
 	if (!err && S_ISREG(st.st_mode))
 		err = base_put_file(base, id, dir, name, &st);
 	if (!err && S_ISDIR(st.st_mode))
-		err = base_put_dir(base, id, dir, name);
+		err = base_put_dir(base, id, dir, name, st.st_dev);
 	return err;
 }
 
@@ -222,16 +268,18 @@ static int base_put_all(struct base *base, int root_fd)
 {
 	struct record end = { .type = RECORD_BASE_END };
 	struct stat st;
+	uint64_t id;
+	bool known;
 	int fd, err;
 
 	fd = openat(root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	err = fstat(fd, &st) ? -errno : 0;
-	if (!err && syncfs(fd))
-		err = -errno;
+	err = base_identify(base, fd, "", &st, &id, &known);
 	if (!err)
-		err = base_put_node(base, RECORD_ROOT, 0, "", &st, NULL);
+		err = base_sync(base, fd, st.st_dev);
+	if (!err)
+		err = base_put_node(base, id, 0, "", &st, NULL);
 	if (err) {
 		close(fd);
 		return err;
@@ -247,9 +295,9 @@ static void base_report(const struct base *base, int err)
 		       "outside SOURCE and MOUNTPOINT", base->recorder->path,
 		       base->name ? base->name : ".");
 	else if (err == -EMLINK && !base->recorder->writer.err)
-		report("SOURCE: the directory '%s' is there under another "
-		       "name, too (mount --bind): a record could not tell "
-		       "them apart: unmount one of them",
+		report("SOURCE: '%s' is there under another name, too (mount "
+		       "--bind): a record could not tell them apart: unmount "
+		       "one of them",
 		       base->name ? base->name : ".");
 	else if (base->recorder->writer.err)
 		report("record %s: %s: the files as they are now do not fit: "
@@ -276,6 +324,7 @@ int recorder_put_base(struct recorder *recorder, int root_fd)
 		err = base_put_all(&base, root_fd);
 	if (err)
 		base_report(&base, err);
+	recorder_free_ids(&base.real);
 	free(base.name);
 	free(base.chunk);
 	return err;

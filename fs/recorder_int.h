@@ -54,7 +54,14 @@ struct recorder_begin {
 	uint8_t attr[RECORD_ATTR];
 };
 
-/* The id of a file; *@known says whether there was one before. 0: no memory */
+/* => The entry of (@dev, @ino) in @ids, made if it was not there (*@known says
+ * so); NULL: no memory. recorder->lock is held if they are the recorder's. */
+struct recorder_id *recorder_entry(struct recorder_id **ids, dev_t dev,
+				   ino_t ino, bool *known);
+void recorder_free_ids(struct recorder_id **ids);
+
+/* The id of a file, which @dev and @ino are as an inode has them; *@known says
+ * whether there was one before. 0: no memory */
 uint64_t recorder_id_of(struct recorder *recorder, dev_t dev, ino_t ino,
 			bool *known);
 /* The id of the kernel's @nodeid, which a client uses. */

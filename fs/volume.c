@@ -332,8 +332,8 @@ static struct timespec volume_time(const struct statx_timestamp *time)
 	return (struct timespec){ time->tv_sec, time->tv_nsec };
 }
 
-static void volume_to_stat(const struct volume *volume,
-			   const struct statx *stx, struct stat *st)
+void volume_to_stat(const struct volume *volume, const struct statx *stx,
+		    struct stat *st)
 {
 	*st = (struct stat){
 		.st_dev = volume_identity(volume, stx),

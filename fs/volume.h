@@ -127,6 +127,11 @@ void volume_leave(struct volume *volume, int dir_fd, const char *name,
 void volume_left(struct volume *volume, struct volume_leaving *leaving,
 		 bool gone);
 
+/* What @stx, with its STATX_MNT_ID, says of a file; @st->st_dev is as an inode
+ * has it, which tells mounts apart. */
+void volume_to_stat(const struct volume *volume, const struct statx *stx,
+		    struct stat *st);
+
 /* What a client sees of @ino, the number of a file on @dev (struct inode). */
 ino_t volume_ino(const struct volume *volume, dev_t dev, ino_t ino);
 
