@@ -42,6 +42,8 @@ static int each_build(struct each *each, const char *name)
 	err = build_remove(dir);
 	if (!err)
 		err = build_outcome(each->build, &each->outcome, dir);
+	if (each->unmade < each->build->unmade)
+		each->unmade = each->build->unmade;
 	if (err)
 		warnx("%s%s%s: %s", dir, *each->build->path ? "/" : "",
 		      each->build->path, strerror(-err));
@@ -258,6 +260,13 @@ static int each_points(struct each *each)
 	return err;
 }
 
+/* Also where we have not come to. */
+static void each_count_strangers(struct each *each)
+{
+	state_advance(&each->state, each->history->last);
+	each->strangers = each->state.strangers;
+}
+
 static int each_clean(struct each *each)
 {
 	char out[sizeof(each->work) + 16];
@@ -295,6 +304,8 @@ int each_run(struct each *each, struct history *history)
 	if (!err)
 		err = each_points(each);
 	progress_clear();
+	if (!err)
+		each_count_strangers(each);
 	state_close(&each->state);
 	set_free(&each->done);
 	return each_clean(each) ?: err;

@@ -24,6 +24,8 @@ struct each {
 
 	/* what came of it */
 	uint64_t states, failed, looked_at, of_points;
+	uint64_t strangers;	/* operations that are in no state */
+	uint64_t unmade;	/* device files in none, at most */
 	volatile sig_atomic_t interrupted;
 
 	/* inside */

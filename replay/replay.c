@@ -371,18 +371,20 @@ static void replay_take_base(struct replay *replay, struct state *state)
 		     replay->build.path, build_base_fault(err));
 }
 
-static void replay_warn(const struct replay *replay, const struct state *state)
+/* @where: that @unmade device files are missing in. */
+static void replay_warn(const struct replay *replay, uint64_t strangers,
+			const char *where, uint64_t unmade)
 {
-	if (state->strangers)
+	if (strangers)
 		warnx("%s: %" PRIu64
-		      " changes of names that came into SOURCE behind "
-		      "the mount, or of whiteouts, are left out",
-		      replay->words[1], state->strangers);
-	if (replay->build.unmade)
+		      " operations on files that came into SOURCE behind the "
+		      "mount, or on whiteouts, are left out",
+		      replay->words[1], strangers);
+	if (unmade)
 		warnx("%s: %" PRIu64
 		      " device files are left out: only root can make "
 		      "them",
-		      replay->words[2], replay->build.unmade);
+		      where, unmade);
 }
 
 static int replay_build(struct replay *replay)
@@ -404,7 +406,7 @@ static int replay_build(struct replay *replay)
 		      replay->build.path, err == -ENOTEMPTY ?
 		      "has files in it: name a new directory" :
 		      strerror(-err));
-	replay_warn(replay, &state);
+	replay_warn(replay, state.strangers, dir, replay->build.unmade);
 	outcome_close(&outcome);
 	state_close(&state);
 	return err ? REPLAY_TROUBLE : 0;
@@ -460,6 +462,7 @@ static int replay_check_each(struct replay *replay)
 	if (err)
 		return REPLAY_TROUBLE;
 	replay_summary(each);
+	replay_warn(replay, each->strangers, "the states", each->unmade);
 	return each->failed ? 1 : each->interrupted ? REPLAY_TROUBLE : 0;
 }
 

@@ -225,9 +225,8 @@ static void show_state(FILE *out, struct history *history, uint64_t open)
 	if (state.strangers)
 		fprintf(out,
 			"strangers  %" PRIu64
-			" changes of names that came into "
-			"SOURCE behind the mount, or of whiteouts; left "
-			"out\n",
+			" operations on files that came into SOURCE behind "
+			"the mount, or on whiteouts; left out\n",
 			state.strangers);
 	state_close(&state);
 }

@@ -507,6 +507,8 @@ static void state_end(struct state *state, struct change *change)
 		state_resolve_flying(state);
 		return;
 	}
+	if (!change->file->made)
+		state->strangers++;
 	TAILQ_INSERT_TAIL(&change->file->pending, change, pending);
 	TAILQ_INSERT_TAIL(&state->all, change, all);
 	if (change->flags & RECORD_SYNC && change_promised(change))

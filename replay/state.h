@@ -50,7 +50,8 @@ struct state {
 	bool strict;
 	uint64_t at;		/* records up to this one have happened */
 	uint64_t fsyncs;	/* that have ended well */
-	uint64_t strangers;	/* operations on files that we do not know */
+	uint64_t strangers;	/* operations on files that we do not know, that
+				 * ended well and are left out */
 	uint64_t overlaps;	/* writes that met another in flight */
 	struct file *files;	/* by id */
 	struct tree floor;	/* names, durable for certain */
