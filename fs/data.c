@@ -13,6 +13,7 @@
  *	 and a large read of one		without a copy, by a pipe
  *	buffered read				at once if cached, else ring
  *	buffered write				at once while that is quick
+ *	appending write that is recorded	at once
  *
  * A buffered write is a copy into the page cache and is quicker done than
  * handed to the ring's worker threads, until the file system makes its
@@ -20,13 +21,16 @@
  * thread go through the ring for a while.
  *
  * Short transfers are continued until the file ends. A slot belongs to one
- * serving thread, so there are no locks.
+ * serving thread, so there are no locks, but for one: while it is recorded
+ * what is done, appending is done here and now, and file->place_lock held over
+ * it, to see where the bytes went. The kernel locks the same of its own accord.
  */
 #include "fs/file.h"
 #include "fs/gate.h"
 #include "fs/loop.h"
 #include "fs/operations.h"
 #include "fs/pipe.h"
+#include "fs/recorder.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -235,6 +239,41 @@ static ssize_t data_try(struct slot *slot)
 	return moved == -EOPNOTSUPP ? -EAGAIN : moved;
 }
 
+/* ---- appending, while that is recorded ---- */
+
+/*
+ * Only the position of a descriptor says where the bytes went, when somebody
+ * else may have changed the file's size meanwhile: truncated it by opening it,
+ * or written to it so late that it was told to have failed. => As data_now().
+ */
+static ssize_t data_append_now(struct slot *slot)
+{
+	struct iovec iov = { data_at(slot), data_left(slot) };
+	ssize_t moved;
+
+	loop_slow_enter();
+	pthread_mutex_lock(&slot->file->place_lock);
+	moved = pwritev2(slot->fd, &iov, 1, -1, slot->rw_flags);
+	if (moved < 0)
+		moved = -errno;
+	else if (!slot->done)
+		slot->place = lseek(slot->fd, 0, SEEK_CUR) - moved;
+	pthread_mutex_unlock(&slot->file->place_lock);
+	loop_slow_leave();
+	return moved;
+}
+
+static bool data_append_is_seen(const struct slot *slot)
+{
+	return recorder_runs() && slot->write && slot->rw_flags & RWF_APPEND;
+}
+
+static void data_append(struct slot *slot)
+{
+	while (!data_account(slot, data_append_now(slot)))
+		;
+}
+
 /* ---- without a copy here ---- */
 
 static bool data_may_pass(const struct slot *slot)
@@ -313,10 +352,13 @@ static void data_start(struct slot *slot, struct file *file, size_t size,
 	slot->offset = offset;
 	slot->length = size;
 	slot->done = 0;
+	slot->place = slot->rw_flags & RWF_APPEND ? -1 : offset;
 	if (!err && !file_fits(file, offset, size))
 		err = data_go_buffered(slot);
 	if (err)
 		data_reply(slot, -err);
+	else if (data_append_is_seen(slot))
+		data_append(slot);
 	else if (data_may_pass(slot))
 		data_pass(slot);
 	else if (!data_account(slot, data_try(slot)))

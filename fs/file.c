@@ -80,6 +80,7 @@ static struct file *file_start(struct volume *volume,
 	file->volume = volume;
 	file->flags = flags;
 	file->append_only = flags & O_APPEND;
+	pthread_mutex_init(&file->place_lock, NULL);
 	file->in_memory = volume_in_memory(volume, inode, fd);
 	file->align = flags & O_DIRECT && !file->in_memory ?
 		file_find_align(fd) : 1;
@@ -124,6 +125,7 @@ static void file_end(struct file *file)
 	if (file->twin >= 0)
 		volume_close_fd(file->volume, file->twin);
 	volume_close_fd(file->volume, file->fd);
+	pthread_mutex_destroy(&file->place_lock);
 	free(file);
 }
 

@@ -18,6 +18,7 @@
 #include "fs/append.h"
 #include "fs/volume.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 struct file {
@@ -36,6 +37,7 @@ struct file {
 	struct inode *_Atomic past_cache; /* keep_past_cache(), or NULL */
 	struct inode *may_store;	/* where it is counted, or NULL */
 	struct append append;	/* fs/append.c */
+	pthread_mutex_t place_lock; /* data_append_now() */
 };
 
 static inline struct file *file_of(struct fuse_file_info *fi)

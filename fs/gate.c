@@ -189,7 +189,7 @@ bool gate_answer(struct slot *slot, struct iovec *iov, int *count)
 		append_leave(request_get(request->appends));
 	if (request->control)
 		return !late;
-	recorder_answer(iov, *count, slot->done, late);
+	recorder_answer(iov, *count, slot->done, slot->place, late);
 	if (late)
 		return false;
 	stats_count(opcode, gate_now() - request_get(request->begun_ns),

@@ -156,6 +156,7 @@ static bool held_write(struct held *held, struct slot *slot,
 	if (in->write_flags & FUSE_WRITE_KILL_SUIDGID)
 		held_kill_setid(held, slot);
 	file->written = true;
+	slot->place = offset;
 	err = offset < 0 ? (int)offset :
 		file->no_grow && offset + in->size > held_size(held) ?
 		-EFBIG :

@@ -50,6 +50,7 @@ struct slot {
 	struct file *file;
 	off_t offset;
 	size_t length, done;
+	int64_t place;		/* of a write: where its bytes are; -1: not known */
 	int fd;
 	int rw_flags;
 	bool write;

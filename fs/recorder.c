@@ -239,7 +239,7 @@ static size_t recorder_moved(const struct recorder_op *op,
 }
 
 void recorder_take_answer(const struct iovec *iov, int count, size_t moved,
-			  bool late)
+			  int64_t place, bool late)
 {
 	const struct fuse_out_header *out = iov[0].iov_base;
 	struct recorder *recorder = recorder_running;
@@ -264,6 +264,10 @@ void recorder_take_answer(const struct iovec *iov, int count, size_t moved,
 		recorder_put(recorder, &record, &piece, 1);
 	} else {
 		record.length = recorder_moved(op, iov, count, moved);
+		if (op->opcode == FUSE_WRITE && record.length && place >= 0) {
+			record.flags |= RECORD_PLACED;
+			record.offset = place;
+		}
 		recorder_put(recorder, &record, NULL, 0);
 	}
 	free(op);

@@ -18,6 +18,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/uio.h>
 
 struct fuse_in_header;
@@ -42,7 +43,7 @@ void recorder_close(void);
 
 void recorder_take_request(const struct fuse_in_header *in, size_t length);
 void recorder_take_answer(const struct iovec *iov, int count, size_t moved,
-			  bool late);
+			  int64_t place, bool late);
 
 /* A request for a file of SOURCE, @length bytes with its header. */
 static inline void recorder_arrive(const struct fuse_in_header *in,
@@ -53,12 +54,13 @@ static inline void recorder_arrive(const struct fuse_in_header *in,
 }
 
 /* An answer, as it is about to be sent; or not, because it comes too @late.
- * Of a write that failed @moved bytes are in the file all the same. */
+ * Of a write that failed @moved bytes are in the file all the same. @place: in
+ * the file, of what a write wrote; -1: not known, or it wrote nothing. */
 static inline void recorder_answer(const struct iovec *iov, int count,
-				   size_t moved, bool late)
+				   size_t moved, int64_t place, bool late)
 {
 	if (recorder_runs())
-		recorder_take_answer(iov, count, moved, late);
+		recorder_take_answer(iov, count, moved, place, late);
 }
 
 #endif

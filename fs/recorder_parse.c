@@ -56,7 +56,8 @@ static bool parse_read(struct recorder *recorder, const void *in,
 	return true;
 }
 
-/* Where a write will go, if it is O_APPEND. */
+/* Where a write will go, if it is O_APPEND and nothing overtakes it. Its end
+ * says where it went. */
 static uint64_t parse_place(const struct fuse_write_in *write)
 {
 	struct file *file = (void *)(uintptr_t)write->fh;

@@ -44,7 +44,8 @@ enum record_type {
 	RECORD_READ,	/* @length bytes wanted from @offset */
 	RECORD_END,	/* of @op: @arg: 0 or -errno, @length: bytes moved,
 			 * also by a write that failed after them; @file: a
-			 * stranger which is the file that was made, or 0 */
+			 * stranger which is the file that was made, or 0;
+			 * @offset: with RECORD_PLACED, where a write went */
 	RECORD_BASE_END, /* the tree at the start is complete */
 	RECORD_STRANGER, /* @file was not made through the mount */
 	RECORD_TYPES,
@@ -55,6 +56,8 @@ enum record_flags {
 	RECORD_SYNC = 2,	/* a write of O_SYNC: durable when it ends */
 	RECORD_DATASYNC = 4,	/* an fsync that may leave attributes out */
 	RECORD_LATE = 8,	/* an end: its client was told ETIMEDOUT before */
+	RECORD_PLACED = 16,	/* an end of a write: @offset is its place, what
+				 * the beginning has was a guess */
 	RECORD_OPTIONAL = 0x8000, /* who does not know the type, or of an end
 				   * the operation's, skips it */
 };

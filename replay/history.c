@@ -160,7 +160,10 @@ static int history_end(struct history *history, const struct record *record,
 				      "ends nothing that began (%" PRIu64 ")",
 				      record->op);
 	if (record->arg > 0 || record->arg < -HISTORY_ERRNO ||
-	    (change->type == RECORD_WRITE && record->length > change->length))
+	    (change->type == RECORD_WRITE &&
+	     (record->length > change->length ||
+	      (record->flags & RECORD_PLACED &&
+	       record->offset > HISTORY_MOST))))
 		return history_refuse(history, "is no possible end of %" PRIu64,
 				      record->op);
 	change->end = record->number;
@@ -168,6 +171,8 @@ static int history_end(struct history *history, const struct record *record,
 	change->err = record->arg;
 	change->late = record->flags & RECORD_LATE;
 	change->done = record->length;
+	if (change->type == RECORD_WRITE && record->flags & RECORD_PLACED)
+		change->offset = record->offset;
 	record_get_attr(payload, record->payload, &change->end_attr);
 	if ((change->end_attr.mode ^ change->attr.mode) & S_IFMT)
 		change->end_attr = change->attr;

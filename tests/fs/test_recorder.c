@@ -128,16 +128,22 @@ static void arrive_cut(uint32_t opcode, const void *fixed, size_t size,
 	free(in);
 }
 
-static void answer_moved(int error, const void *data, size_t size,
-			 size_t moved)
+static void answer_placed(int error, const void *data, size_t size,
+			  size_t moved, int64_t place)
 {
 	struct fuse_out_header out = { .error = error, .unique = unique };
 	struct iovec iov[2] = {
 		{ &out, sizeof(out) }, { (void *)data, size },
 	};
 
-	recorder_answer(iov, size ? 2 : 1, moved, false);
+	recorder_answer(iov, size ? 2 : 1, moved, place, false);
 	unique += 2;
+}
+
+static void answer_moved(int error, const void *data, size_t size,
+			 size_t moved)
+{
+	answer_placed(error, data, size, moved, -1);
 }
 
 static void answer(int error, const void *data, size_t size)
@@ -213,16 +219,27 @@ static void test_append(void **state)
 {
 	struct fuse_write_in in = { .fh = (uintptr_t)&file, .offset = 77,
 				    .size = 1, .flags = O_APPEND };
+	struct fuse_write_out out = { .size = 1 };
 	struct stat st;
 
 	(void)state;
 	fstat(file.fd, &st);
 	arrive(FUSE_WRITE, &in, sizeof(in), "x", 1);
+	/* And then that is somewhere else. */
+	answer_placed(0, &out, sizeof(out), 1, 5);
 	in.write_flags = FUSE_WRITE_CACHE;
+	arrive(FUSE_WRITE, &in, sizeof(in), "y", 1);
+	answer_placed(-EIO, NULL, 0, 0, 5);
 	arrive(FUSE_WRITE, &in, sizeof(in), "y", 1);
 	look();
 	next(RECORD_WRITE);
 	assert_int_equal(record.offset, st.st_size);
+	expect_end(record.number, 0, 1);
+	assert_int_equal(record.flags, RECORD_PLACED);
+	assert_int_equal(record.offset, 5);
+	next(RECORD_WRITE);
+	expect_end(record.number, -EIO, 0);
+	assert_int_equal(record.flags, 0);
 	next(RECORD_WRITE);
 	assert_int_equal(record.offset, 77);
 	look_away();

@@ -195,15 +195,21 @@ static inline void begin_file(uint64_t id, uint64_t parent, const char *name,
 /* ---- replaying it ---- */
 
 /* Close the record and look at its end. */
-static inline void look(bool strict)
+/* As things are after record @at; 0: after the last. */
+static inline void look_at(bool strict, uint64_t at)
 {
 	record_writer_close(&writer);
 	assert_int_equal(history_load(&history, open(path, O_RDONLY), NULL),
 			 0);
 	assert_null(history.nonsense);
 	state_open(&state, &history, strict);
-	state_advance(&state, history.last);
+	state_advance(&state, at ? at : history.last);
 	outcome_open(&outcome, &state);
+}
+
+static inline void look(bool strict)
+{
+	look_at(strict, 0);
 }
 
 static inline void look_away(void)

@@ -312,6 +312,29 @@ static void test_append(void **s)
 	look_away();
 }
 
+/* It went elsewhere than it was thought to when it began; in flight, too. */
+static void test_placed(void **s)
+{
+	uint64_t op, i;
+	struct record end_placed = {
+		.type = RECORD_END, .flags = RECORD_PLACED, .length = 512,
+		.offset = 512,
+	};
+
+	(void)s;
+	for (i = 0; i < 2; i++) {
+		record_old();
+		op = begin_write(2, 2048, 512, 'a', 0);
+		end_placed.op = op;
+		put(end_placed, "", 0);
+		look_at(false, op + i);
+		outcome_all(&outcome);
+		build();
+		assert_string_equal(content("f"), "ooaaoooo");
+		look_away();
+	}
+}
+
 static void test_holes(void **s)
 {
 	uint64_t op;
@@ -440,6 +463,11 @@ static void test_nonsense(void **s)
 	nonsense("ends nothing");
 	record_new();
 	end(begin_write(2, 0, 5, 'a', 0), 6, 0);
+	nonsense("no possible end");
+	record_new();
+	put((struct record){ .type = RECORD_END, .flags = RECORD_PLACED,
+			     .op = begin_write(2, 0, 5, 'a', 0), .length = 5,
+			     .offset = 1ull << 63 }, "", 0);
 	nonsense("no possible end");
 	record_new();
 	truncate_id(2, 1ull << 63);
@@ -580,6 +608,7 @@ int main(void)
 		cmocka_unit_test(test_late),
 		cmocka_unit_test(test_truncate),
 		cmocka_unit_test(test_append),
+		cmocka_unit_test(test_placed),
 		cmocka_unit_test(test_holes),
 		cmocka_unit_test(test_datasync),
 		cmocka_unit_test(test_list),
