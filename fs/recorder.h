@@ -11,7 +11,11 @@
  * docs/record.md says what FILE looks like.
  *
  * Nothing need be kept in order here: the kernel never has two requests on
- * their way that change names in one directory, or one file's size.
+ * their way that change names in one directory, and of those that change one
+ * file's size only an open with O_TRUNC meets others (and what the watchdog has
+ * ended, or a mapping and direct writes, in the same bytes). Those which meet
+ * have no order in the record. To make them wait here for each other would be
+ * to wait for what is frozen or hangs; pagerfs-replay counts them instead.
  */
 #ifndef FS_RECORDER_H
 #define FS_RECORDER_H

@@ -219,8 +219,8 @@ static void show_state(FILE *out, struct history *history, uint64_t open)
 		fprintf(out, "in flight  %" PRIu64 " at the end\n", open);
 	if (state.overlaps)
 		fprintf(out,
-			"overlaps   %" PRIu64 " writes met another in flight; "
-			"taken in the order of their ends\n",
+			"overlaps   %" PRIu64 " changes of data met another in "
+			"flight; taken in the order of their ends\n",
 			state.overlaps);
 	if (state.strangers)
 		fprintf(out,

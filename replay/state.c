@@ -381,15 +381,47 @@ static bool change_overlaps(const struct change *a, const struct change *b)
 	       b->offset < a->offset + a->length;
 }
 
+/* ... and a change of the size, or of attributes: */
+static bool change_clashes_set(const struct change *set,
+			       const struct change *other)
+{
+	uint64_t end = other->offset + other->length;
+
+	if (other->type == RECORD_SETATTR)
+		return set->arg & other->arg & RECORD_SET_SIZE ?
+			set->length != other->length :
+			set->arg & ~RECORD_SET_SIZE &&
+			other->arg & ~RECORD_SET_SIZE;
+	if (other->type == RECORD_FALLOCATE &&
+	    other->arg & FALLOC_FL_KEEP_SIZE)
+		return false;
+	return set->arg & RECORD_SET_SIZE && end > set->length;
+}
+
+/* Of two changes of data: is a file another one when they come in the other
+ * order? */
+static bool change_clashes(const struct change *a, const struct change *b)
+{
+	if (a->id != b->id || change_is_names(b))
+		return false;
+	if (a->type == RECORD_SETATTR)
+		return change_clashes_set(a, b);
+	if (b->type == RECORD_SETATTR)
+		return change_clashes_set(b, a);
+	if (a->type == RECORD_FALLOCATE)
+		return a->arg & (FALLOC_FL_PUNCH_HOLE |
+				 FALLOC_FL_ZERO_RANGE) && change_overlaps(a, b);
+	return b->type == RECORD_FALLOCATE ? change_clashes(b, a) :
+					     change_overlaps(a, b);
+}
+
 static void state_count_overlap(struct state *state,
 				const struct change *change)
 {
 	const struct change *other;
 
-	if (change->type != RECORD_WRITE)
-		return;
 	TAILQ_FOREACH(other, &state->inflight, all) {
-		if (change_overlaps(change, other)) {
+		if (change_clashes(change, other)) {
 			state->overlaps++;
 			return;
 		}

@@ -52,7 +52,8 @@ struct state {
 	uint64_t fsyncs;	/* that have ended well */
 	uint64_t strangers;	/* operations on files that we do not know, that
 				 * ended well and are left out */
-	uint64_t overlaps;	/* writes that met another in flight */
+	uint64_t overlaps;	/* changes of data that met another in flight, and
+				 * which was first matters */
 	struct file *files;	/* by id */
 	struct tree floor;	/* names, durable for certain */
 	struct tree seen;	/* names, as the clients saw them */

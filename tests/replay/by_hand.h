@@ -113,6 +113,16 @@ static inline uint64_t write_bytes(uint64_t id, uint64_t offset,
 	return op;
 }
 
+/* A change of the data or attributes of @id. */
+static inline uint64_t begin_any(uint64_t id, struct record record)
+{
+	static const char zeros[8192];
+
+	record.file = id;
+	return put(record, zeros, record.type == RECORD_WRITE ?
+		   record.length : RECORD_ATTR);
+}
+
 static inline uint64_t begin_fsync(uint64_t id)
 {
 	return put((struct record){ .type = RECORD_FSYNC, .file = id }, "", 0);

@@ -312,6 +312,54 @@ static void test_append(void **s)
 	look_away();
 }
 
+/* What the order of two that were in flight at once matters for is counted. */
+static void test_overlaps(void **s)
+{
+	static const struct {
+		struct record a, b;
+		uint64_t count;
+	} pairs[] = {
+#define WRITE(at, n) { .type = RECORD_WRITE, .offset = at, .length = n }
+#define SIZE(n) { .type = RECORD_SETATTR, .arg = RECORD_SET_SIZE, .length = n }
+#define MODE { .type = RECORD_SETATTR, .arg = RECORD_SET_MODE }
+#define ROOM(m, at, n) { .type = RECORD_FALLOCATE, .arg = m, .offset = at, \
+			 .length = n }
+#define PUNCH (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
+		{ WRITE(0, 512), WRITE(511, 1), 1 },
+		{ WRITE(0, 512), WRITE(512, 1), 0 },
+		{ WRITE(0, 512), SIZE(0), 1 },
+		{ SIZE(0), WRITE(0, 512), 1 },
+		{ SIZE(512), WRITE(0, 512), 0 },
+		{ SIZE(0), SIZE(0), 0 },
+		{ SIZE(0), SIZE(1), 1 },
+		{ SIZE(0), MODE, 0 },
+		{ MODE, MODE, 1 },
+		{ MODE, WRITE(0, 512), 0 },
+		{ ROOM(0, 0, 4096), SIZE(0), 1 },
+		{ ROOM(PUNCH, 0, 4096), SIZE(0), 0 },
+		{ ROOM(0, 0, 4096), WRITE(0, 1), 0 },
+		{ ROOM(PUNCH, 0, 4096), WRITE(4095, 1), 1 },
+		{ WRITE(4096, 1), ROOM(PUNCH, 0, 4096), 0 },
+		{ ROOM(PUNCH, 0, 4096), ROOM(0, 0, 4096), 0 },
+	};
+	uint64_t first, second;
+	size_t i;
+
+	(void)s;
+	for (i = 0; i < sizeof(pairs) / sizeof(*pairs); i++) {
+		record_old();
+		first = begin_any(2, pairs[i].a);
+		second = begin_any(2, pairs[i].b);
+		end(first, 0, 0);
+		end(second, 0, 0);
+		end(begin_any(2, pairs[i].a), 0, 0);
+		end(begin_any(2, pairs[i].b), 0, 0);
+		look(false);
+		assert_int_equal(state.overlaps, pairs[i].count);
+		look_away();
+	}
+}
+
 /* It went elsewhere than it was thought to when it began; in flight, too. */
 static void test_placed(void **s)
 {
@@ -608,6 +656,7 @@ int main(void)
 		cmocka_unit_test(test_late),
 		cmocka_unit_test(test_truncate),
 		cmocka_unit_test(test_append),
+		cmocka_unit_test(test_overlaps),
 		cmocka_unit_test(test_placed),
 		cmocka_unit_test(test_holes),
 		cmocka_unit_test(test_datasync),
