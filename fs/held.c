@@ -110,17 +110,21 @@ static int held_keep(struct held *held, const char *data, size_t length,
 	return 0;
 }
 
+/* *@done: what of it is written, or held, also if the rest failed. */
 static int held_write_at(struct held *held, const struct fuse_write_in *in,
-			 uint64_t offset, int sync, bool hold)
+			 uint64_t offset, int sync, bool hold, size_t *done)
 {
 	const char *data = (const char *)(in + 1);
-	int err;
+	int err, failed;
 
+	*done = in->size;
 	if (hold && !sync && !held_is_full(in->size) &&
 	    !held_keep(held, data, in->size, offset))
 		return 0;
-	err = held_pwrite(held->fd, data, in->size, offset, sync);
-	return err ? err : held_drop(held, offset, offset + in->size);
+	err = held_pwrite_part(held->fd, data, in->size, offset, sync, done);
+	/* So much is in the file, and is not to be written over. */
+	failed = held_drop(held, offset, offset + *done);
+	return err ? err : failed;
 }
 
 /* As file_kill_setid_now(). */
@@ -161,7 +165,7 @@ static bool held_write(struct held *held, struct slot *slot,
 		file->no_grow && offset + in->size > held_size(held) ?
 		-EFBIG :
 		held_write_at(held, in, offset, file_sync_flags(file, in),
-			      how->hold);
+			      how->hold, &slot->done);
 	/* What fails of these is not this write's: it stays held, and its fsync
 	 * says so. */
 	if (!err)

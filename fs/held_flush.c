@@ -21,21 +21,29 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-int held_pwrite(int fd, const char *data, size_t length, uint64_t offset,
-		int flags)
+int held_pwrite_part(int fd, const char *data, size_t length, uint64_t offset,
+		     int flags, size_t *done)
 {
 	struct iovec iov;
 	ssize_t moved;
 
-	for (; length; data += moved, length -= moved, offset += moved) {
-		iov = (struct iovec){ (char *)data, length };
-		moved = pwritev2(fd, &iov, 1, offset, flags);
+	for (*done = 0; *done < length; *done += moved) {
+		iov = (struct iovec){ (char *)data + *done, length - *done };
+		moved = pwritev2(fd, &iov, 1, offset + *done, flags);
 		if (moved < 0 && errno == EINTR)
 			moved = 0;
 		if (moved < 0)
 			return -errno;
 	}
 	return 0;
+}
+
+int held_pwrite(int fd, const char *data, size_t length, uint64_t offset,
+		int flags)
+{
+	size_t done;
+
+	return held_pwrite_part(fd, data, length, offset, flags, &done);
 }
 
 /* ---- what writing changes besides, and did when the client wrote ---- */

@@ -83,6 +83,9 @@ void held_sum(uint64_t *settled, uint64_t *left);
 /* @flags: pwritev2(2)'s. => 0 or -errno */
 int held_pwrite(int fd, const char *data, size_t length, uint64_t offset,
 		int flags);
+/* The same; *@done bytes were written. */
+int held_pwrite_part(int fd, const char *data, size_t length, uint64_t offset,
+		     int flags, size_t *done);
 
 /* => 0 or -errno, and what could not be written, no more, is still held. */
 int held_flush(struct held *held);
