@@ -15,6 +15,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <uthash.h>
 
 #define HISTORY_TICK	4096	/* records */
 #define HISTORY_ERRNO	4095	/* the highest there can be */
@@ -124,26 +125,74 @@ static int history_begin(struct history *history, const struct record *record,
 		history_take_data(history, change, record, payload);
 }
 
-/* What was done to @stranger since @make began was done to what it made. */
+/* ---- files that were found before their making had ended ---- */
+
+/* A stranger that was made by @make, after all. */
+struct history_join {
+	uint64_t stranger;
+	const struct change *make;
+	UT_hash_handle hh;
+};
+
 static void history_join(struct history *history, const struct change *make,
 			 uint64_t stranger)
+{
+	struct history_join *join;
+
+	HASH_FIND(hh, history->joins, &stranger, sizeof(stranger), join);
+	if (join)
+		return;
+	join = need_zeroed(1, sizeof(*join));
+	join->stranger = stranger;
+	join->make = make;
+	HASH_ADD(hh, history->joins, stranger, sizeof(stranger), join);
+}
+
+/* The file which @change, of @number, means by @id. */
+static uint64_t history_id(const struct history *history, uint64_t number,
+			   uint64_t id)
+{
+	struct history_join *join;
+
+	HASH_FIND(hh, history->joins, &id, sizeof(id), join);
+	return join && number > join->make->number ? join->make->id : id;
+}
+
+/*
+ * What was done to a stranger since its making began was done to what was
+ * made. Records of that stand also behind the end of the making: who wrote them
+ * had asked for the id before it.
+ */
+static void history_join_all(struct history *history)
 {
 	struct change *change;
 	uint64_t i;
 
-	for (i = make->number + 1; i <= history->last; i++) {
+	for (i = 1; history->joins && i <= history->last; i++) {
 		change = history->records[i];
 		if (!change || change->number != i)
 			continue;
-		if (change->id == stranger)
-			change->id = make->id;
-		if (change_is_names(change) && change->parent == stranger)
-			change->parent = make->id;
-		if (change->type == RECORD_RENAME &&
-		    change->parent2 == stranger)
-			change->parent2 = make->id;
+		change->id = history_id(history, i, change->id);
+		if (change_is_names(change))
+			change->parent = history_id(history, i,
+						    change->parent);
+		if (change->type == RECORD_RENAME)
+			change->parent2 = history_id(history, i,
+						     change->parent2);
 	}
 }
+
+static void history_free_joins(struct history *history)
+{
+	struct history_join *join, *next;
+
+	HASH_ITER(hh, history->joins, join, next) {
+		HASH_DEL(history->joins, join);
+		free(join);
+	}
+}
+
+/* ---- records ---- */
 
 static int history_end(struct history *history, const struct record *record,
 		       const uint8_t *payload)
@@ -256,7 +305,10 @@ int history_load(struct history *history, int fd,
 	if (err)
 		return err;
 	history->records = need_zeroed(1, sizeof(*history->records));
-	return history_read(history, tick);
+	err = history_read(history, tick);
+	history_join_all(history);
+	history_free_joins(history);
+	return err;
 }
 
 void history_free(struct history *history)

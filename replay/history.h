@@ -13,6 +13,7 @@
 #include <sys/queue.h>
 
 struct file;
+struct history_join;
 
 /*
  * One operation. The first part is what the record says and does not change;
@@ -55,6 +56,7 @@ struct history {
 	uint64_t last;		/* number of the last record */
 	uint64_t fsyncs;	/* that ended well */
 	bool started;		/* the tree at the start is all there */
+	struct history_join *joins; /* by stranger; while it is read */
 	char *nonsense;		/* what the record after @last says; or NULL */
 };
 

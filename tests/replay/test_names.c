@@ -314,7 +314,7 @@ static void test_late_renames(void **s)
 /* A new file that was used, as a stranger, before its making had ended. */
 static void test_found_early(void **s)
 {
-	uint64_t op;
+	uint64_t op, fsync;
 
 	(void)s;
 	record_new();
@@ -327,10 +327,18 @@ static void test_found_early(void **s)
 	write_bytes(6, 0, 512, 'b');
 	put((struct record){ .type = RECORD_END, .op = op, .file = 6 }, "", 0);
 	write_bytes(5, 512, 512, 'c');
+	/* Who asked for the id before that end, and wrote after it. */
+	write_bytes(6, 1024, 512, 'd');
+	make(7, 3, "late", S_IFREG | 0644);
+	rename_in(3, "late", 3, "renamed", 0);
+	fsync = begin_fsync(6);
+	end(fsync, 0, 0);
 	look(false);
+	assert_int_equal(state_file(&state, 5)->size, 1536);
 	build_ended();
 	assert_string_equal(content("d/in"), "aa");
-	assert_string_equal(content("f"), "bbcc");
+	assert_string_equal(content("f"), "bbccdd");
+	assert_true(there("d/renamed"));
 	assert_int_equal(state.strangers, 0);
 	look_away();
 }
