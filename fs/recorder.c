@@ -5,8 +5,10 @@
  * first met, and which stays when names change; a new file gets a new id,
  * even if it has a dead file's inode number. (dev, ino) tells files apart
  * while they live, because the daemon holds a descriptor of each one that a
- * client knows. An id stays for good: some 100 bytes for each file that there
- * ever was, a part of what its making takes in FILE.
+ * client knows. One that has no name any more and that the kernel gives back is
+ * forgotten here, too, before its number can be a new file's: somebody may find
+ * that one before it is told that it was made. All others stay: some 100 bytes
+ * for each file.
  *
  * When FILE cannot be written to any more (a full disk), recording stops: one
  * line in the log, and FILE's header says so for ever. Clients notice
@@ -115,6 +117,38 @@ static uint64_t recorder_bind(struct recorder *recorder, dev_t dev, ino_t ino,
 	}
 	pthread_mutex_unlock(&recorder->lock);
 	return early;
+}
+
+/* (Whoever is asked about SOURCE is not waited for.) */
+int recorder_hold_dead(int fd)
+{
+	struct statx stx;
+
+	if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_NLINK,
+		  &stx) || stx.stx_nlink)
+		return -1;
+	return fcntl(fd, F_DUPFD_CLOEXEC, 0);
+}
+
+static void recorder_drop_id(struct recorder *recorder, dev_t dev, ino_t ino)
+{
+	struct recorder_id *entry, want = { .key = { dev, ino } };
+
+	pthread_mutex_lock(&recorder->lock);
+	HASH_FIND(hh, recorder->ids, &want.key, sizeof(want.key), entry);
+	if (entry)
+		HASH_DEL(recorder->ids, entry);
+	pthread_mutex_unlock(&recorder->lock);
+	free(entry);
+}
+
+void recorder_forget(int held, bool gone, dev_t dev, ino_t ino)
+{
+	struct recorder *recorder = recorder_running;
+
+	if (gone && recorder)
+		recorder_drop_id(recorder, dev, ino);
+	close(held);
 }
 
 /* It may have come behind our back. */

@@ -23,6 +23,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include <sys/uio.h>
 
 struct fuse_in_header;
@@ -48,6 +49,26 @@ void recorder_close(void);
 void recorder_take_request(const struct fuse_in_header *in, size_t length);
 void recorder_take_answer(const struct iovec *iov, int count, size_t moved,
 			  int64_t place, bool late);
+
+int recorder_hold_dead(int fd);
+void recorder_forget(int held, bool gone, dev_t dev, ino_t ino);
+
+/*
+ * The kernel gives back an inode that is open as @fd, or -1: if that has no
+ * name any more, keep its number from being used again until its id is
+ * forgotten. => What recorder_let_go() is to be told; @gone: so is the inode,
+ * of @dev and @ino.
+ */
+static inline int recorder_hold(int fd)
+{
+	return recorder_runs() && fd >= 0 ? recorder_hold_dead(fd) : -1;
+}
+
+static inline void recorder_let_go(int held, bool gone, dev_t dev, ino_t ino)
+{
+	if (held >= 0)
+		recorder_forget(held, gone, dev, ino);
+}
 
 /* A request for a file of SOURCE, @length bytes with its header. */
 static inline void recorder_arrive(const struct fuse_in_header *in,

@@ -14,6 +14,7 @@
 #include "fs/volume.h"
 #include "fs/held.h"
 #include "fs/path.h"
+#include "fs/recorder.h"
 #include "fs/report.h"
 #include "fs/unnamed.h"
 
@@ -659,11 +660,14 @@ void volume_forget(struct volume *volume, struct inode *inode,
 	dev_t dev = inode->dev;
 	ino_t ino = inode->ino;
 	uint32_t generation = inode->generation;
+	int held = recorder_hold(inode->fd);
+	bool gone = inode_forget(&volume->inodes, inode, nlookup);
 
-	if (!inode_forget(&volume->inodes, inode, nlookup))
-		return;
-	held_forget(volume, dev, ino);
-	unnamed_forget(inode, generation);
+	if (gone) {
+		held_forget(volume, dev, ino);
+		unnamed_forget(inode, generation);
+	}
+	recorder_let_go(held, gone, dev, ino);
 }
 
 int volume_make(struct volume *volume, const struct inode *parent, int fd)

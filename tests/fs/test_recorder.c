@@ -408,6 +408,56 @@ static void test_found_early(void **state)
 	look_away();
 }
 
+/* Work on @name by the kernel's node of it, and when the kernel has forgotten
+ * that, on what has its number then. */
+static void use_and_forget(const char *name, bool removed)
+{
+	struct fuse_fsync_in fsync = { .fsync_flags = 0 };
+	struct fuse_entry_param entry;
+	struct inode *known, same;
+	int dir = volume.inodes.root.fd;
+
+	close(openat(dir, name, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+	assert_int_equal(volume_lookup(&volume, dir, name, &entry), 0);
+	known = (struct inode *)(uintptr_t)entry.ino;
+	node = entry.ino;
+	arrive(FUSE_FSYNC, &fsync, sizeof(fsync), "", 0);
+	same = (struct inode){ .fd = -1, .dev = known->dev,
+			       .ino = known->ino };
+	if (removed)
+		unlinkat(dir, name, 0);
+	volume_forget(&volume, known, 1);
+	node = (uintptr_t)&same;
+	arrive(FUSE_FSYNC, &fsync, sizeof(fsync), "", 0);
+	node = FUSE_ROOT_ID;
+}
+
+/* A file that is gone does not leave its id to the next of its number; one that
+ * the kernel has only forgotten keeps it. */
+static void test_number_again(void **state)
+{
+	uint64_t id;
+
+	(void)state;
+	use_and_forget("stays", false);
+	use_and_forget("goes", true);
+	unlinkat(volume.inodes.root.fd, "stays", 0);
+	look();
+	next(RECORD_STRANGER);
+	id = record.file;
+	next(RECORD_FSYNC);
+	assert_int_equal(record.file, id);
+	next(RECORD_FSYNC);
+	assert_int_equal(record.file, id);
+	next(RECORD_STRANGER);
+	id = record.file;
+	next(RECORD_FSYNC);
+	next(RECORD_STRANGER);
+	assert_true(record.file > id);
+	next(RECORD_FSYNC);
+	look_away();
+}
+
 /* Whatever is cut off or no request at all leaves no record, and nothing
  * behind its end is looked at (under the address sanitizer). */
 static void test_cut_off(void **state)
@@ -449,6 +499,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_others, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_names, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_found_early, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_number_again, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_cut_off, setup, teardown),
 	};
