@@ -238,19 +238,27 @@ static uint64_t each_first(const struct history *history)
 	return first;
 }
 
+/* Of @count moments, is the @nth, from 0, one of @wanted that lie evenly
+ * among them? */
+static bool each_spread(uint64_t nth, uint64_t count, uint64_t wanted)
+{
+	return wanted >= count ||
+	       (nth + 1) * wanted / count != nth * wanted / count;
+}
+
 static int each_points(struct each *each)
 {
 	struct history *history = each->history;
-	uint64_t i, nth = 0, every = 1;
+	uint64_t i, nth = 0, ends = 0, wanted;
 	int err = 0;
 
 	for (i = 1; i <= history->last; i++)
-		each->of_points += each_is_point(history, i);
-	each->of_points++;	/* the end */
-	if (each->points)
-		every = (each->of_points + each->points - 1) / each->points;
+		ends += each_is_point(history, i);
+	each->of_points = ends + 1;	/* the end of the record */
+	wanted = each->points ? each->points - 1 : ends;
 	for (i = 1; !err && i <= history->last && !each_over(each); i++) {
-		if (!each_is_point(history, i) || nth++ % every)
+		if (!each_is_point(history, i) ||
+		    !each_spread(nth++, ends, wanted))
 			continue;
 		progress_tick(nth, each->of_points);
 		err = each_point(each, i - 1);

@@ -73,8 +73,8 @@ static const struct argp_option replay_options[] = {
 	{ "seen", KEY_SEEN, NULL, 0, "also show the check what the clients "
 	  "had been told, in the directory $PAGERFS_REPLAY_SEEN", 4 },
 	{ "limit", KEY_LIMIT, "N", 0, "states at most (10000)", 4 },
-	{ "points", KEY_POINTS, "N", 0, "moments at most, evenly spread "
-	  "(all)", 4 },
+	{ "points", KEY_POINTS, "N", 0, "moments at most, evenly spread, "
+	  "the end among them (all)", 4 },
 	{ "randoms", KEY_RANDOMS, "N", 0, "random outcomes for each moment "
 	  "(4)", 4 },
 	{ "show", KEY_SHOW, "N", 0, "failures that are shown (10)", 4 },

@@ -5,13 +5,14 @@
 #include "tests/replay/by_hand.h"
 #include "replay/each.h"
 
-/* Run @command, which appends to $SEEN, on every state of the record. */
-static void each(const char *command)
+/* Run @command, which appends to $SEEN, on every state of the record, at
+ * @points moments at most (0: all). => How many there were. */
+static uint64_t each_at(uint64_t points, const char *command)
 {
 	struct build build = { .base = -1 };
 	struct each each = {
 		.command = command, .how = "", .record = path,
-		.limit = 1000, .build = &build,
+		.limit = 1000, .points = points, .build = &build,
 	};
 
 	record_writer_close(&writer);
@@ -22,6 +23,12 @@ static void each(const char *command)
 	assert_int_equal(each_run(&each, &history), 0);
 	assert_int_equal(each.failed, 0);
 	history_free(&history);
+	return each.looked_at;
+}
+
+static void each(const char *command)
+{
+	each_at(0, command);
 }
 
 /* Is @line one of what it wrote? */
@@ -50,6 +57,23 @@ static void test_short_write(void **s)
 	assert_true(seen("2048"));
 	assert_true(seen("4096"));
 	assert_true(seen("2560"));
+}
+
+/* As many moments as are wanted, if there are so many, and the end always. */
+static void test_points(void **s)
+{
+	uint64_t points, i;
+
+	(void)s;
+	for (points = 0; points < 10; points++) {
+		record_old();
+		for (i = 0; i < 6; i++)
+			write_bytes(2, 0, 1, 'a' + i);
+		assert_int_equal(each_at(points, "head -c 1 f >>\"$SEEN\"; "
+					 "echo >>\"$SEEN\""),
+				 points && points < 7 ? points : 7);
+		assert_true(seen("f"));
+	}
 }
 
 /* What all of it comes to after record @at, as a sum. */
@@ -152,6 +176,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_short_write),
+		cmocka_unit_test(test_points),
 		cmocka_unit_test(test_overtaken),
 		cmocka_unit_test(test_make),
 		cmocka_unit_test(test_refused),
