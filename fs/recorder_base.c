@@ -254,6 +254,8 @@ static int base_walk(struct base *base, uint64_t dir, int fd)
 		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
 			continue;
 		err = base_put_name(base, dir, fd, entry->d_name);
+		if (err == -ENOENT)	/* somebody took it away just now */
+			err = 0;
 		if (err && !base->name)
 			base->name = strdup(entry->d_name);
 	}

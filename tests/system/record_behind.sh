@@ -25,11 +25,30 @@ check "each: said: $(cat "$dir/err")" grep -q "$left_out.* are left out" \
 check "each: also of what comes after its limit" bash -c \
 	"'$replay' each --limit 1 '$rec' true 2>&1 | grep '$left_out'"
 
+# What goes while the files of the start are put into the record is not among
+# them, and all else is. Here a name is in its directory, and cannot be found.
+rm "$rec" "$src"/*
+mkdir "$src/sub"
+echo gone >"$src/sub/gone"
+for name in sub/a sub/z z; do
+	echo $name >"$src/$name"
+done
+mount_store "$src" "$dir/low" -o entry_timeout=0,attr_timeout=0
+lower=$store_pid
+echo 'lookup gone error=ENOENT' >"$dir/low/.pagerfs/rules"
+mount_store "$dir/low/sub" "$mnt" -o record="$rec"
+umount_store "$mnt"
+store_pid=$lower
+umount_store "$dir/low"
+check "gone: built" "$replay" build "$rec" "$dir/start"
+check_equal "gone: the others" "a z" "$(ls "$dir/start" | paste -sd' ')"
+rm -r "$src/sub" "$src/z"
+
 # A device, for one who may make none.
 if [ "$(id -u)" = 0 ] && mknod "$src/null" c 1 3 2>/dev/null; then
 	rm "$rec"
 	mount_store "$src" "$mnt" -o record="$rec"
-	echo again >"$mnt/known"
+	echo again >"$mnt/file"
 	umount_store "$mnt"
 	mkdir -m 777 "$dir/user" "$dir/user/tmp"
 	chmod 777 "$dir/user/tmp"
