@@ -102,6 +102,20 @@ static bool names_covered(const struct change *change,
 			   change->victim == fsync->id);
 }
 
+bool names_any_covered(const struct changes *names, const struct change *fsync,
+		       bool strict, uint64_t since)
+{
+	const struct change *change;
+
+	TAILQ_FOREACH_REVERSE(change, names, changes, pending) {
+		if (change->end < since)
+			return false;
+		if (!change->must && names_covered(change, fsync, strict))
+			return true;
+	}
+	return false;
+}
+
 void names_sync(struct changes *names, const struct change *fsync,
 		bool strict)
 {

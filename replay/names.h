@@ -11,6 +11,11 @@
 
 #include "replay/state.h"
 
+/* Does @fsync cover one of @names that ended after record @since and is not
+ * @must yet? */
+bool names_any_covered(const struct changes *names, const struct change *fsync,
+		       bool strict, uint64_t since);
+
 /*
  * @fsync has ended: mark as @must those of @names which it covers, and those
  * which they build upon.

@@ -210,6 +210,21 @@ static void state_settle_names(struct state *state)
 	}
 }
 
+/* A log is synced again and again, and of all that is pending few names are of
+ * its concern: what was before its last fsync is not looked at any more. */
+static void state_sync_names(struct state *state, struct file *file,
+			     const struct change *fsync)
+{
+	uint64_t since = file ? file->names_synced : 0;
+
+	if (file && since < fsync->number)
+		file->names_synced = fsync->number;
+	if (!names_any_covered(&state->names, fsync, state->strict, since))
+		return;
+	names_sync(&state->names, fsync, state->strict);
+	state_settle_names(state);
+}
+
 static void state_fsync(struct state *state, const struct change *fsync)
 {
 	struct file *file = state_file(state, fsync->id);
@@ -217,8 +232,7 @@ static void state_fsync(struct state *state, const struct change *fsync)
 	state->fsyncs++;
 	if (file)
 		state_sync_data(state, file, fsync);
-	names_sync(&state->names, fsync, state->strict);
-	state_settle_names(state);
+	state_sync_names(state, file, fsync);
 }
 
 /*
@@ -240,8 +254,7 @@ static void state_sync_write(struct state *state, struct change *write)
 		TAILQ_REMOVE(pending, change, pending);
 		TAILQ_REMOVE(&state->all, change, all);
 	}
-	names_sync(&state->names, write, state->strict);
-	state_settle_names(state);
+	state_sync_names(state, write->file, write);
 }
 
 /* ---- beginnings ---- */

@@ -36,6 +36,7 @@ struct file {
 	uint64_t size;
 	struct extents data;
 	struct changes pending;	/* of its data and attributes, as they ended */
+	uint64_t names_synced;	/* its last fsync: names before it are settled */
 	char *target;		/* of a symbolic link */
 	bool made;		/* in the record: else we know only parts of it */
 	uint64_t dir;		/* its last name, for people */
