@@ -474,7 +474,8 @@ static void gate_interrupt_one(struct slot *slot, void *arg)
 
 	if ((unique & ~1ull) != interruption->unique)
 		return;
-	/* By its name: the slot may have the next request by now. */
+	/* By its name: the slot may have the next request by now. Only what is
+	 * kept back looks at it, and that may outlast the rules. */
 	request_set(slot->request.interrupted, interruption->unique);
 	interruption->found = true;
 }
@@ -483,9 +484,6 @@ bool gate_interrupt(struct loop *loop, uint64_t unique)
 {
 	struct gate_interruption interruption = { unique, false };
 
-	/* Only what a rule keeps back looks at it. */
-	if (!gate_watches(GATE_RULES))
-		return true;
 	loop_visit(loop, gate_interrupt_one, &interruption);
 	return interruption.found;
 }

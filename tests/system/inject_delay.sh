@@ -133,7 +133,19 @@ wait_for 5 eval '[ "$(waiting)" -ge 1 ]' || fail "stat is not frozen"
 took 0 2000 cat "$mnt/.pagerfs/inodes"
 ctl clear
 wait_for 2 bash -c "! kill -0 $stat 2>/dev/null" || fail "stat hangs"
-# ---- a client that is killed need not wait (where the kernel lets it) ----
+# ---- a client that is killed need not wait (where the kernel lets it), not
+# even for a delay that outlasts its rule ----
+rules 'write g delay=20s'
+"$io" open "$mnt/g" write 0 512 73 >/dev/null &
+delayed=$!
+wait_for 5 eval '[ "$(waiting)" = 1 ]'
+ctl clear
+kill -KILL $delayed
+wait_for 2 bash -c "! kill -0 $delayed 2>/dev/null" ||
+	fail "a killed client waits for a delay whose rule is gone"
+{ wait $delayed; } 2>/dev/null
+check_equal "and nothing is done" 0 \
+	"$(head -c 512 "$src/g" | tr -dc I | wc -c)"
 rules 'write f freeze'
 "$io" open "$mnt/f" write 0 512 73 >/dev/null &
 frozen=$!
