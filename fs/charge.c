@@ -5,17 +5,18 @@
  * back what is still absent if it did not do all. One that shortens a file
  * gives back the difference between what the file has before and after; one
  * that takes its last name away, all that the file has then. What it takes
- * later is kept apart (fs/unnamed.c).
+ * later is kept apart until it has a name again (fs/unnamed.c).
  *
  * For that those in hand are in a list: where two on one file would see each
- * other's work in what they measure, the later waits for the earlier. Nearly
- * always the kernel has it wait anyway; not where a file is emptied by open,
- * and with direct writes to different parts of one block. Pages that are
- * written back while their file is removed are not waited for: there each of
- * the two finds out what the other has counted.
+ * other's work in what they measure, the later waits for the earlier. Two that
+ * fill different blocks do not; all others do. Nearly always the kernel has it
+ * wait anyway; not where a file is emptied by open, with direct writes that are
+ * under way together, and with pages that are written back.
  *
- * Lock: charge_lock guards the list, and @base and @outlived. Nothing is waited
- * for while it is held.
+ * Who is in the list waits for SOURCE and for nobody else: it is not parked any
+ * more. So they cannot wait for each other.
+ *
+ * Lock: charge_lock guards the list. Nothing is waited for while it is held.
  */
 #include "fs/charge.h"
 #include "fs/inject.h"
@@ -37,11 +38,8 @@ static bool charge_meet(const struct charge *a, const struct charge *b)
 {
 	if (a->ino != b->ino)
 		return false;
-	if (a->frees && b->frees)
-		return true;
-	if (!a->frees && !b->frees)
-		return a->from < b->to && b->from < a->to;
-	return !a->removes && !b->removes;
+	return !a->fills || !b->fills ||
+	       (a->from < b->to && b->from < a->to);
 }
 
 /* => false: not @hasty, it has to wait. */
@@ -62,34 +60,12 @@ static bool charge_join(struct charge *charge, bool hasty)
 	return charge->begun;
 }
 
-/*
- * Of a file whose name @charge took away, when it had @room: those who still
- * write to it will see what they took of that. Or one of those, and whoever
- * takes the name away has yet to look. => The lock is held.
- */
-static void charge_part(struct charge *charge, struct charge *other,
-			bool gone, uint64_t room)
+/* What was to be measured is. */
+static void charge_leave(struct charge *charge)
 {
-	if (other == charge || other->ino != charge->ino)
-		return;
-	if (gone && !other->frees) {
-		other->outlived = true;
-		other->base = room;
-	} else if (!charge->frees && other->removes) {
-		charge->outlived = true;
-		charge->base = UINT64_MAX;
-	}
-}
-
-/* @gone: it has taken away the name of a file with @room. From here on nobody
- * changes @charge any more. */
-static void charge_leave(struct charge *charge, bool gone, uint64_t room)
-{
-	struct charge **link = &charge_list, *other;
+	struct charge **link = &charge_list;
 
 	pthread_mutex_lock(&charge_lock);
-	for (other = charge_list; other; other = other->next)
-		charge_part(charge, other, gone, room);
 	while (*link != charge)
 		link = &(*link)->next;
 	*link = charge->next;
@@ -127,13 +103,14 @@ static bool charge_find(struct volume *volume, unsigned int opcode,
 			struct charge *charge)
 {
 	charge->removes = opcode == FUSE_UNLINK || opcode == FUSE_RENAME2;
+	charge->links = opcode == FUSE_LINK;
 	if (opcode == FUSE_UNLINK)
 		charge->ino = charge_removed(volume, ino, target->name);
 	else if (opcode == FUSE_RENAME2)
 		charge->ino = charge_removed(volume, target->other,
 					     target->other_name);
 	else
-		charge->ino = ino;
+		charge->ino = charge->links ? target->other : ino;
 	return charge->ino;
 }
 
@@ -144,11 +121,11 @@ bool charge_enter(struct volume *volume, unsigned int opcode, fuse_ino_t ino,
 	enum quota_kind kind = quota_kind(opcode, target);
 	struct charge *charge = &verdict->charge;
 
-	*charge = (struct charge){ .frees = kind == QUOTA_FREE };
+	*charge = (struct charge){ .fills = kind == QUOTA_TAKE };
 	if (kind == QUOTA_NONE || kind == QUOTA_NAME ||
 	    !charge_find(volume, opcode, ino, target, charge))
 		return true;
-	if (!charge->frees)
+	if (charge->fills)
 		quota_blocks(target, &charge->from, &charge->to);
 	if (charge_join(charge, hasty))
 		return true;
@@ -157,92 +134,88 @@ bool charge_enter(struct volume *volume, unsigned int opcode, fuse_ino_t ino,
 	return false;
 }
 
-int charge_begin(struct volume *volume, unsigned int opcode,
-		 const struct op_target *target, struct verdict *verdict)
+int charge_begin(struct volume *volume, const struct op_target *target,
+		 struct verdict *verdict)
 {
 	struct charge *charge = &verdict->charge;
 	int err;
 
-	if (!charge->begun || charge->removes)
+	if (!charge->begun || charge->removes || charge->links)
 		return 0;
-	if (charge->frees) {
+	if (!charge->fills) {
 		charge->unnamed = charge_is_unnamed(volume, charge->ino);
 		charge->bytes = quota_room(volume, charge->ino);
 		return 0;
 	}
-	charge->bytes = quota_need(volume, opcode, charge->ino, target);
+	charge->bytes = quota_need(volume, charge->ino, target);
 	err = inject_charge(verdict, charge->bytes);
 	if (err)
-		charge_leave(charge, false, 0);
+		charge_leave(charge);
 	return err;
 }
 
-/* The name has been taken away. */
 static void charge_end_removal(struct volume *volume, struct verdict *verdict,
 			       bool whole)
 {
 	struct charge *charge = &verdict->charge;
 	struct inode *inode = volume_inode(volume, charge->ino);
-	uint64_t room = whole ? quota_room(volume, charge->ino) : 0;
 
-	charge_leave(charge, whole, room);
-	inject_credit(verdict->quotas, verdict->last, room);
+	if (whole)
+		inject_credit(verdict->quotas, verdict->last,
+			      quota_room(volume, charge->ino));
+	charge_leave(charge);
 	volume_forget(volume, inode, 1);
+}
+
+/* Whatever it was answered. */
+static void charge_end_link(struct volume *volume, struct verdict *verdict)
+{
+	struct charge *charge = &verdict->charge;
+
+	if (!charge_is_unnamed(volume, charge->ino))
+		unnamed_link(volume_inode(volume, charge->ino));
+	charge_leave(charge);
 }
 
 static void charge_end_cut(struct volume *volume, struct verdict *verdict)
 {
 	struct charge *charge = &verdict->charge;
-	uint64_t room = quota_room(volume, charge->ino), freed;
+	uint64_t freed = charge_minus(charge->bytes,
+				      quota_room(volume, charge->ino));
 
-	charge_leave(charge, false, 0);
-	freed = charge_minus(charge->bytes, room);
 	if (charge->unnamed)
 		unnamed_free(volume_inode(volume, charge->ino), freed);
 	else
 		inject_credit(verdict->quotas, verdict->last, freed);
+	charge_leave(charge);
 }
 
-/* @taken bytes of a file without a name are new. */
-static void charge_unnamed(struct volume *volume, struct verdict *verdict,
-			   uint64_t taken)
-{
-	struct charge *charge = &verdict->charge;
-	struct inode *inode = volume_inode(volume, charge->ino);
-
-	if (charge->outlived)
-		taken = charge_minus(charge_minus(quota_room(volume,
-							     charge->ino),
-						  charge->base),
-				     unnamed_charged(inode));
-	if (taken)
-		unnamed_charge(inode, verdict, taken);
-}
-
-static void charge_end_write(struct volume *volume, unsigned int opcode,
+static void charge_end_write(struct volume *volume,
 			     const struct op_target *target,
 			     struct verdict *verdict, bool whole)
 {
 	struct charge *charge = &verdict->charge;
-	uint64_t absent = 0, unused;
+	uint64_t absent = 0, taken;
 
 	if (!whole)
-		absent = quota_need(volume, opcode, charge->ino, target);
-	unused = absent < charge->bytes ? absent : charge->bytes;
-	charge_leave(charge, false, 0);
-	inject_credit(verdict->quotas, verdict->last, unused);
-	if (charge->bytes > unused && charge_is_unnamed(volume, charge->ino))
-		charge_unnamed(volume, verdict, charge->bytes - unused);
+		absent = quota_need(volume, charge->ino, target);
+	taken = charge_minus(charge->bytes, absent);
+	inject_credit(verdict->quotas, verdict->last, charge->bytes - taken);
+	if (taken && charge_is_unnamed(volume, charge->ino))
+		unnamed_charge(volume_inode(volume, charge->ino), verdict,
+			       taken);
+	charge_leave(charge);
 }
 
-void charge_end(struct volume *volume, unsigned int opcode,
-		const struct op_target *target, struct verdict *verdict,
-		bool whole)
+void charge_end(struct volume *volume, const struct op_target *target,
+		struct verdict *verdict, bool whole)
 {
 	if (verdict->charge.removes)
 		charge_end_removal(volume, verdict, whole);
-	else if (verdict->charge.frees)
-		charge_end_cut(volume, verdict);
+	else if (verdict->charge.links)
+		charge_end_link(volume, verdict);
+	else if (verdict->charge.fills)
+		charge_end_write(volume, target, verdict, whole);
 	else
-		charge_end_write(volume, opcode, target, verdict, whole);
+		charge_end_cut(volume, verdict);
 }

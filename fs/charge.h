@@ -25,12 +25,11 @@ bool charge_enter(struct volume *volume, unsigned int opcode, fuse_ino_t ino,
 		  bool hasty);
 /* The same request, now as long as it will be. => 0, or -errno: it is not to be
  * served. */
-int charge_begin(struct volume *volume, unsigned int opcode,
-		 const struct op_target *target, struct verdict *verdict);
+int charge_begin(struct volume *volume, const struct op_target *target,
+		 struct verdict *verdict);
 /* It has verdict->charge.begun and is done; @whole: all of it, without an
  * error. */
-void charge_end(struct volume *volume, unsigned int opcode,
-		const struct op_target *target, struct verdict *verdict,
-		bool whole);
+void charge_end(struct volume *volume, const struct op_target *target,
+		struct verdict *verdict, bool whole);
 
 #endif

@@ -27,7 +27,6 @@
 #include "fs/op.h"
 #include "fs/recorder.h"
 #include "fs/stats.h"
-#include "fs/unnamed.h"
 #include "fs/watchdog.h"
 
 #include <errno.h>
@@ -121,8 +120,7 @@ static void gate_settle(struct slot *slot, const struct iovec *iov, int count)
 		whole = whole &&
 			gate_bytes(request, iov, count) == target.length;
 	loop_slow_enter();
-	charge_end(gate_served_volume, opcode, &target, &request->verdict,
-		   whole);
+	charge_end(gate_served_volume, &target, &request->verdict, whole);
 	loop_slow_leave();
 }
 
@@ -172,9 +170,6 @@ bool gate_answer(struct slot *slot, struct iovec *iov, int *count)
 		if (request->verdict.charge.begun)
 			gate_settle(slot, iov, *count);
 	}
-	if (opcode == FUSE_LINK && !out->error)
-		unnamed_link(volume_inode(gate_served_volume,
-					  request_get(request->other)));
 	/* What it was to make durable may be gone by now. */
 	if (opcode == FUSE_FSYNC && gate_watches(GATE_CUT) && !out->error)
 		fault_fail(iov, count, EIO);
@@ -295,13 +290,12 @@ static bool gate_enter(struct slot *slot, const struct op_target *target)
 /* ... and a torn or short write is by now as long as it will be. */
 static bool gate_charge(struct slot *slot, const struct op_target *asked)
 {
-	unsigned int opcode = op_of(loop_message(slot)->opcode);
 	struct op_target target = *asked;
 	int err;
 
 	target.length = request_get(slot->request.length);
 	loop_slow_enter();
-	err = charge_begin(gate_served_volume, opcode, &target,
+	err = charge_begin(gate_served_volume, &target,
 			   &slot->request.verdict);
 	loop_slow_leave();
 	if (err)

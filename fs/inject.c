@@ -242,7 +242,7 @@ struct inject_facts {
 	bool named;		/* @one and @other are */
 	char one[PATH_ROOM], other[PATH_ROOM];	/* what it is about: paths */
 	enum quota_kind kind;
-	uint64_t need;		/* quota_need() */
+	uint64_t need;		/* bytes */
 };
 
 /* Find what the rules there are may want to know. May wait. */
@@ -251,9 +251,9 @@ static void inject_find(struct volume *volume, unsigned int opcode,
 			struct inject_facts *facts)
 {
 	facts->named = atomic_load(&inject_naming) & OP_BIT(opcode);
-	facts->need = 0;
 	facts->kind = atomic_load(&inject_limits) ?
 		quota_kind(opcode, target) : QUOTA_NONE;
+	facts->need = facts->kind == QUOTA_NAME;
 	if (!facts->named && facts->kind == QUOTA_NONE)
 		return;
 	loop_slow_enter();
@@ -262,8 +262,8 @@ static void inject_find(struct volume *volume, unsigned int opcode,
 	if (facts->named && target->other)
 		path_of(volume, target->other, target->other_name,
 			facts->other);
-	if (facts->kind == QUOTA_NAME || facts->kind == QUOTA_TAKE)
-		facts->need = quota_need(volume, opcode, ino, target);
+	if (facts->kind == QUOTA_TAKE)
+		facts->need = quota_need(volume, ino, target);
 	loop_slow_leave();
 }
 
@@ -358,8 +358,9 @@ static bool inject_fits(struct rule *rule, unsigned int opcode,
 static bool inject_counts(const struct rule *rule, unsigned int opcode,
 			  const struct inject_facts *facts)
 {
-	if (facts->kind == QUOTA_NONE)
-		return false;
+	/* A file without a name may be anybody's. */
+	if (facts->kind == QUOTA_NONE || facts->kind == QUOTA_LINK)
+		return facts->kind == QUOTA_LINK;
 	/* It hears of what gives back, whatever operations it is for. */
 	if (facts->kind != QUOTA_FREE && !(rule->ops & OP_BIT(opcode)))
 		return false;
@@ -379,7 +380,7 @@ static bool inject_quota(struct rule *rule, unsigned int opcode,
 			 struct verdict *verdict)
 {
 	if (!inject_counts(rule, opcode, facts) ||
-	    !rule_is_on(rule, gate_now()))
+	    (facts->kind != QUOTA_LINK && !rule_is_on(rule, gate_now())))
 		return false;
 	if (facts->need)
 		rule->matched++;

@@ -40,6 +40,8 @@ enum quota_kind quota_kind(unsigned int opcode,
 		return target->flags & O_TRUNC ? QUOTA_FREE : QUOTA_NONE;
 	case FUSE_UNLINK:
 		return QUOTA_FREE;
+	case FUSE_LINK:
+		return QUOTA_LINK;
 	case FUSE_RENAME2:
 		return target->flags & RENAME_EXCHANGE ? QUOTA_NONE :
 							 QUOTA_FREE;
@@ -147,17 +149,15 @@ void quota_blocks(const struct op_target *target, uint64_t *from,
 	*to = quota_round_up(target->offset + target->length);
 }
 
-uint64_t quota_need(struct volume *volume, unsigned int opcode,
-		    fuse_ino_t ino, const struct op_target *target)
+uint64_t quota_need(struct volume *volume, fuse_ino_t ino,
+		    const struct op_target *target)
 {
 	const struct file *file = (const void *)(uintptr_t)target->fh;
 	struct quota_range range = {
 		.volume = volume, .inode = volume_inode(volume, ino),
+		.fd = file->fd,
 	};
 
-	if (quota_kind(opcode, target) == QUOTA_NAME)
-		return 1;
-	range.fd = file->fd;
 	quota_blocks(target, &range.from, &range.to);
 	return quota_absent(range);
 }

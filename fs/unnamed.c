@@ -78,19 +78,6 @@ void unnamed_charge(const struct inode *inode, const struct verdict *verdict,
 	pthread_mutex_unlock(&unnamed_lock);
 }
 
-uint64_t unnamed_charged(const struct inode *inode)
-{
-	struct unnamed *unnamed;
-	uint64_t bytes = 0;
-
-	pthread_mutex_lock(&unnamed_lock);
-	unnamed = *unnamed_seek(&unnamed_list, inode);
-	for (; unnamed; unnamed = *unnamed_seek(&unnamed->next, inode))
-		bytes += unnamed->bytes;
-	pthread_mutex_unlock(&unnamed_lock);
-	return bytes;
-}
-
 static void unnamed_credit(struct unnamed *unnamed, uint64_t bytes)
 {
 	inject_credit(unnamed->quotas, unnamed->last, bytes);

@@ -16,8 +16,6 @@
 /* @inode has no name, and the quotas of @verdict were charged @bytes. */
 void unnamed_charge(const struct inode *inode, const struct verdict *verdict,
 		    uint64_t bytes);
-/* How much it is now. */
-uint64_t unnamed_charged(const struct inode *inode);
 /* @bytes of it were freed. */
 void unnamed_free(const struct inode *inode, uint64_t bytes);
 /* It has a name. */

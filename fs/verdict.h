@@ -14,14 +14,13 @@
 struct charge {
 	struct charge *next;
 	bool begun;		/* it is in the list; all below */
-	bool frees;		/* else it takes */
-	bool removes;		/* ... by name; a lookup of the file is ours */
-	bool unnamed;		/* its file has no name any more */
-	bool outlived;		/* ... taken away since; it had @base then */
+	bool fills;		/* it brings data, else: */
+	bool removes;		/* a name; a lookup of the file is ours */
+	bool links;		/* gives it one; else it shortens or punches */
+	bool unnamed;		/* its file has no name */
 	uint64_t ino;		/* the file */
 	uint64_t bytes;		/* it has, or it needs and was charged for */
 	uint64_t from, to;	/* what it may fill: whole blocks */
-	uint64_t base;
 };
 
 struct verdict {

@@ -8,11 +8,15 @@
  *	tool_race interrupt FILE COUNT
  *		FILE is kept back by a rule: read it COUNT times in each of
  *		THREADS processes, each time given up at some moment
+ *	tool_race unlink FILE COUNT
+ *		COUNT times: many direct writes to new blocks of FILE are under
+ *		way together, and it is removed at some moment
  *
  * => 0; 1, having said what was wrong.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <liburing.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -28,6 +32,10 @@
 #define THREADS		4
 #define MOST_US		400	/* until a read is given up */
 #define PATIENCE	5	/* seconds; it must end long before */
+#define WRITES		128	/* of a block each */
+#define WRITES_APART	32768
+#define WRITES_DEEP	48	/* under way together */
+#define UNLINK_US	2000	/* until a file is removed, at most */
 
 static int fd;
 static atomic_bool done;
@@ -118,12 +126,74 @@ static int race_interrupt(const char *file, long count)
 	return bad || running;
 }
 
+static void *unlink_late(void *file)
+{
+	usleep(rand() % UNLINK_US);
+	return unlink(file) ? file : NULL;
+}
+
+static void prepare_writes(struct io_uring *ring, void *block, int from, int to)
+{
+	for (; from < to; from++)
+		io_uring_prep_write(io_uring_get_sqe(ring), fd, block, 4096,
+				    (off_t)from * WRITES_APART);
+}
+
+/* => How many failed. */
+static int write_apart(struct io_uring *ring, void *block)
+{
+	struct io_uring_cqe *cqe;
+	int sent = 0, ended = 0, bad = 0, more;
+
+	while (ended < WRITES) {
+		more = ended + WRITES_DEEP < WRITES ? ended + WRITES_DEEP :
+						     WRITES;
+		prepare_writes(ring, block, sent, more);
+		sent = more;
+		io_uring_submit_and_wait(ring, 1);
+		for (; !io_uring_peek_cqe(ring, &cqe); ended++) {
+			bad += cqe->res != 4096;
+			io_uring_cqe_seen(ring, cqe);
+		}
+	}
+	return bad;
+}
+
+static int race_unlink(char *file, long count)
+{
+	void *block = aligned_alloc(4096, 4096), *left = NULL;
+	struct io_uring ring;
+	pthread_t thread;
+	int bad = 0;
+
+	if (!block || io_uring_queue_init(WRITES_DEEP, &ring, 0))
+		return 1;
+	memset(block, 1, 4096);
+	while (count-- && !bad) {
+		fd = open(file, O_CREAT | O_RDWR | O_DIRECT, 0644);
+		if (fd < 0 || ftruncate(fd, WRITES * WRITES_APART) ||
+		    pthread_create(&thread, NULL, unlink_late, file))
+			return 1;
+		bad = write_apart(&ring, block);
+		pthread_join(thread, &left);
+		bad += !!left;
+		close(fd);
+	}
+	if (bad)
+		fprintf(stderr, "%d failed\n", bad);
+	io_uring_queue_exit(&ring);
+	free(block);
+	return bad != 0;
+}
+
 int main(int argc, char **argv)
 {
 	if (argc != 4)
 		return 2;
 	if (!strcmp(argv[1], "interrupt"))
 		return race_interrupt(argv[2], atol(argv[3]));
+	if (!strcmp(argv[1], "unlink"))
+		return race_unlink(argv[2], atol(argv[3]));
 	fd = open(argv[2], O_WRONLY | O_APPEND);
 	if (fd < 0) {
 		perror(argv[2]);

@@ -194,6 +194,11 @@ for i in {1..20}; do
 	check_equal "temporary $i" "write 65536" "$(tail -n 1 "$dir/out")"
 	wait_for 5 settled 65536 || break
 done
+# also those whose writes are under way when the name goes
+fresh 'write * quota=1G'
+head -c 16M /dev/zero >"$mnt/big" && sync "$mnt/big"
+check "removed under its writes" "$BUILD/tests/fs/tool_race" unlink "$mnt/a" 40
+check "all comes back, once: $(used)" wait_for 5 settled 16777216
 # held writes have room as if they were written
 fresh 'write * quota=128K
 write * hold'
