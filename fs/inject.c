@@ -3,7 +3,8 @@
  *
  * A request goes through the rules in their order. Delays add up, bits to
  * flip too; the first rule that decides the outcome (an error, a torn write,
- * ...) ends it, and those behind it are not asked. What they say is copied
+ * ...) ends it, and those behind it are not asked. Only what a quota says of
+ * data is heard last, just before it is served. What they say is copied
  * into the request's verdict, so that rules may come and go meanwhile.
  *
  * What rules want to know of the files is asked for before they are gone
@@ -242,7 +243,6 @@ struct inject_facts {
 	bool named;		/* @one and @other are */
 	char one[PATH_ROOM], other[PATH_ROOM];	/* what it is about: paths */
 	enum quota_kind kind;
-	uint64_t need;		/* bytes */
 };
 
 /* Find what the rules there are may want to know. May wait. */
@@ -253,17 +253,13 @@ static void inject_find(struct volume *volume, unsigned int opcode,
 	facts->named = atomic_load(&inject_naming) & OP_BIT(opcode);
 	facts->kind = atomic_load(&inject_limits) ?
 		quota_kind(opcode, target) : QUOTA_NONE;
-	facts->need = facts->kind == QUOTA_NAME;
-	if (!facts->named && facts->kind == QUOTA_NONE)
+	if (!facts->named)
 		return;
 	loop_slow_enter();
-	if (facts->named)
-		path_of(volume, ino, target->name, facts->one);
-	if (facts->named && target->other)
+	path_of(volume, ino, target->name, facts->one);
+	if (target->other)
 		path_of(volume, target->other, target->other_name,
 			facts->other);
-	if (facts->kind == QUOTA_TAKE)
-		facts->need = quota_need(volume, ino, target);
 	loop_slow_leave();
 }
 
@@ -374,7 +370,11 @@ static bool inject_is_full(const struct rule *rule, uint64_t need)
 	return need && (need > rule->low || rule->used > rule->low - need);
 }
 
-/* A quota acts when it is used up. => Is the outcome decided? */
+/*
+ * What data needs is known when those that fill the same blocks are done, and
+ * how much of it arrives: inject_charge(). A name is refused here when nothing
+ * is left. => Is the outcome decided?
+ */
 static bool inject_quota(struct rule *rule, unsigned int opcode,
 			 const struct inject_facts *facts,
 			 struct verdict *verdict)
@@ -382,12 +382,11 @@ static bool inject_quota(struct rule *rule, unsigned int opcode,
 	if (!inject_counts(rule, opcode, facts) ||
 	    (facts->kind != QUOTA_LINK && !rule_is_on(rule, gate_now())))
 		return false;
-	if (facts->need)
-		rule->matched++;
 	verdict->quotas |= rule->bit;
-	/* Of what is decided already not all may arrive: inject_charge(). */
-	if (verdict->fault != RULE_NONE ||
-	    !inject_is_full(rule, facts->need))
+	if (facts->kind != QUOTA_NAME || verdict->fault != RULE_NONE)
+		return false;
+	rule->matched++;
+	if (!inject_is_full(rule, 1))
 		return false;
 	rule->fired++;
 	verdict->fault = RULE_ERROR;
@@ -492,8 +491,10 @@ static struct rule *inject_full(const struct verdict *verdict, uint64_t bytes)
 	uint64_t quotas = verdict->quotas, last = verdict->last;
 	struct rule *rule = inject_counting(inject_rules, quotas, last);
 
-	while (rule && !inject_is_full(rule, bytes))
+	while (rule && !inject_is_full(rule, bytes)) {
+		rule->matched++;
 		rule = inject_counting(rule->next, quotas, last);
+	}
 	return rule;
 }
 
@@ -503,9 +504,12 @@ int inject_charge(const struct verdict *verdict, uint64_t bytes)
 	struct rule *rule;
 	int err = 0;
 
+	if (!bytes)
+		return 0;
 	pthread_mutex_lock(&inject_lock);
 	rule = inject_full(verdict, bytes);
 	if (rule) {
+		rule->matched++;
 		rule->fired++;
 		err = -rule->err;
 	} else {

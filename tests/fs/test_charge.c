@@ -3,13 +3,16 @@
  * charged for its own.
  */
 #include "fs/charge.h"
+#include "fs/inject.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -81,11 +84,33 @@ static void test_others(void **state)
 	assert_true(waits(FUSE_LINK, TWO, &name, false));
 }
 
+/* Only a write whose turn it is knows whether it needs anything: not even an
+ * open file is looked at before. */
+static void test_used_up(void **state)
+{
+	static const char rule[] = "write * quota=4K";
+	char message[INJECT_MESSAGE];
+	struct op_target first = write_at(0, 512), second = write_at(512, 512);
+	struct verdict verdict, other;
+
+	(void)state;
+	assert_int_equal(inject_set(rule, strlen(rule), "", false, message),
+			 0);
+	inject_judge(NULL, FUSE_WRITE, ONE, &first, &verdict);
+	assert_int_equal(inject_charge(&verdict, 4096), 0);
+	inject_judge(NULL, FUSE_WRITE, ONE, &second, &other);
+	assert_int_equal(other.fault, RULE_NONE);
+	assert_int_equal(inject_charge(&other, 0), 0);
+	assert_int_equal(inject_charge(&other, 1), -ENOSPC);
+	inject_remove(0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_writes),
 		cmocka_unit_test(test_others),
+		cmocka_unit_test(test_used_up),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

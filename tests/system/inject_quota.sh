@@ -66,6 +66,13 @@ rules 'write * quota=64K
 copy a error=EPERM'
 io "of which other rules come first" "open $mnt/a from $mnt/old copy 0 0 4096" \
 	"open 0;from 0;copy EPERM"
+rules 'write * quota=8K
+write * after=1 error=EIO'
+io "and some behind, if it is only used up" "-c open $mnt/e write 0 8192 65 \
+write 8192 4096 65 write 0 4096 65" "open 0;write 8192;write EIO;write EIO"
+check_equal "both acted" "matched 1, acted 0, used 8192 matched 3, acted 2" \
+	"$(grep -o 'matched.*' "$rules" | paste -sd' ')"
+rm "$mnt/e"
 rules 'write a quota=8K'
 io_used "by name" "-c open $mnt/other write 0 65536 65" "open 0;write 65536" 0
 # what the real file refuses is not charged
@@ -219,9 +226,9 @@ io_used "truncated" "open $mnt/h truncate 100" "open 0;truncate 0" 0
 
 for n in {1..65}; do echo 'write * quota=1M'; done >"$rules" 2>/dev/null &&
 	fail "65 quotas accepted"
-fresh 'write * quota=4M'
+fresh 'write * quota=1M'
 truncate -s 1M "$mnt/a"
-check "sectors of a block, side by side" fio --name=a --filename="$mnt/a" \
+check "sectors of a block, side by side, and no room to spare" fio --name=a --filename="$mnt/a" \
 	--rw=write --bs=512 --size=1M --direct=1 --ioengine=io_uring \
 	--iodepth=16 --fallocate=none
 check_equal "and each block once" 1048576 "$(used)"
