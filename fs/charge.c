@@ -2,10 +2,10 @@
  * charge.c - charges of requests in hand.
  *
  * A write or fallocate is charged for what its range has no room for, and gets
- * back what is still absent if it did not do all. One that shortens a file
- * gives back the difference between what the file has before and after; one
- * that takes its last name away, all that the file has then. What it takes
- * later is kept apart until it has a name again (fs/unnamed.c).
+ * back what is still absent when it is done. One that shortens a file gives
+ * back the difference between what the file has before and after; one that
+ * takes its last name away, all that the file has then. What it takes later is
+ * kept apart until it has a name again (fs/unnamed.c).
  *
  * For that those in hand are in a list: where two on one file would see each
  * other's work in what they measure, the later waits for the earlier. Two that
@@ -121,7 +121,10 @@ bool charge_enter(struct volume *volume, unsigned int opcode, fuse_ino_t ino,
 	enum quota_kind kind = quota_kind(opcode, target);
 	struct charge *charge = &verdict->charge;
 
-	*charge = (struct charge){ .fills = kind == QUOTA_TAKE };
+	*charge = (struct charge){
+		.fills = kind == QUOTA_TAKE,
+		.allocates = opcode == FUSE_FALLOCATE,
+	};
 	if (kind == QUOTA_NONE || kind == QUOTA_NAME ||
 	    !charge_find(volume, opcode, ino, target, charge))
 		return true;
@@ -197,7 +200,8 @@ static void charge_end_write(struct volume *volume,
 	struct charge *charge = &verdict->charge;
 	uint64_t absent = 0, taken;
 
-	if (!whole)
+	/* Not all show what is only allocated as room (tmpfs, XFS). */
+	if (!whole || charge->allocates)
 		absent = quota_need(volume, charge->ino, target);
 	taken = charge_minus(charge->bytes, absent);
 	inject_credit(verdict->quotas, verdict->last, charge->bytes - taken);

@@ -1,18 +1,24 @@
 /*
  * quota.c - room of files, as the file system below has it: FIEMAP, which
- * knows also what is allocated ahead, or else SEEK_DATA.
+ * knows also what is allocated ahead, or else SEEK_DATA, which does not.
+ *
+ * XFS allocates behind the end of a file what it may need for writes to come,
+ * and takes it back when it likes. There nothing behind the end is room.
  */
 #include "fs/quota.h"
 #include "fs/file.h"
 #include "fs/held.h"
 #include "fs/path.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/fiemap.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #define QUOTA_END	(1ull << 62)	/* no file reaches so far */
@@ -110,7 +116,24 @@ struct quota_range {
 	struct inode *inode;
 	int fd;
 	uint64_t from, to;	/* whole blocks */
+	uint64_t last;		/* there is none in the file from here on */
 };
+
+static struct quota_range quota_whole(struct volume *volume, fuse_ino_t ino,
+				      int fd)
+{
+	struct quota_range range = {
+		.volume = volume, .inode = volume_inode(volume, ino),
+		.fd = fd, .to = QUOTA_END, .last = QUOTA_END,
+	};
+	struct statfs below;
+	struct stat st;
+
+	if (!fstatfs(fd, &below) && below.f_type == XFS_SUPER_MAGIC &&
+	    !fstat(fd, &st))
+		range.last = quota_round_up(st.st_size);
+	return range;
+}
 
 /* The first room from @from on. Held writes first: they may be written
  * meanwhile, and then the file has it. */
@@ -122,6 +145,10 @@ static struct quota_extent quota_next(const struct quota_range *range)
 
 	if (!quota_map(range->fd, range->from, range->to, &real))
 		real = quota_seek(range->fd, range->from, range->to);
+	if (real.first >= range->last)
+		real = (struct quota_extent){ range->to, range->to };
+	else if (real.end > range->last)
+		real.end = range->last;
 	held.first = quota_round_down(held.first);
 	held.end = quota_round_up(held.end);
 	return some && held.first < real.first ? held : real;
@@ -153,10 +180,7 @@ uint64_t quota_need(struct volume *volume, fuse_ino_t ino,
 		    const struct op_target *target)
 {
 	const struct file *file = (const void *)(uintptr_t)target->fh;
-	struct quota_range range = {
-		.volume = volume, .inode = volume_inode(volume, ino),
-		.fd = file->fd,
-	};
+	struct quota_range range = quota_whole(volume, ino, file->fd);
 
 	quota_blocks(target, &range.from, &range.to);
 	return quota_absent(range);
@@ -171,23 +195,30 @@ static uint64_t quota_room_closed(const struct stat *st)
 	return blocks < size ? blocks : size;
 }
 
+/* Its map may be asked for by who may not read it. */
+static int quota_open(int path)
+{
+	struct volume_path at = volume_path(path);
+	int fd = open(at.name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+
+	if (fd < 0 && errno == EACCES)
+		fd = open(at.name, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+	return fd;
+}
+
 uint64_t quota_room(struct volume *volume, fuse_ino_t ino)
 {
-	struct quota_range range = {
-		.volume = volume, .inode = volume_inode(volume, ino),
-		.to = QUOTA_END,
-	};
-	int path = path_fd(volume, ino);
+	int path = path_fd(volume, ino), fd;
+	uint64_t room, closed = 0;
 	struct stat st;
-	uint64_t room;
 
 	if (path < 0 || fstat(path, &st) || !S_ISREG(st.st_mode))
 		return 0;
-	range.fd = open(volume_path(path).name,
-			O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	if (range.fd < 0)
-		return quota_room_closed(&st);
-	room = QUOTA_END - quota_absent(range);
-	close(range.fd);
-	return room;
+	fd = quota_open(path);
+	room = QUOTA_END - quota_absent(quota_whole(volume, ino, fd));
+	if (fd < 0)
+		closed = quota_room_closed(&st);	/* @room: what is held */
+	else
+		close(fd);
+	return room > closed ? room : closed;
 }

@@ -14,7 +14,8 @@
 struct charge {
 	struct charge *next;
 	bool begun;		/* it is in the list; all below */
-	bool fills;		/* it brings data, else: */
+	bool fills;		/* it brings data ... */
+	bool allocates;		/* ... or only room for it; else: */
 	bool removes;		/* a name; a lookup of the file is ours */
 	bool links;		/* gives it one; else it shortens or punches */
 	bool unnamed;		/* its file has no name */
