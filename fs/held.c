@@ -22,6 +22,7 @@
 #include <linux/falloc.h>
 #include <linux/xattr.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -190,12 +191,25 @@ static void held_truncate(struct held *held, uint64_t size)
 	held_shorten(held, size);
 }
 
+/* As long as it is shown. Not if it is: that would cut off what its client
+ * has allocated behind the end. */
+static int held_grow(struct held *held)
+{
+	int64_t size = held_size(held);
+	struct stat st;
+
+	if (size < 0)
+		return size;
+	if (fstat(held->fd, &st))
+		return -errno;
+	return st.st_size < size && ftruncate(held->fd, size) ? -errno : 0;
+}
+
 static bool held_fallocate(struct held *held, struct slot *slot,
 			   const struct op_target *target)
 {
 	const struct file *file = (struct file *)(uintptr_t)target->fh;
 	uint64_t end = target->offset + target->length;
-	int64_t size;
 	int err;
 
 	/* Its handler looks at the real size of what is not to grow. */
@@ -212,11 +226,7 @@ static bool held_fallocate(struct held *held, struct slot *slot,
 	if (loop_message(slot)->uid)
 		held_kill_setid(held, slot);
 	/* The size must not go with the extents. */
-	size = held_size(held);
-	err = size < 0 ? (int)size : 0;
-	if (!err && (uint64_t)size == held_tree_end(&held->tree) &&
-	    ftruncate(held->fd, size))
-		err = -errno;
+	err = held_grow(held);
 	if (!err && fallocate(held->fd, target->mode, target->offset,
 			      target->length))
 		err = -errno;

@@ -224,6 +224,19 @@ io_used "again" "open $mnt/h write 0 8192 69" "open 0;write 8192" 8192
 io_used "a hole" "open $mnt/h punch 0 4096" "open 0;punch 0" 4096
 io_used "truncated" "open $mnt/h truncate 100" "open 0;truncate 0" 0
 
+if [ "$(stat -f -c %T "$src")" = ext2/ext3 ]; then
+	fresh 'write+fallocate * quota=1M
+write * hold'
+	io_used "what is allocated behind the end stays" "-c open $mnt/a \
+ahead 65536 65536 write 0 8192 65 punch 0 4096 write 0 100 65 punch 4096 4096" \
+		"open 0;ahead 0;write 8192;punch 0;write 100;punch 0" 69632
+	"$io" open "$mnt/a" fsync >/dev/null
+	check_equal "also written" "136 69632" \
+		"$(stat -c %b "$src/a") $(used)"
+	rm "$mnt/a"
+	check_equal "and comes back" 0 "$(used)"
+fi
+
 for n in {1..65}; do echo 'write * quota=1M'; done >"$rules" 2>/dev/null &&
 	fail "65 quotas accepted"
 fresh 'write * quota=1M'
