@@ -31,13 +31,14 @@
  * is alone will stay so, and goes by RWF_APPEND.
  *
  * Callers: gate.c and watchdog.c for what comes and is answered, data.c and
- * held.c for each write, recorder_parse.c to foresee it. A file that is only
- * opened for appending below has no places (fs/file.h).
+ * held.c for each write, gate.c and recorder_parse.c to foresee it. A file that
+ * is only opened for appending below has no places (fs/file.h).
  *
  * append_lock is held for a few loads and stores; nothing is asked under it.
  */
 #include "fs/append.h"
 #include "fs/file.h"
+#include "fs/held.h"
 
 #include <fcntl.h>
 #include <linux/fuse.h>
@@ -127,4 +128,23 @@ uint64_t append_foresee(const struct file *file,
 	place = in->offset + append_shift(&file->append, size);
 	pthread_mutex_unlock(&append_lock);
 	return place;
+}
+
+uint64_t append_find(const struct fuse_write_in *in)
+{
+	struct file *file = (void *)(uintptr_t)in->fh;
+	struct held_shown shown = { 0 };
+	uint64_t moment;
+	struct stat st;
+
+	if (!append_asked(file, in))
+		return in->offset;
+	do {
+		moment = held_moment();
+		if (file_stat(file, file->fd, &st))
+			return in->offset;
+		shown.size = st.st_size;
+	} while (!held_show(moment, file->inode->dev, file->inode->ino,
+			    st.st_mode, &shown));
+	return append_foresee(file, in, shown.size);
 }

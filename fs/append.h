@@ -40,5 +40,7 @@ uint64_t append_place(struct file *file, const struct fuse_write_in *in,
 /* Where will it be? Nothing is settled by that. */
 uint64_t append_foresee(const struct file *file,
 			const struct fuse_write_in *in, uint64_t size);
+/* The same for any write, having asked for the size, which may hang. */
+uint64_t append_find(const struct fuse_write_in *in);
 
 #endif

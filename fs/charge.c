@@ -130,6 +130,11 @@ bool charge_enter(struct volume *volume, unsigned int opcode, fuse_ino_t ino,
 		return true;
 	if (charge->fills)
 		quota_blocks(target, &charge->from, &charge->to);
+	/* Where the end is will be known when no other is under way. */
+	if (target->appends) {
+		charge->from = 0;
+		charge->to = UINT64_MAX;
+	}
 	if (charge_join(charge, hasty))
 		return true;
 	if (charge->removes)
@@ -150,6 +155,7 @@ int charge_begin(struct volume *volume, const struct op_target *target,
 		charge->bytes = quota_room(volume, charge->ino);
 		return 0;
 	}
+	charge->offset = target->offset;
 	charge->bytes = quota_need(volume, charge->ino, target);
 	err = inject_charge(verdict, charge->bytes);
 	if (err)
@@ -194,15 +200,17 @@ static void charge_end_cut(struct volume *volume, struct verdict *verdict)
 }
 
 static void charge_end_write(struct volume *volume,
-			     const struct op_target *target,
+			     const struct op_target *asked,
 			     struct verdict *verdict, bool whole)
 {
 	struct charge *charge = &verdict->charge;
+	struct op_target target = *asked;
 	uint64_t absent = 0, taken;
 
+	target.offset = charge->offset;
 	/* Not all show what is only allocated as room (tmpfs, XFS). */
 	if (!whole || charge->allocates)
-		absent = quota_need(volume, charge->ino, target);
+		absent = quota_need(volume, charge->ino, &target);
 	taken = charge_minus(charge->bytes, absent);
 	inject_credit(verdict->quotas, verdict->last, charge->bytes - taken);
 	if (taken && charge_is_unnamed(volume, charge->ino))

@@ -271,6 +271,16 @@ static void gate_park(struct slot *slot, uint64_t wait)
 		gate_reply(slot, ENOMEM, NULL, 0);
 }
 
+/* Where a write goes that appends: the kernel need not know. */
+static void gate_place(struct slot *slot, struct op_target *target)
+{
+	if (!target->appends)
+		return;
+	loop_slow_enter();
+	target->offset = append_find((const void *)(loop_message(slot) + 1));
+	loop_slow_leave();
+}
+
 /* Quotas: => false: not now, it is parked. */
 static bool gate_enter(struct slot *slot, const struct op_target *target)
 {
@@ -294,6 +304,7 @@ static bool gate_charge(struct slot *slot, const struct op_target *asked)
 	int err;
 
 	target.length = request_get(slot->request.length);
+	gate_place(slot, &target);
 	loop_slow_enter();
 	err = charge_begin(gate_served_volume, &target,
 			   &slot->request.verdict);
@@ -385,16 +396,18 @@ static bool gate_is_way_in(const struct fuse_in_header *in)
 }
 
 /* => true: go on with it now. */
-static bool gate_judge(struct slot *slot, const struct op_target *target)
+static bool gate_judge(struct slot *slot, const struct op_target *asked)
 {
 	const struct fuse_in_header *in = loop_message(slot);
 	struct request *request = &slot->request;
 	unsigned int opcode = op_of(in->opcode);
+	struct op_target target = *asked;
 	uint64_t wait;
 
 	if (!op_injectable(opcode) || gate_is_way_in(in))
 		return true;
-	inject_judge(gate_served_volume, opcode, in->nodeid, target,
+	gate_place(slot, &target);
+	inject_judge(gate_served_volume, opcode, in->nodeid, &target,
 		     &request->verdict);
 	request->judged = true;
 	wait = gate_wait_ns(&request->verdict);

@@ -3,6 +3,7 @@
  */
 #include "fs/op.h"
 
+#include <fcntl.h>
 #include <string.h>
 #include <sys/types.h>
 
@@ -199,6 +200,15 @@ static void op_parse_range(uint32_t opcode, const void *body,
 static void op_parse_flags(uint32_t opcode, const void *body,
 			   struct op_target *target)
 {
+	const struct fuse_read_in *read = body;
+	const struct fuse_write_in *write = body;
+
+	if (opcode == FUSE_READ) {
+		target->cached = !(read->flags & O_DIRECT);
+	} else if (opcode == FUSE_WRITE) {
+		target->cached = write->write_flags & FUSE_WRITE_CACHE;
+		target->appends = write->flags & O_APPEND && !target->cached;
+	}
 	if (opcode == FUSE_OPEN)
 		target->flags = ((const struct fuse_open_in *)body)->flags;
 	else if (opcode == FUSE_RENAME2)

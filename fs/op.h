@@ -39,6 +39,8 @@ uint64_t op_set(const char *word);
 struct op_target {
 	bool ranged;		/* offset and length say something */
 	uint64_t offset, length;
+	bool cached;		/* of the kernel's cache: read, write */
+	bool appends;		/* the offset is where the kernel sees the end */
 	uint32_t mode;		/* of fallocate */
 	uint32_t flags;		/* of open, rename */
 	uint64_t fh;		/* of the open file or directory */

@@ -8,7 +8,6 @@
  */
 #include "fs/recorder_int.h"
 #include "fs/file.h"
-#include "fs/held.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -56,27 +55,6 @@ static bool parse_read(struct recorder *recorder, const void *in,
 	return true;
 }
 
-/* Where a write will go, if it is O_APPEND and nothing overtakes it. Its end
- * says where it went. */
-static uint64_t parse_place(const struct fuse_write_in *write)
-{
-	struct file *file = (void *)(uintptr_t)write->fh;
-	struct held_shown shown = { 0 };
-	uint64_t moment;
-	struct stat st;
-
-	if (!append_asked(file, write))
-		return write->offset;
-	do {
-		moment = held_moment();
-		if (file_stat(file, file->fd, &st))
-			return write->offset;
-		shown.size = st.st_size;
-	} while (!held_show(moment, file->inode->dev, file->inode->ino,
-			    st.st_mode, &shown));
-	return append_foresee(file, write, shown.size);
-}
-
 static bool parse_write(struct recorder *recorder, const void *in,
 			const char *const names[2],
 			struct recorder_begin *begin)
@@ -88,7 +66,7 @@ static bool parse_write(struct recorder *recorder, const void *in,
 	begin->record.type = RECORD_WRITE;
 	/* Of others that are to be durable comes an fsync to record. */
 	begin->record.flags = file_sync_flags(file, write) ? RECORD_SYNC : 0;
-	begin->record.offset = parse_place(write);
+	begin->record.offset = append_find(write);
 	begin->record.length = write->size;
 	parse_piece(begin, write + 1, write->size);
 	return true;

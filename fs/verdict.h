@@ -22,6 +22,7 @@ struct charge {
 	uint64_t ino;		/* the file */
 	uint64_t bytes;		/* it has, or it needs and was charged for */
 	uint64_t from, to;	/* what it may fill: whole blocks */
+	uint64_t offset;	/* where it begins */
 };
 
 struct verdict {

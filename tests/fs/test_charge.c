@@ -56,10 +56,13 @@ static void test_writes(void **state)
 {
 	struct op_target same = write_at(7000, 1), before = write_at(0, 4096);
 	struct op_target behind = write_at(8192, 1), over = write_at(0, 9000);
+	struct op_target append = write_at(9000, 1);
 
 	(void)state;
+	append.appends = true;	/* the kernel need not know where */
 	assert_true(waits(FUSE_WRITE, ONE, &same, false));
 	assert_true(waits(FUSE_WRITE, ONE, &over, false));
+	assert_true(waits(FUSE_WRITE, ONE, &append, false));
 	assert_true(waits(FUSE_FALLOCATE, ONE, &over, false));
 	assert_false(waits(FUSE_WRITE, ONE, &before, false));
 	assert_false(waits(FUSE_WRITE, ONE, &behind, false));

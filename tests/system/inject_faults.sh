@@ -27,6 +27,12 @@ write 8191 1 67 write 8192 10 68" \
 	"open 0;write 4096;write EIO;write EIO;write 10"
 check_equal "real file" "4096x42 4096x41 10x44" "$(real f 0 9000)"
 acted 1 2 2
+rules 'write end at=65536.. error=EIO'
+check_equal "of what is appended, where the file ends" \
+	"open 0;append 1;run 0;append EIO;size 65536" \
+	"$("$io" -a -c open "$mnt/end" append 1 65 run \
+		"truncate -s 64K '$src/end'" append 1 66 size | paste -sd';')"
+rm "$mnt/end"
 rules 'read f error=ENOMEM'
 io "reads only" "open $mnt/f read 0 10 write 0 4 66" \
 	"open 0;read ENOMEM;write 4"

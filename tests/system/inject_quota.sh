@@ -166,6 +166,22 @@ rm "$mnt/a.db"
 check_equal "and gets back" "32768 0 32768" \
 	"$(used_of 1) $(used_of 2) $(used_of 3)"
 
+# appended where the file ends, not where the kernel thinks it does
+fresh 'write * quota=1M'
+"$io" -a -c open "$mnt/a" append 4096 65 run "head -c 65536 /dev/zero \
+	>>'$src/a'" append 8192 66 >/dev/null
+check_equal "behind what came in SOURCE" "77824 12288" \
+	"$(stat -c %s "$src/a") $(used)"
+fresh 'write * quota=1M
+write a after=1 times=1 lost'
+"$io" -a -c open "$mnt/a" append 100 65 append 3996 66 append 100 67 >/dev/null
+check_equal "what is lost is not in between" "200 4096" \
+	"$(stat -c %s "$src/a") $(used)"
+fresh 'write * quota=1M
+write * hold'
+"$io" -a -c open "$mnt/a" append 100 65 append 100 65 append 4096 66 >/dev/null
+check_equal "held" "0 8192" "$(stat -c %s "$src/a") $(used)"
+
 # files without a name: what they take then comes back when they are gone
 fresh 'write * quota=256K'
 now() { echo "run"; echo "sed -n '2s/.*used //p' '$rules' >>'$dir/used'"; }
