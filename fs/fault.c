@@ -8,8 +8,9 @@
  *
  * A short answer makes sense only to who can ask again. Pages of the kernel's
  * cache cannot: it takes a short read for the end of the file and a short
- * write of a page for a whole one. So "short" leaves the cache's own requests
- * alone, and reads of files not opened with O_DIRECT.
+ * write of a page for a whole one. So "short" is not asked about the cache's
+ * own requests (fs/inject.c), nor about reads of files not opened with
+ * O_DIRECT.
  */
 #include "fs/fault.h"
 #include "fs/gate.h"
@@ -19,7 +20,6 @@
 #include "fs/report.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,16 +45,6 @@ static void fault_cut(const struct verdict *verdict)
 static void *fault_body(struct slot *slot)
 {
 	return loop_message(slot) + 1;
-}
-
-static bool fault_may_be_short(struct slot *slot)
-{
-	const struct fuse_read_in *read = fault_body(slot);
-	const struct fuse_write_in *write = fault_body(slot);
-
-	if (loop_message(slot)->opcode == FUSE_READ)
-		return read->flags & O_DIRECT;
-	return !(write->write_flags & FUSE_WRITE_CACHE);
 }
 
 /* Make the transfer @size bytes. */
@@ -144,8 +134,7 @@ bool fault_act(struct slot *slot)
 		gate_reply(slot, verdict->err, NULL, 0);
 		return false;
 	case RULE_SHORT:
-		if (fault_may_be_short(slot))
-			fault_shrink(slot, verdict->amount);
+		fault_shrink(slot, verdict->amount);
 		return true;
 	case RULE_TORN:
 		return fault_tear(slot);

@@ -343,6 +343,9 @@ static bool inject_fits(struct rule *rule, unsigned int opcode,
 {
 	if (!(rule->ops & OP_BIT(opcode)))
 		return false;
+	/* The kernel's cache cannot ask for the rest (fs/fault.c). */
+	if (rule->fault == RULE_SHORT && target->cached)
+		return false;
 	if (!rule_covers(rule, target->ranged, target->offset,
 			 target->length))
 		return false;

@@ -5,6 +5,7 @@
 #include "fs/op.h"
 #include "fs/stats.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -68,6 +69,14 @@ static void test_ranges(void **state)
 	assert_int_equal(target.fh, 9);
 	assert_int_equal(target.offset, 4096);
 	assert_int_equal(target.length, 3);
+	assert_false(target.appends || target.cached);
+	write->flags = O_APPEND;
+	assert_true(op_parse(&message.in, sizeof(message), &target));
+	assert_true(target.appends && !target.cached);
+	/* Pages of a mapping have their place. */
+	write->write_flags = FUSE_WRITE_CACHE;
+	assert_true(op_parse(&message.in, sizeof(message), &target));
+	assert_true(!target.appends && target.cached);
 	set = begin(&message, FUSE_SETATTR);
 	set->size = 77;
 	set->valid = FATTR_MODE;

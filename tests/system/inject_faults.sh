@@ -119,6 +119,11 @@ io "a short direct read" "-d open $mnt/f read 0 8192" "open 0;read 1000 \
 $("$io" open "$src/f" read 0 1000 | awk '/read/ { print $3 }')"
 io "what is cached cannot be short" "open $mnt/f count 0 8192 65" \
 	"open 0;count 8192"
+acted 1 1 1
+rules 'read g short=1000
+read g error=EIO'
+echo >"$src/g"
+io "and is for the next rule" "open $mnt/g read 0 1" "open 0;read EIO"
 rules 'write f short=700'
 io "a short write" "open $mnt/f write 0 8192 66" "open 0;write 700"
 check_equal "real file" "700x42 324x41" "$(real f 0 1024)"
