@@ -288,19 +288,34 @@ static int each_clean(struct each *each)
 	return err;
 }
 
-int each_run(struct each *each, struct history *history)
+/* The check runs elsewhere, and is given a path in it: so it is absolute. */
+static int each_workplace(struct each *each)
 {
 	const char *tmp = getenv("TMPDIR");
-	int err = 0;
+	char *path;
+	int err;
+
+	if (!tmp || !*tmp)
+		tmp = "/tmp";
+	path = realpath(tmp, NULL);
+	err = path ? 0 : -errno;
+	snprintf(each->work, sizeof(each->work) - 16,
+		 "%s/pagerfs-replay.XXXXXX", path ?: tmp);
+	free(path);
+	if (!err && !mkdtemp(each->work))
+		err = -errno;
+	if (err)
+		warnx("%s: %s", each->work, strerror(-err));
+	return err;
+}
+
+int each_run(struct each *each, struct history *history)
+{
+	int err = each_workplace(each);
 
 	each->history = history;
-	snprintf(each->work, sizeof(each->work) - 16,
-		 "%s/pagerfs-replay.XXXXXX", tmp && *tmp ? tmp : "/tmp");
-	if (!mkdtemp(each->work)) {
-		err = -errno;
-		warnx("%s: %s", each->work, strerror(-err));
+	if (err)
 		return err;
-	}
 	state_open(&each->state, history, each->strict);
 	state_advance(&each->state, each_first(history));
 	if (each->build->base >= 0)

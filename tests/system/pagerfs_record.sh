@@ -193,6 +193,9 @@ check "a quote in the path: $line" bash -c "$line"
 "$replay" each --seen "$rec" 'test -e "$PAGERFS_REPLAY_SEEN/config" &&
 	cmp config "$PAGERFS_REPLAY_SEEN/config"' >"$dir/each"
 check_equal "a name is not durable by its rename" 1 $?
+check "it is found wherever the check runs" bash -c "cd '$dir' && mkdir -p tmp &&
+	TMPDIR=tmp '$replay' each --seen '$rec' \
+		'test -e \"\$PAGERFS_REPLAY_SEEN/config\"'"
 
 # ---- kill -9 under load ----
 rm -rf "$rec" "$src"
