@@ -10,7 +10,8 @@
  *
  * Few changes (EACH_FEW) are tried in all combinations. Of more, the newest
  * EACH_WINDOW are left out one by one, kept one by one, and cut off behind
- * each; and there are the random ones.
+ * each; and there are the random ones, until EACH_REPEATS of them in a row
+ * were tried before.
  */
 #include "replay/each.h"
 #include "replay/each_check.h"
@@ -25,6 +26,7 @@
 
 #define EACH_FEW	6
 #define EACH_WINDOW	12
+#define EACH_REPEATS	1000	/* old random ones in a row: all are old */
 
 /* ---- one outcome ---- */
 
@@ -80,6 +82,24 @@ static int each_random(struct each *each, uint64_t seed)
 	snprintf(how, sizeof(how), "--random %" PRIu64, seed);
 	outcome_random(&each->outcome, seed);
 	return each_try(each, how);
+}
+
+/* Of few changes there are few outcomes, however many are wanted. */
+static int each_randoms(struct each *each)
+{
+	uint64_t i, states, repeats = 0;
+	int err = 0;
+
+	for (i = 1; !err && i <= each->randoms && !each_over(each); i++) {
+		states = each->states;
+		err = each_random(each, i);
+		repeats = each->states == states ? repeats + 1 : 0;
+		if (repeats == EACH_REPEATS) {
+			each->exhausted += i < each->randoms;
+			break;
+		}
+	}
+	return err;
 }
 
 /* ---- the outcomes of one point ---- */
@@ -178,7 +198,6 @@ static int each_outcomes(struct each *each)
 {
 	struct change **changes;
 	size_t count;
-	uint64_t i;
 	int err;
 
 	outcome_ended(&each->outcome);
@@ -193,9 +212,7 @@ static int each_outcomes(struct each *each)
 	if (!err)
 		err = each_window(each, changes, count);
 	free(changes);
-	for (i = 1; !err && count && i <= each->randoms; i++)
-		err = each_random(each, i);
-	return err;
+	return err || !count ? err : each_randoms(each);
 }
 
 static int each_point(struct each *each, uint64_t at)

@@ -26,6 +26,7 @@ struct each {
 	uint64_t states, failed, looked_at, of_points;
 	uint64_t strangers;	/* operations that are in no state */
 	uint64_t unmade;	/* device files in none, at most */
+	uint64_t exhausted;	/* points where no random one was new any more */
 	volatile sig_atomic_t interrupted;
 
 	/* inside */

@@ -424,6 +424,9 @@ static void replay_summary(const struct each *each)
 {
 	printf("%" PRIu64 " states at %" PRIu64 " points, %" PRIu64 " failed\n",
 	       each->states, each->looked_at, each->failed);
+	if (each->exhausted)
+		printf("at %" PRIu64 " of the points random outcomes came to "
+		       "an end: no more were new\n", each->exhausted);
 	if (each->interrupted)
 		printf("interrupted: not all were tried\n");
 	else if (each->states >= each->limit)

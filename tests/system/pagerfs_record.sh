@@ -174,6 +174,14 @@ check "the cure passes" "$replay" each "$rec" "$intact"
 check "strictly, too" "$replay" each --strict "$rec" "$intact"
 check_equal "a limit is said" 1 "$("$replay" each --limit 3 "$rec" true |
 	grep -c 'limit of 3 states is reached')"
+# There are not as many states as that; it ends all the same, and at a limit.
+timeout -k 1 20 "$replay" each --randoms 100000000 "$rec" true >"$dir/each"
+check_equal "random ones at an end" "0 1" \
+	"$? $(grep -c 'random outcomes came to an end' "$dir/each")"
+timeout -k 1 20 "$replay" each --randoms 100000000 --limit 12 "$rec" true \
+	>"$dir/each"
+check_equal "random ones at the limit" "0 1" \
+	"$? $(grep -c 'limit of 12 states is reached' "$dir/each")"
 # Nobody reads on, or the terminal goes: that ends it, and cleanly.
 "$replay" each --show 1000 "$rec" false 2>/dev/null | head -n 1 >"$dir/each"
 check "read no further: $(cat "$dir/each")" grep -q '^FAILED' "$dir/each"
