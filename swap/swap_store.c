@@ -51,6 +51,8 @@ struct swap_file {
 	char *path;
 	struct header header;
 	uint32_t *sum;		/* of each slot, as it was written last */
+	bool created, grown;	/* by us, from old_size: see candidate */
+	uint64_t old_size;
 };
 
 struct real_swap {
@@ -314,15 +316,21 @@ static int format(struct candidate *c, uint64_t bytes)
 	return err;
 }
 
+/* Take back what was made of the file. */
+static void restore(struct candidate *c)
+{
+	if (c->created)
+		unlink(c->path);
+	else if (c->grown && ftruncate(c->fd, (off_t)c->old_size))
+		c->grown = false;	/* too long, but whole */
+}
+
 /* Leave no trace of an area that could not be added. */
 static void abandon(struct candidate *c)
 {
 	if (c->fd < 0)
 		return;
-	if (c->created)
-		unlink(c->path);
-	else if (c->grown && ftruncate(c->fd, (off_t)c->old_size))
-		c->grown = false;	/* too long, but whole */
+	restore(c);
 	close(c->fd);
 }
 
@@ -336,6 +344,8 @@ static int join(struct real_swap *swap, const struct candidate *c,
 		.path = strdup(c->path),
 		.header = c->header,
 		.sum = calloc(c->header.npages, sizeof(*file.sum)),
+		.created = c->created, .grown = c->grown,
+		.old_size = c->old_size,
 	};
 	int a = -ENOMEM;
 
@@ -368,6 +378,22 @@ int swap_store_add(struct swap_store *s, const char *path, uint64_t bytes,
 	if (ret < 0)
 		abandon(&c);
 	return ret;
+}
+
+void swap_store_undo(struct swap_store *s)
+{
+	struct real_swap *swap = real_of(s);
+
+	for (unsigned a = 0; a < SWAP_AREAS_MAX; a++) {
+		const struct swap_file *file = &swap->file[a];
+		struct candidate c = {
+			.path = file->path, .fd = file->aio.fd,
+			.created = file->created, .grown = file->grown,
+			.old_size = file->old_size,
+		};
+
+		restore(&c);
+	}
 }
 
 /* ---- when its device has gone ---- */

@@ -39,6 +39,11 @@ int swap_store_create(struct aio *aio, struct swap_store **swap);
 int swap_store_add(struct swap_store *swap, const char *path, uint64_t bytes,
 		   int priority);
 
+/* Who asked for the areas has come to nothing: files that add() made go, those
+ * that it made longer are as long as they were. => nobody has used them; what
+ * is left to do with @swap is to close it. */
+void swap_store_undo(struct swap_store *swap);
+
 /* Whether alloc leaves @area alone; its slots stay good. The first step of
  * taking it away. => 0; -ENOENT. */
 int swap_store_drain(struct swap_store *swap, unsigned area, bool drain);

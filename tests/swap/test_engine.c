@@ -827,6 +827,29 @@ static void test_swap_remove(void **state)
 	swap->store.ops->close(&swap->store);
 }
 
+static void test_swap_undo(void **state)
+{
+	struct swap_store *swap;
+
+	(void)state;
+	need_uring();
+	swap = make_swap();
+	assert_int_equal(swap_store_add(swap, path_of("u0"), 9 * PAGE, 0), 0);
+	swap->store.ops->close(&swap->store);
+	swap = make_swap();
+	assert_int_equal(swap_store_add(swap, path_of("u0"), 99 * PAGE, 0), 0);
+	assert_int_equal(swap_store_add(swap, path_of("u1"), 9 * PAGE, 0), 1);
+	swap_store_undo(swap);
+	assert_int_equal(size_of("u0"), 9 * PAGE);
+	assert_int_equal(access(path_of("u1"), F_OK), -1);
+	swap->store.ops->close(&swap->store);
+	swap = make_swap();
+	assert_int_equal(swap_store_add(swap, path_of("u0"), 0, 0), 0);
+	swap_store_undo(swap);
+	assert_int_equal(size_of("u0"), 9 * PAGE);
+	swap->store.ops->close(&swap->store);
+}
+
 /* A file of zeros, and a byte at its end; the first half is no hole. */
 static void make_late(const char *name, off_t at)
 {
@@ -988,6 +1011,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_threads),
 		cmocka_unit_test(test_swap),
 		cmocka_unit_test(test_swap_remove),
+		cmocka_unit_test(test_swap_undo),
 		cmocka_unit_test(test_swap_errors),
 		cmocka_unit_test(test_swap_truncated),
 		cmocka_unit_test(test_swap_sum),
