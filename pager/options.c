@@ -57,8 +57,8 @@ static const struct argp_option options[] = {
 	{ "dir", 'd', "DIR", 0,
 	  "the mounted store, or with --plain any directory (default: mnt)", 1 },
 	{ "name", 'n', "NAME", 0,
-	  "name of the machine: its live view is DIR/vm/NAME (default: vm0)",
-	  1 },
+	  "name of the machine: its live view is DIR/vm/NAME (default: vm0); "
+	  "two machines on one store also need a swap area each", 1 },
 	{ "ram", 'r', "SIZE", 0, "RAM (default: 64M); K, M, G, T", 2 },
 	{ "cpus", 'c', "N", 0, "emulated CPUs (default: 2)", 2 },
 	{ "mmu", OPT_MODE, "32|pae|64|la57", 0,
@@ -74,8 +74,10 @@ static const struct argp_option options[] = {
 	  "each that should have been shot down; slower", 2 },
 	{ "swap", 's', "FILE[,SIZE[,PRI]]", 0,
 	  "a swap area, may be given up to 15 times; FILE is made if SIZE is "
-	  "given (default: DIR/swap/swap0, twice the RAM, at least 256M)", 3 },
-	{ "no-swap", OPT_NO_SWAP, NULL, 0, "no swap at all", 3 },
+	  "given, and all of it allocated on the disk at once (default: "
+	  "DIR/swap/swap0, twice the RAM, at least 256M)", 3 },
+	{ "no-swap", OPT_NO_SWAP, NULL, 0, "no swap at all, whatever --swap "
+	  "says", 3 },
 	{ "cluster", OPT_CLUSTER, "PAGES", 0,
 	  "pages per write at most, 1 to 256 (default: 256)", 4 },
 	{ "spread", OPT_SPREAD, "FRAMES", 0,
@@ -269,6 +271,9 @@ static void parse_arg(struct options *o, char *arg, struct argp_state *st)
 	if (st->arg_num == 0)
 		argp_error(st, "unknown command '%s'; there are: run, "
 			   "explain, mmu-check", arg);
+	if (!*arg)
+		argp_error(st, "a FILE has no name: there is an argument of no "
+			   "characters");
 	if (o->nfiles == OPTIONS_FILES)
 		argp_error(st, "more than %d files", OPTIONS_FILES);
 	o->file[o->nfiles++] = arg;
@@ -330,10 +335,12 @@ const char *argp_program_version = "pagervm 0.1" CHECK_VERSION;
 static const struct argp argp = {
 	.options = options,
 	.parser = parse_opt,
-	.args_doc = "run [FILE...]\nexplain PID ADDRESS [load|store|fetch]\nmmu-check [OPTION...]",
+	.args_doc = "run [FILE...]",
 	.doc = "Run programs of the workload language on an emulated machine "
 	       "that maps files and swaps through a mounted store.\v"
-	       "explain and mmu-check come first and have options of their own.\n\n"
+	       "There is also, each with options of its own behind it:\n\n"
+	       "  pagervm explain PID ADDRESS [load|store|fetch]\n"
+	       "  pagervm mmu-check\n\n"
 	       "Each FILE is a program; - or no FILE is standard input, and "
 	       "with --hold and no FILE none is read. Files that programs map "
 	       "are relative to DIR.\n\n"

@@ -17,8 +17,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -31,14 +31,15 @@
 #include "pager/live.h"
 #include "pager/lookout.h"
 #include "pager/options.h"
+#include "pager/preflight.h"
 #include "pager/runner.h"
 #include "pager/vm.h"
 #include "pager/workload.h"
 #include "swap/engine.h"
 #include "swap/swap_store.h"
 
-#define FUSE_MAGIC	0x65735546
 #define SWAP_MIN	(256ull << 20)	/* size of the default area */
+#define RING_LOCKS_KIB	128u		/* of memory, and some less */
 #define STALE_SHOWN	20		/* the others are counted */
 #define TWICE_NS	1000000000	/* between two signals that are two */
 #define LEAVE_MS	30000		/* for what is dirty, at a bad end */
@@ -54,6 +55,7 @@ struct machine {
 	struct lookout *lookout;
 	struct runner_session *session;
 	struct live live;		/* its view, unless --no-view */
+	bool made_swap_dir;
 	atomic_int_fast64_t ending;	/* since then, in ns; 0: not yet */
 	bool held;			/* the programs have run: to be ended */
 };
@@ -87,62 +89,44 @@ __attribute__((format(printf, 1, 2))) static int fail(const char *fmt, ...)
 
 /* ---- going up ---- */
 
-static int check_dir(const struct options *o)
+static int up_check_start(struct machine *m)
 {
-	struct statfs fs;
-	int err = statfs(o->dir, &fs) < 0 ? errno : 0;
+	char *why = preflight(&m->opt);
+	int err = why ? fail("%s", why) : 0;
 
-	if (err == ENOTCONN || err == ECONNABORTED || err == ECONNREFUSED)
-		return fail("%s: the store's daemon has died; clear the mount "
-			    "with `fusermount3 -uz %s' and mount it again",
-			    o->dir, o->dir);
-	if (err == ENOENT)
-		return fail("%s: %s; make it and mount a store there with "
-			    "`pagerfs SOURCE %s', or name another with --dir",
-			    o->dir, strerror(err), o->dir);
-	if (err)
-		return fail("%s: %s", o->dir, strerror(err));
-	if (fs.f_type != FUSE_MAGIC && !o->plain)
-		return fail("%s: no store is mounted here; mount one with "
-			    "`pagerfs SOURCE %s', or say --plain to page on "
-			    "the directory itself", o->dir, o->dir);
-	return 0;
-}
-
-/* Far beyond it, the array of frames alone would have us killed, wordless. */
-static int check_ram(const struct options *o)
-{
-	uint64_t host = (uint64_t)sysconf(_SC_PHYS_PAGES) *
-			(uint64_t)sysconf(_SC_PAGESIZE);
-
-	if (o->ram <= host)
-		return 0;
-	return fail("--ram: %llu MiB of RAM are more than the %llu MiB of "
-		    "memory of this computer; say less",
-		    (unsigned long long)(o->ram >> 20),
-		    (unsigned long long)(host >> 20));
+	free(why);
+	return err;
 }
 
 static int up_ram(struct machine *m)
 {
-	struct aio_config aio = { 0 };
 	int err = ram_create(&m->ram, m->opt.ram);
 
-	if (err == -EINVAL)
-		return fail("--ram: there must be at least 64K and less than "
-			    "16T of RAM");
 	if (err < 0)
 		return fail("cannot make %llu bytes of RAM: %s",
 			    (unsigned long long)m->opt.ram, strerror(-err));
-	if (check_ram(&m->opt) < 0)
-		return -1;
-	aio.ram = m->ram.base;
-	aio.ram_size = m->ram.size;
-	err = engine_create(&aio, &m->engine);
+	return 0;
+}
+
+static int up_engine(struct machine *m)
+{
+	struct aio_config aio = {
+		.ram = m->ram.base, .ram_size = m->ram.size,
+	};
+	int err = engine_create(&aio, &m->engine);
+	struct rlimit lock;
+
 	if (err == -ENOSYS || err == -EPERM)
 		return fail("io_uring cannot be used: %s; it needs Linux 5.15 "
 			    "or later and kernel.io_uring_disabled=0",
 			    strerror(-err));
+	if (err == -ENOMEM && !getrlimit(RLIMIT_MEMLOCK, &lock) &&
+	    lock.rlim_cur != RLIM_INFINITY)
+		return fail("cannot set up I/O: %s; io_uring locks %u KiB, and "
+			    "all programs of a user together may lock %llu "
+			    "KiB: raise that with `ulimit -l'", strerror(-err),
+			    RING_LOCKS_KIB,
+			    (unsigned long long)(lock.rlim_cur >> 10));
 	if (err < 0)
 		return fail("cannot set up I/O: %s", strerror(-err));
 	return 0;
@@ -161,9 +145,17 @@ static int store_path(const struct machine *m, const char *path, char *out)
 				       strerror(ENAMETOOLONG));
 }
 
-static const char *swap_reason(int err)
+static const char *swap_reason(int err, const struct swap_arg *s)
 {
 	switch (err) {
+	case -ENOENT:
+		return s->size ? "the directory is not there; make it first" :
+		       "is not there; it is made if you say how large, with "
+		       "--swap FILE,SIZE";
+	case -ENOSPC:
+		return "No space left on device, and all of it is allocated at "
+		       "once; say how large, with --swap FILE,SIZE, or "
+		       "--no-swap";
 	case -EMEDIUMTYPE:
 		return "holds something that is not a swap area; remove it or "
 		       "name another file";
@@ -171,7 +163,8 @@ static const char *swap_reason(int err)
 		return "is named twice: it is a swap area of this machine "
 		       "already";
 	case -EBUSY:
-		return "is in use as a swap area by another machine";
+		return "is in use as a swap area by another machine; give "
+		       "this one another with --swap FILE,SIZE, or --no-swap";
 	case -ENODEV:
 		return "not a regular file";
 	case -EINVAL:
@@ -192,7 +185,9 @@ static int up_swap_dir(struct machine *m, const char *path)
 		return 0;
 	if (store_path(m, "swap", dir) < 0)
 		return -1;
-	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
+	if (mkdir(dir, 0700) == 0)
+		m->made_swap_dir = true;
+	else if (errno != EEXIST)
 		return fail("%s: %s", dir, strerror(errno));
 	return 0;
 }
@@ -213,7 +208,7 @@ static int up_swap_area(struct machine *m, const struct swap_arg *s)
 		usleep(100000);
 	}
 	if (err < 0)
-		return fail("swap area %s: %s", path, swap_reason(err));
+		return fail("swap area %s: %s", path, swap_reason(err, s));
 	return 0;
 }
 
@@ -234,6 +229,17 @@ static int up_swap(struct machine *m)
 		if (up_swap_area(m, &m->opt.swap[i]) < 0)
 			return -1;
 	return 0;
+}
+
+/* There is to be no machine: so it leaves no swap area that it made. */
+static void undo_swap(struct machine *m)
+{
+	char dir[PATH_MAX];
+
+	if (m->swap)
+		swap_store_undo(m->swap);
+	if (m->made_swap_dir && store_path(m, "swap", dir) == 0)
+		rmdir(dir);
 }
 
 /* By a CPU that has just used it; one line, whole, of which many may come. */
@@ -343,6 +349,24 @@ static void up_again(void *arg, bool back)
 	if (live_again(&m->live, why) < 0)
 		fail("%s", why);
 	engine_forbid(m->engine, live_device(&m->live));
+}
+
+/* What takes longest, the swap areas' disk space, comes late; and after each
+ * step there is a look at whether it is still wanted. */
+static int up(struct machine *m)
+{
+	static int (*const step[])(struct machine *) = {
+		up_check_start, up_ram, up_engine, up_swap, up_check, up_vm,
+		up_view,
+	};
+	size_t i, n = sizeof(step) / sizeof(*step);
+	int err = 0;
+
+	for (i = 0; i < n && !err && !interrupted; i++)
+		err = step[i](m);
+	if (err || i < n)
+		undo_swap(m);
+	return err || i < n ? -1 : 0;
 }
 
 /* ---- running ---- */
@@ -624,17 +648,7 @@ int main(int argc, char **argv)
 	options_machine(argc, argv, &m.opt);
 	live_init(&m.live);
 	catch_signals(&m);
-	err = check_dir(&m.opt);
-	if (!err)
-		err = up_ram(&m);
-	if (!err)
-		err = up_swap(&m);
-	if (!err)
-		err = up_check(&m);
-	if (!err)
-		err = up_vm(&m);
-	if (!err)
-		err = up_view(&m);
+	err = up(&m);
 	if (!err) {
 		mask_signals(SIG_UNBLOCK);
 		err = run_all(&m);

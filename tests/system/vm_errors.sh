@@ -48,7 +48,7 @@ refused 64 "unknown option" "unrecognized option" run --fly
 for ram in x 1x "" -1 1KK 99999999999999999999; do
 	refused 64 "--ram '$ram'" "--ram: .* is not a size" "${run[@]}" --ram "$ram"
 done
-refused 1 "--ram is decimal" "at least 64 KiB" "${run[@]}" --ram 065535 \
+refused 1 "--ram is decimal" "at least 64K" "${run[@]}" --ram 065535 \
 	"$dir/ok.pvm"
 check "--ram is decimal" vm --no-swap --ram 0100000 "$dir/ok.pvm"
 for ram in 0 1 4K $((1 << 62))  0x8000000000000000 0xffffffffffffffff 8388607T; do
@@ -68,6 +68,7 @@ refused 64 "--cluster 257" "from 1 to 256" "${run[@]}" --cluster 257
 for name in a/b .. . "" "$(bytes 64 120)"; do
 	refused 64 "name '$name'" "is not a file name" "${run[@]}" --name "$name"
 done
+refused 64 "a file without a name" "a FILE has no name" "${run[@]}" ""
 refused 64 "--swap f,x" "'x' is not a size" run -d "$mnt" --swap f,x
 refused 64 "--swap f,8M,9999999999" "is not a priority" run -d "$mnt" \
 	--swap f,8M,9999999999
@@ -81,6 +82,32 @@ refused 1 "a plain directory" "no store is mounted here.*--plain" \
 check "with --plain" timeout 20 "$BUILD/pagervm" run -d "$dir/plain" --plain \
 	"$dir/ok.pvm"
 
+# ---- nothing is made when a start is refused ----
+in_store() { (cd "$src" && find . -printf '%p %s\n' | sort); }
+rmdir "$src/swap"
+rm -rf "$src/vm"
+start_refused() {
+	local pattern=$1 before
+	shift
+	before=$(in_store)
+	refused 1 "$*" "$pattern" run -d "$mnt" "$@"
+	check_equal "$*: what is left" "$before" "$(in_store)"
+}
+start_refused "at least 64K" --ram 63K "$dir/ok.pvm"
+start_refused "reach no more than 4G" --mmu 32 --ram 5G "$dir/ok.pvm"
+start_refused "none: No such file" "$dir/ok.pvm" "$dir/none"
+start_refused "plain: Is a dir" "$dir/plain"
+# ... also by what is found late: the view cannot be mounted
+touch "$src/vm"
+before=$(in_store)
+for swap in swap/swap0,256M s,8M; do
+	"$BUILD/pagervm" run -d "$mnt" --swap "$swap" "$dir/ok.pvm" 2>"$dir/err"
+	check_equal "no view, $swap: status" 1 $?
+	check_equal "no view, $swap: what is left" "$before" "$(in_store)"
+done
+rm "$src/vm"
+mkdir "$src/swap"
+
 # ---- swap areas ----
 head -c 100000 /dev/urandom >"$src/files/precious"
 precious=$(sha256sum <"$src/files/precious")
@@ -89,7 +116,7 @@ refused 1 "a file that is no swap area" "precious: .*not a swap area" \
 refused 1 "the same with a size" "precious: .*not a swap area" \
 	run -d "$mnt" --swap files/precious,8M "$dir/ok.pvm"
 check_equal "it is untouched" "$precious" "$(sha256sum <"$src/files/precious")"
-refused 1 "no such area" "swap area .*none: No such file" \
+refused 1 "no such area" "swap area .*none: is not there; .* --swap FILE,SIZE" \
 	run -d "$mnt" --swap swap/none "$dir/ok.pvm"
 refused 1 "a directory" "swap area .*: (not a regular|Is a dir)" \
 	run -d "$mnt" --swap files,8M "$dir/ok.pvm"
@@ -105,6 +132,8 @@ ln -s s1 "$src/swap/l1"
 refused 1 "one area by two names" "swap/l1: is named twice" \
 	run -d "$mnt" --swap swap/s1,8M --swap swap/s2,8M --swap swap/l1 \
 	"$dir/ok.pvm"
+refused 1 "no such directory" "none/s: the directory is not there" \
+	run -d "$mnt" --swap none/s,8M "$dir/ok.pvm"
 refused 1 "a path that is too long" "File name too long" \
 	run -d "$mnt" --swap "files/$(printf './%.0s' {1..2030})cut1,8M" \
 	"$dir/ok.pvm"
@@ -246,7 +275,7 @@ machine_start vm --ram 1M --swap swap/both,8M
 	2>"$dir/err"
 check_equal "the same swap area: status" 1 $?
 check "the same swap area: $(cat "$dir/err")" \
-	grep -q 'swap/both: is in use as a swap area by another machine' \
+	grep -q 'swap/both: is in use .* another machine; .*--swap FILE,SIZE' \
 	"$dir/err"
 check "the first one swaps on" ctl 'proc p
 map p a anon 4M
@@ -285,7 +314,7 @@ if [ "$(id -u)" = 0 ] && mkdir "$dir/full" &&
 	echo "0 none $dir/full" >>"$guard/mounts"
 	mount_store "$dir/full/src" "$mnt"
 	mounts_before=$(mounts) src=$dir/full/src
-	refused 1 "a full disk" "swap area .*No space left" \
+	refused 1 "a full disk" "swap area .*No space left.*--no-swap" \
 		run -d "$mnt" --swap swap/s,8M "$dir/ok.pvm"
 	check "nothing of it stays" [ ! -e "$src/swap/s" ]
 	umount_store "$mnt"
