@@ -13,7 +13,8 @@
 struct each {
 	/* what is wanted */
 	const char *command;	/* for sh -c, in the directory of the state */
-	const char *how;	/* "pagerfs-replay build" with its options */
+	const char *how;	/* "pagerfs-replay build", as we were called, with
+				   its options */
 	const char *record;	/* path, for messages */
 	bool strict, seen;
 	uint64_t limit;		/* states at most */

@@ -19,6 +19,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -266,15 +267,26 @@ static void replay_check_start(const struct replay *replay)
 	      replay->words[1], missing);
 }
 
+/* A FIFO would be waited for, and cannot be read at an offset. */
+static int replay_open(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		err(REPLAY_TROUBLE, "%s", path);
+	if (!S_ISREG(st.st_mode))
+		errx(REPLAY_TROUBLE, "%s: not a regular file", path);
+	return fd;
+}
+
 static void replay_load(struct replay *replay)
 {
 	const char *path = replay->words[1];
 	struct history *history = &replay->history;
-	int fd = open(path, O_RDONLY | O_CLOEXEC), error;
+	int fd = replay_open(path), error;
 	char *fault;
 
-	if (fd < 0)
-		err(REPLAY_TROUBLE, "%s", path);
 	progress_start("reading");
 	error = history_load(history, fd, progress_tick);
 	progress_clear();
@@ -448,7 +460,8 @@ static int replay_check_each(struct replay *replay)
 	each->command = replay->words[2];
 	each->record = replay->words[1];
 	each->build = &replay->build;
-	fprintf(out, "pagerfs-replay build%s", each->strict ? " --strict" : "");
+	show_word(out, program_invocation_name);
+	fprintf(out, " build%s", each->strict ? " --strict" : "");
 	if (replay->base) {
 		fprintf(out, " --base ");
 		show_word(out, replay->base);

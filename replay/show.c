@@ -231,13 +231,22 @@ static void show_state(FILE *out, struct history *history, uint64_t open)
 	state_close(&state);
 }
 
+/* What the header says of the end, which may not be here. */
+static const char *show_last(const struct history *history)
+{
+	switch (history->reader.head.state) {
+	case RECORD_RUNNING:
+		return "none: pagerfs was killed, or still runs";
+	case RECORD_STOPPED:
+		return "before pagerfs did";
+	default:
+		return history->reader.fault || history->nonsense ?
+		       "was in order, but is not here" : "in order";
+	}
+}
+
 void show_info(FILE *out, struct history *history)
 {
-	static const char *const ends[] = {
-		[RECORD_RUNNING] = "none: pagerfs was killed, or still runs",
-		[RECORD_COMPLETE] = "in order",
-		[RECORD_STOPPED] = "before pagerfs did",
-	};
 	struct show_counts counts = { .failed = 0 };
 	uint64_t i;
 
@@ -247,13 +256,21 @@ void show_info(FILE *out, struct history *history)
 	show_head(out, history, &counts);
 	show_counts(out, &counts);
 	show_state(out, history, counts.open);
-	fprintf(out, "end        %s\n", ends[history->reader.head.state]);
+	fprintf(out, "end        %s\n", show_last(history));
 }
 
 /* ---- for a shell ---- */
 
 void show_word(FILE *out, const char *text)
 {
+	static const char plain[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+		"0123456789_./+,:@%-";
+
+	if (*text && !text[strspn(text, plain)]) {
+		fputs(text, out);
+		return;
+	}
 	fputc('\'', out);
 	for (; *text; text++)
 		if (*text == '\'')

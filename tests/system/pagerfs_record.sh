@@ -165,7 +165,7 @@ check "in several states: $failed" [ "$failed" -gt 3 ]
 check "the write is named" grep -q 'without 8 write config.tmp' "$dir/each"
 # The command which it gives makes a state that fails, alone.
 line=$(grep -m 1 'pagerfs-replay build' "$dir/each")
-line=${line/pagerfs-replay/$replay} line=${line/DIR/$dir/failing}
+line=${line/DIR/$dir/failing}
 check "the given command" bash -c "$line"
 check "makes a state" test -e "$dir/failing/config"
 check "that fails" bash -c "cd '$dir/failing' && ! $intact"
@@ -194,7 +194,7 @@ cp "$rec" "$dir/rec's"
 "$replay" each --show 1 "$dir/rec's" false >"$dir/each"
 line=$(grep -m 1 'pagerfs-replay build' "$dir/each")
 rm -rf "$dir/failing"
-line=${line/pagerfs-replay/$replay} line=${line/ DIR/ $dir/failing}
+line=${line/ DIR/ $dir/failing}
 check "a quote in the path: $line" bash -c "$line"
 
 # What clients had been told is in the other directory.
@@ -204,6 +204,11 @@ check_equal "a name is not durable by its rename" 1 $?
 check "it is found wherever the check runs" bash -c "cd '$dir' && mkdir -p tmp &&
 	TMPDIR=tmp '$replay' each --seen '$rec' \
 		'test -e \"\$PAGERFS_REPLAY_SEEN/config\"'"
+
+# Its end was in order, but is cut off.
+head -c -1 "$rec" >"$dir/cut"
+check "the end is missing: info" bash -c "'$replay' info '$dir/cut' 2>/dev/null |
+	grep -q '^end .*but is not here'"
 
 # ---- kill -9 under load ----
 rm -rf "$rec" "$src"
@@ -245,6 +250,9 @@ check "with a reason: $(cat "$dir/err")" grep -q 'nothing can be checked' \
 	"$dir/err"
 check "torn at the start: info" bash -c "'$replay' info '$dir/torn' \
 	2>'$dir/err' && grep -q 'are not all in it: pagerfs' '$dir/err'"
+mkfifo "$dir/fifo"
+timeout -k 1 5 "$replay" info "$dir/fifo" 2>"$dir/err"
+check_equal "a FIFO is refused" 2 $?
 check "nonsense is refused" bash -c "! '$replay' info /bin/sh 2>'$dir/err'"
 check "with a reason" grep -q 'not a record of pagerfs' "$dir/err"
 
