@@ -10,10 +10,11 @@
 #	RAM=BYTES		of the machine (an eighth of FILE, 1M to 64M)
 #	LIMIT=120		seconds for all but the copying
 #
-# Exit status: 0 verified, 1 not, 64 wrong usage, 130 interrupted. Whatever
-# happens, no mount and no process is left: the machine is ended first, then
-# the store; what does not end has its FUSE connection aborted, because a
-# process that waits for a dead mount cannot be killed.
+# Exit status: 0 verified, 1 not, 64 wrong usage, 130 interrupted, 143 told to
+# end by another signal, or LIMIT is over. Whatever happens, no mount and no
+# process is left: the machine is ended first, then the store; what does not end
+# has its FUSE connection aborted, because a process that waits for a dead mount
+# cannot be killed.
 #
 # Both run in sessions of their own: Ctrl-C on the terminal is for this script
 # alone, or the store would be gone before the machine has written to it. And
