@@ -40,7 +40,7 @@ void held_answer(bool failed);
  * blocks at all would mean to tar(1) and others that there is no data in it.)
  * @shown comes with those of the real file, asked for after held_moment() had
  * said @moment; @dev and @ino are as an inode has them.
- * => false: meanwhile held writes have become real: do both again.
+ * => false: meanwhile held writes of it have become real: do both again.
  */
 struct held_shown {
 	uint64_t size, blocks;

@@ -11,8 +11,9 @@
  * Who wants to know a file's size asks without held->lock, which may be held
  * for long: for the real size, and then for the end of what is held. What is
  * shown of a file therefore does not shrink while extents are written, which
- * only makes the real file what was shown; and that a file leaves the table
- * between the two is noticed by held_left.
+ * only makes the real file what was shown; and that the file leaves the table
+ * between the two is noticed by held_left_at. (Of others it must not be: who
+ * asks a slow SOURCE while they come and go would ask for ever.)
  */
 #include "fs/held_int.h"
 #include "fs/gate.h"
@@ -31,15 +32,21 @@ static pthread_mutex_t held_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct held *held_chains[HELD_CHAINS];
 /* Changed under held_lock: */
 static _Atomic uint64_t held_files;
-static _Atomic uint64_t held_left;	/* files that left the table */
+static _Atomic uint64_t held_left;	/* files that left the table, and of */
+static _Atomic uint64_t held_left_at[HELD_CHAINS]; /* each chain the last one */
 static struct held_sums held_all;
 static uint64_t held_written, held_dropped;	/* bytes */
 
-static struct held **held_chain(dev_t dev, ino_t ino)
+static unsigned int held_hash(dev_t dev, ino_t ino)
 {
 	uint64_t h = (dev * 31 + ino) * 0x9e3779b97f4a7c15u;
 
-	return &held_chains[h >> 32 & (HELD_CHAINS - 1)];
+	return h >> 32 & (HELD_CHAINS - 1);
+}
+
+static struct held **held_chain(dev_t dev, ino_t ino)
+{
+	return &held_chains[held_hash(dev, ino)];
 }
 
 /* => With a reference, or NULL. */
@@ -144,7 +151,8 @@ void held_account(struct held *held)
 	held_all.memory += now.memory - held->counted.memory;
 	held->counted = now;
 	if (!held->tree.count && !held->dead) {
-		held_left++;	/* before anybody can miss it */
+		/* Before anybody can miss it. */
+		held_left_at[held_hash(held->dev, held->ino)] = ++held_left;
 		for (link = held_chain(held->dev, held->ino); *link != held;)
 			link = &(*link)->next;
 		*link = held->next;
@@ -284,7 +292,7 @@ bool held_show(uint64_t moment, dev_t dev, ino_t ino, mode_t mode,
 		blocks = (held->shown_bytes + 511) / 512;
 		held_put(held);
 	}
-	if (held_left != moment)
+	if (held_left_at[held_hash(dev, ino)] > moment)
 		return false;
 	if (shown->size < size)
 		shown->size = size;

@@ -31,6 +31,7 @@ static struct inode *inode;
 static int fd;			/* of the file, O_PATH */
 static void (*between)(void);	/* once */
 static unsigned int asked;	/* fstat()s */
+static unsigned int looked;	/* statx()s */
 
 static void interrupt_here(void)
 {
@@ -46,6 +47,7 @@ int statx(int at, const char *name, int flags, unsigned int mask,
 {
 	int result = syscall(SYS_statx, at, name, flags, mask, stx);
 
+	looked++;
 	interrupt_here();
 	return result;
 }
@@ -225,6 +227,48 @@ static void test_put_back(void **state)
 	assert_int_equal(moment, 0);
 }
 
+static struct inode *other;
+
+static void flush_other(void)
+{
+	struct inode *first = inode;
+
+	inode = other;
+	flush();
+	inode = first;
+}
+
+/* Held writes of other files become real: nobody need ask again for that. */
+static void test_others(void **state)
+{
+	struct fuse_entry_param others[4];
+	struct inode *first = inode;
+	char name[] = "0";
+	unsigned int once, sum = 0;
+
+	(void)state;
+	put(0, SIZE);
+	looked = 0;
+	expect_size();
+	once = looked;
+	for (; *name < '4'; ++*name) {
+		close(openat(volume.inodes.root.fd, name, O_CREAT, 0644));
+		assert_int_equal(volume_lookup(&volume, volume.inodes.root.fd,
+					       name, &others[*name - '0']), 0);
+		other = inode = volume_inode(&volume, others[*name - '0'].ino);
+		put(0, SIZE);
+		inode = first;
+		between = flush_other;
+		looked = 0;
+		expect_size();
+		sum += looked;
+		unlinkat(volume.inodes.root.fd, name, 0);
+	}
+	/* One of them may have the same chain by chance. */
+	assert_true(sum <= 5 * once);
+	flush();
+}
+
 static bool is_held(struct inode *one)
 {
 	struct held *held = held_enter(&volume, one, false);
@@ -274,6 +318,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_again, begin, end),
 		cmocka_unit_test_setup_teardown(test_recorder, begin, end),
 		cmocka_unit_test_setup_teardown(test_put_back, begin, end),
+		cmocka_unit_test_setup_teardown(test_others, begin, end),
 		cmocka_unit_test_setup_teardown(test_forget, begin, end),
 	};
 
