@@ -40,7 +40,7 @@ struct held {
 
 /*
  * The file of @inode, locked; @make it if there is none. => NULL: none, or
- * no memory or descriptor for one.
+ * no memory or descriptor for one, or it is gone (stale).
  */
 struct held *held_enter(struct volume *volume, struct inode *inode, bool make);
 void held_leave(struct held *held);

@@ -2,8 +2,9 @@
  * held_table.c - the files that have held writes.
  *
  * A file is in the table as long as it has extents; its own descriptor pins
- * it, so (dev, ino) cannot come to mean another. A file that left the table
- * while somebody waited for its lock is @dead.
+ * it, so (dev, ino) cannot come to mean another. (Of an inode without one it
+ * can, which is stale before the other file gets here.) A file that left the
+ * table while somebody waited for its lock is @dead.
  *
  * Locks: held->lock, then held_lock, which guards the table, the references
  * and the sums, for a few dozen instructions, or the rules' lock.
@@ -170,6 +171,12 @@ struct held *held_enter(struct volume *volume, struct inode *inode, bool make)
 
 	for (;;) {
 		held = held_find(inode->dev, inode->ino);
+		/* Then that is another file, of the same number. */
+		if (atomic_load(&inode->stale)) {
+			if (held)
+				held_put(held);
+			return NULL;
+		}
 		if (!held && make)
 			held = held_create(volume, inode);
 		if (!held)

@@ -278,6 +278,23 @@ static bool is_held(struct inode *one)
 	return held;
 }
 
+/* An inode whose number another file has by now has nothing of that. */
+static void test_stale(void **state)
+{
+	struct inode gone = {
+		.dev = inode->dev, .ino = inode->ino, .fd = -1, .stale = true,
+	};
+	uint64_t first, end;
+
+	(void)state;
+	put(0, SIZE);
+	assert_null(held_enter(&volume, &gone, false));
+	assert_null(held_enter(&volume, &gone, true));
+	assert_false(held_room(&volume, &gone, 0, SIZE, &first, &end));
+	assert_true(is_held(inode));
+	flush();
+}
+
 /* Of a file that has no name; and of others nothing is asked. */
 static void test_forget(void **state)
 {
@@ -319,6 +336,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_recorder, begin, end),
 		cmocka_unit_test_setup_teardown(test_put_back, begin, end),
 		cmocka_unit_test_setup_teardown(test_others, begin, end),
+		cmocka_unit_test_setup_teardown(test_stale, begin, end),
 		cmocka_unit_test_setup_teardown(test_forget, begin, end),
 	};
 
