@@ -1,5 +1,9 @@
 /*
- * join.h - wait for a thread until a moment, by a clock that nobody sets.
+ * join.h - wait for a thread, for so long.
+ *
+ * How long is counted tick by tick, as it is waited: of a process that is
+ * stopped meanwhile (SIGSTOP, a frozen cgroup) the clock runs on, and it has not
+ * waited.
  */
 #ifndef FS_JOIN_H
 #define FS_JOIN_H
@@ -9,7 +13,7 @@
 #include <stdbool.h>
 #include <time.h>
 
-/* @ms from now, by CLOCK_MONOTONIC. */
+/* @ms from now, by CLOCK_MONOTONIC, which nobody sets. */
 static inline struct timespec join_deadline(unsigned int ms)
 {
 	struct timespec ts;
@@ -29,15 +33,36 @@ static inline bool join_is_past(const struct timespec *until)
 	       (now.tv_sec == until->tv_sec && now.tv_nsec >= until->tv_nsec);
 }
 
-/* => Did @thread end by then? */
-static inline bool join_by(pthread_t thread, const struct timespec *until)
+#define JOIN_TICK_MS	100	/* a tick of one ms that took longer was a stop */
+
+/* => The ms since @begin, of one tick. */
+static inline unsigned int join_passed(const struct timespec *begin)
+{
+	struct timespec now = join_deadline(0);
+	long ms = (now.tv_sec - begin->tv_sec) * 1000 +
+		  (now.tv_nsec - begin->tv_nsec) / 1000000;
+
+	return ms < JOIN_TICK_MS ? ms : JOIN_TICK_MS;
+}
+
+/* Wait for one ms. => As many as it was. */
+static inline unsigned int join_tick(void)
 {
 	const struct timespec tick = { 0, 1000000 };
+	struct timespec begin = join_deadline(0);
+
+	nanosleep(&tick, NULL);
+	return join_passed(&begin);
+}
+
+/* => Did @thread end within @ms? */
+static inline bool join_within(pthread_t thread, unsigned int ms)
+{
+	unsigned int waited = 0;
 	int err;
 
-	while ((err = pthread_tryjoin_np(thread, NULL)) == EBUSY &&
-	       !join_is_past(until))
-		nanosleep(&tick, NULL);
+	while ((err = pthread_tryjoin_np(thread, NULL)) == EBUSY && waited < ms)
+		waited += join_tick();
 	return !err;
 }
 

@@ -7,8 +7,8 @@
  * of threads only grows, and flags are set once.
  */
 #include "fs/loop_int.h"
-#include "fs/join.h"
 #include "fs/report.h"
+#include "fs/told.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,14 +17,14 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 #define LOOP_EXTRA	32	/* threads more when all are stuck */
 #define LOOP_CALM_MS	500	/* between two looks whether they are, */
 #define LOOP_HURRY_MS	20	/* and when they were at the last */
 #define LOOP_RING_KIB	32	/* of locked memory, for a thread's ring */
-#define LOOP_JOIN_MS	3000	/* what hangs longer in SOURCE is left to it */
+#define LOOP_JOIN_MS	3000	/* what hangs longer in SOURCE is left to it, */
+#define LOOP_AGAIN_MS	300	/* when the daemon is told again to end, this */
 
 void loop_stop(struct loop *loop)
 {
@@ -234,29 +234,38 @@ static bool loop_quiet(struct loop *loop)
  */
 void loop_drain(struct loop *loop, unsigned int limit_ms)
 {
-	const struct timespec pause = { 0, 5000000 };
 	unsigned int waited, quiet = 0, look = 0;
 
 	atomic_store(&loop->draining, true);
-	for (waited = 0; waited < limit_ms && quiet < 2; waited += 5) {
+	for (waited = 0; waited < limit_ms && quiet < 2 && !told_again();
+	     waited += told_wait(5)) {
 		if (atomic_load(&loop->stopped))
 			return;
 		if (waited >= look)
 			look = waited + loop_reinforce(loop);
 		quiet = loop_quiet(loop) ? quiet + 1 : 0;
-		nanosleep(&pause, NULL);
 	}
 	loop_stop(loop);
 }
 
+/* => Did @thread end before *@waited ms came to the limit? */
+static bool loop_join_one(pthread_t thread, unsigned int *waited)
+{
+	while (pthread_tryjoin_np(thread, NULL)) {
+		if (*waited >= (told_again() ? LOOP_AGAIN_MS : LOOP_JOIN_MS))
+			return false;
+		*waited += told_wait(1);
+	}
+	return true;
+}
+
 int loop_join(struct loop *loop)
 {
-	const struct timespec until = join_deadline(LOOP_JOIN_MS);
-	unsigned int i;
+	unsigned int i, waited = 0;
 	int err = 0;
 
 	for (i = 0; i < loop->nworkers; i++) {
-		if (!join_by(loop->workers[i].thread, &until))
+		if (!loop_join_one(loop->workers[i].thread, &waited))
 			return -ETIMEDOUT;
 		if (!err)
 			err = loop->workers[i].err;

@@ -5,9 +5,6 @@
  * for a signal, or for the threads to say that the file system is unmounted.
  * After a signal it takes the mount out of the tree while the threads still
  * serve, lets them finish what has been asked, and ends.
- *
- * Signals are blocked in every thread and read from a signalfd, so none ever
- * interrupts a request.
  */
 #include "fs/session.h"
 #include "fs/afterlife.h"
@@ -20,6 +17,7 @@
 #include "fs/operations.h"
 #include "fs/recorder.h"
 #include "fs/report.h"
+#include "fs/told.h"
 #include "fs/watchdog.h"
 
 #include <errno.h>
@@ -29,7 +27,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -242,29 +239,13 @@ static struct fuse_session *session_mount(struct volume *volume)
 	return se;
 }
 
-/* As nohup(1) leaves it? Blocked, it would come all the same. */
-static bool session_ignores_hangup(void)
-{
-	struct sigaction action;
-
-	return !sigaction(SIGHUP, NULL, &action) &&
-	       action.sa_handler == SIG_IGN;
-}
-
+/* => told_open() */
 static int session_block_signals(void)
 {
-	sigset_t signals;
-
-	sigemptyset(&signals);
-	sigaddset(&signals, SIGINT);
-	sigaddset(&signals, SIGTERM);
-	if (!session_ignores_hangup())
-		sigaddset(&signals, SIGHUP);
-	sigprocmask(SIG_BLOCK, &signals, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);	/* who writes is told EFBIG */
 	signal(SIGIO, SIG_IGN);		/* keep_writers() */
-	return signalfd(-1, &signals, SFD_CLOEXEC);
+	return told_open();
 }
 
 /* => Did a signal end the wait, rather than somebody's unmount? */
@@ -277,6 +258,7 @@ static bool session_wait(struct loop *loop, int signal_fd)
 
 	while (poll(fds, 2, loop_reinforce(loop)) <= 0)
 		;
+	told_wait(0);
 	return !fds[0].revents;
 }
 
@@ -374,7 +356,7 @@ int session_serve(struct volume *volume, void (*ready)(void))
 		loop_destroy(loop);
 	/* Unmounted by now; this closes /dev/fuse and nothing else. */
 	fuse_session_destroy(se);
-	close(signal_fd);
+	told_close();
 	report_at(REPORT_INFO, "%s is no longer served",
 		  volume->options.source);
 	return err;

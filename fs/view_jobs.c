@@ -10,14 +10,13 @@
 #include "fs/view_jobs.h"
 #include "fs/join.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <time.h>
 
 struct view_jobs {
 	pthread_mutex_t lock;
-	pthread_cond_t work, ended;
+	pthread_cond_t work;
 	struct view_job *head, **tail;
 	unsigned nthreads, nidle, nqueued, max_threads;
 	bool closing;
@@ -37,9 +36,7 @@ int view_thread_start(pthread_t *thread, void *(*body)(void *), void *arg)
 
 bool view_thread_join(pthread_t thread, unsigned ms)
 {
-	const struct timespec until = join_deadline(ms);
-
-	if (join_by(thread, &until))
+	if (join_within(thread, ms))
 		return true;
 	pthread_detach(thread);
 	return false;
@@ -53,7 +50,6 @@ struct view_jobs *view_jobs_create(unsigned max_threads)
 		return NULL;
 	pthread_mutex_init(&jobs->lock, NULL);
 	pthread_cond_init(&jobs->work, NULL);
-	pthread_cond_init(&jobs->ended, NULL);
 	jobs->tail = &jobs->head;
 	jobs->max_threads = max_threads;
 	return jobs;
@@ -90,7 +86,6 @@ static void *jobs_thread(void *arg)
 		pthread_mutex_lock(&jobs->lock);
 	}
 	jobs->nthreads--;
-	pthread_cond_signal(&jobs->ended);
 	pthread_mutex_unlock(&jobs->lock);
 	return NULL;
 }
@@ -143,8 +138,8 @@ static void jobs_cancel(struct view_jobs *jobs)
 
 bool view_jobs_destroy(struct view_jobs *jobs, unsigned ms)
 {
-	struct timespec until = join_deadline(ms);
-	int err = 0;
+	unsigned int waited = 0;
+	bool left;
 
 	if (!jobs)
 		return true;
@@ -152,15 +147,16 @@ bool view_jobs_destroy(struct view_jobs *jobs, unsigned ms)
 	jobs->closing = true;
 	jobs_cancel(jobs);
 	pthread_cond_broadcast(&jobs->work);
-	while (jobs->nthreads && err != ETIMEDOUT)
-		err = pthread_cond_clockwait(&jobs->ended, &jobs->lock,
-					     CLOCK_MONOTONIC, &until);
-	err = jobs->nthreads;
+	while (jobs->nthreads && waited < ms) {
+		pthread_mutex_unlock(&jobs->lock);
+		waited += join_tick();
+		pthread_mutex_lock(&jobs->lock);
+	}
+	left = jobs->nthreads;
 	pthread_mutex_unlock(&jobs->lock);
-	if (err)
+	if (left)
 		return false;
 	pthread_cond_destroy(&jobs->work);
-	pthread_cond_destroy(&jobs->ended);
 	pthread_mutex_destroy(&jobs->lock);
 	free(jobs);
 	return true;

@@ -1,7 +1,8 @@
 /*
  * test_join.c - threads that are waited for, for so long, while somebody sets
- * the clock. Set it is by the function below, which all that is linked here
- * calls.
+ * the clock, or stops the process. Set it is by the function below, which all
+ * that is linked here calls; and who is stopped finds much time gone between
+ * two looks at the one that nobody sets.
  */
 #include "fs/join.h"
 #include "fs/view_jobs.h"
@@ -16,6 +17,7 @@
 #include <cmocka.h>
 
 static atomic_long set_back;	/* seconds */
+static atomic_bool stopped;	/* for an hour, after the next look */
 
 int clock_gettime(clockid_t clock, struct timespec *now)
 {
@@ -23,6 +25,8 @@ int clock_gettime(clockid_t clock, struct timespec *now)
 
 	if (clock == CLOCK_REALTIME)
 		now->tv_sec -= set_back;
+	if (clock == CLOCK_MONOTONIC && atomic_exchange(&stopped, false))
+		now->tv_sec -= 3600;
 	return err;
 }
 
@@ -51,18 +55,23 @@ static double seconds(void)
 
 static void test_ends_in_time(void **state)
 {
-	struct timespec until = join_deadline(5000);
 	pthread_t thread = begin(10000);
 	double start = seconds();
 
 	(void)state;
-	assert_true(join_by(begin(100), &until));
+	assert_true(join_within(begin(100), 5000));
 	assert_true(seconds() - start < 4);
-	until = join_deadline(50);
-	assert_false(join_by(thread, &until));
-	assert_true(join_is_past(&until));
-	assert_false(join_by(thread, &until));
+	assert_false(join_within(thread, 50));
+	assert_true(seconds() - start < 4);
+	assert_false(join_within(thread, 0));
 	pthread_detach(thread);
+}
+
+static void test_stopped(void **state)
+{
+	(void)state;
+	stopped = true;
+	assert_true(view_thread_join(begin(100), 5000));
 }
 
 static void test_clock_set(void **state)
@@ -98,6 +107,7 @@ static void test_pool(void **state)
 	while (!begun)
 		usleep(1000);
 	set_back = 3600;
+	stopped = true;
 	assert_true(view_jobs_destroy(jobs, 5000));
 	set_back = 0;
 }
@@ -107,6 +117,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_ends_in_time),
 		cmocka_unit_test(test_clock_set),
+		cmocka_unit_test(test_stopped),
 		cmocka_unit_test(test_pool),
 	};
 
