@@ -10,6 +10,7 @@
  * No locks of its own; a file's is held, the I/O too (held.c).
  */
 #include "fs/held_int.h"
+#include "fs/gate.h"
 #include "fs/report.h"
 #include "fs/rule.h"
 
@@ -20,6 +21,15 @@
 #include <sys/uio.h>
 #include <sys/xattr.h>
 #include <unistd.h>
+
+/*
+ * Bytes that are written at a time. Small ones, so that one can see that they
+ * move where they do slowly, and where they do not, larger ones.
+ */
+#define HELD_PIECE	4096u
+#define HELD_PIECE_MAX	(1u << 20)
+#define HELD_QUICK_NS	10000000
+#define HELD_SLOW_NS	40000000
 
 int held_pwrite_part(int fd, const char *data, size_t length, uint64_t offset,
 		     int flags, size_t *done)
@@ -82,12 +92,42 @@ static void held_put_back(struct held *held, const struct held_attr *attr)
 
 /* ---- one file ---- */
 
+/* How much at a time, after so many as @piece took @ns. */
+static size_t held_next_piece(size_t piece, uint64_t ns)
+{
+	if (ns < HELD_QUICK_NS)
+		return piece < HELD_PIECE_MAX ? piece * 2 : piece;
+	return ns > HELD_SLOW_NS && piece > HELD_PIECE ? piece / 2 : piece;
+}
+
+/* Write [@from, @to) of @extent. => 0 or -errno */
+static int held_write_part(struct held *held, struct held_extent *extent,
+			   uint64_t from, uint64_t to)
+{
+	static __thread size_t piece = HELD_PIECE;
+	uint64_t begin;
+	size_t length;
+	int err = 0;
+
+	for (; !err && from < to; from += length) {
+		length = to - from < piece ? to - from : piece;
+		begin = gate_now();
+		err = held_pwrite(held->fd, held_extent_data(extent) +
+				  (from - extent->offset), length, from, 0);
+		if (!err)
+			held_move(length);
+		if (length == piece)
+			piece = held_next_piece(piece, gate_now() - begin);
+	}
+	return err;
+}
+
 /* Write one extent and let go of it. Its file must not leave the table before
  * the rest of it is put back. => 0 or -errno. */
 static int held_write_out(struct held *held, struct held_extent *extent)
 {
-	int err = held_pwrite(held->fd, held_extent_data(extent),
-			      extent->length, extent->offset, 0);
+	int err = held_write_part(held, extent, extent->offset,
+				  extent->offset + extent->length);
 
 	if (err)
 		return err;

@@ -75,8 +75,10 @@ bool held_is_full(size_t length);
 
 /* For the metrics. */
 void held_count(uint64_t written, uint64_t dropped);
-/* Bytes that were written or dropped so far, and those that are held. */
-void held_sum(uint64_t *settled, uint64_t *left);
+/* Some of what is held has been written. */
+void held_move(size_t length);
+/* What grows with each byte that is written or dropped; those still held. */
+void held_sum(uint64_t *moved, uint64_t *left);
 
 /* ---- held_flush ---- */
 

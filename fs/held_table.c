@@ -37,6 +37,7 @@ static _Atomic uint64_t held_left;	/* files that left the table, and of */
 static _Atomic uint64_t held_left_at[HELD_CHAINS]; /* each chain the last one */
 static struct held_sums held_all;
 static uint64_t held_written, held_dropped;	/* bytes */
+static _Atomic uint64_t held_moved;	/* under no lock */
 
 static unsigned int held_hash(dev_t dev, ino_t ino)
 {
@@ -234,10 +235,15 @@ void held_count(uint64_t written, uint64_t dropped)
 	pthread_mutex_unlock(&held_lock);
 }
 
-void held_sum(uint64_t *settled, uint64_t *left)
+void held_move(size_t length)
+{
+	atomic_fetch_add(&held_moved, length);
+}
+
+void held_sum(uint64_t *moved, uint64_t *left)
 {
 	pthread_mutex_lock(&held_lock);
-	*settled = held_written + held_dropped;
+	*moved = held_moved + held_dropped;
 	*left = held_all.bytes;
 	pthread_mutex_unlock(&held_lock);
 }

@@ -25,14 +25,6 @@ static inline struct timespec join_deadline(unsigned int ms)
 	return ts;
 }
 
-static inline bool join_is_past(const struct timespec *until)
-{
-	struct timespec now = join_deadline(0);
-
-	return now.tv_sec > until->tv_sec ||
-	       (now.tv_sec == until->tv_sec && now.tv_nsec >= until->tv_nsec);
-}
-
 #define JOIN_TICK_MS	100	/* a tick of one ms that took longer was a stop */
 
 /* => The ms since @begin, of one tick. */

@@ -2,7 +2,8 @@
  * test_held.c - what is said of a file's size while its held writes become
  * real, and what is asked when files are forgotten. statx(2) and fstat(2) are
  * ours here: after the kernel has answered, and before who asked goes on, they
- * let held writes become real.
+ * let held writes become real. So are, for the end, the clock, what waits for it
+ * to go on, and a SOURCE that takes its time.
  */
 #include "fs/file.h"
 #include "fs/held_int.h"
@@ -10,6 +11,8 @@
 #include "fs/recorder_int.h"
 #include "fs/volume.h"
 
+#include <poll.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -59,6 +62,52 @@ int fstat(int file, struct stat *st)
 	asked++;
 	interrupt_here();
 	return result;
+}
+
+/* ---- a time of our own: the ms that somebody waited for ---- */
+
+static atomic_bool own_time;
+static atomic_ulong waited;
+static unsigned long stop_at, stop_seconds;	/* we are stopped then */
+
+int clock_gettime(clockid_t clock, struct timespec *now)
+{
+	unsigned long ms = waited;
+
+	if (!own_time)
+		return syscall(SYS_clock_gettime, clock, now);
+	now->tv_sec = 1000 + ms / 1000 + (ms < stop_at ? 0 : stop_seconds);
+	now->tv_nsec = ms % 1000 * 1000000;
+	return 0;
+}
+
+int poll(struct pollfd *fds, nfds_t count, int ms)
+{
+	(void)fds, (void)count;
+	if (!own_time)
+		return usleep(ms * 1000);
+	waited += ms;
+	return sched_yield();
+}
+
+/* A SOURCE that takes what is written, one after another. */
+static pthread_mutex_t source_lock = PTHREAD_MUTEX_INITIALIZER;
+static unsigned long (*source_needs)(size_t length);	/* => ms */
+
+ssize_t pwritev2(int file, const struct iovec *iov, int count, off_t offset,
+		 int flags)
+{
+	unsigned long until;
+
+	if (own_time) {
+		pthread_mutex_lock(&source_lock);
+		until = waited + source_needs(iov->iov_len);
+		while (waited < until)
+			sched_yield();
+		pthread_mutex_unlock(&source_lock);
+	}
+	return syscall(SYS_pwritev2, file, iov, (long)count, (long)offset, 0l,
+		       flags);
 }
 
 static void put(uint64_t offset, size_t length)
@@ -278,6 +327,73 @@ static bool is_held(struct inode *one)
 	return held;
 }
 
+/* ---- the end ---- */
+
+#define LARGE	(1u << 20)
+
+static unsigned long once;
+
+static unsigned long needs_once(size_t length)
+{
+	unsigned long ms = once;
+
+	(void)length;
+	once = 0;
+	return ms;
+}
+
+static unsigned long needs_bandwidth(size_t length)
+{
+	return length / 20;	/* 20 kB a second */
+}
+
+static void end_in(unsigned long (*needs)(size_t length), uint64_t size)
+{
+	struct stat st;
+
+	source_needs = needs;
+	waited = 0;
+	own_time = true;
+	assert_true(held_end());
+	own_time = false;
+	assert_int_equal(stat(volume_path(fd).name, &st), 0);
+	assert_int_equal(st.st_size, size);
+}
+
+/* Nothing moves for a while, and then all does. */
+static void test_end_pause(void **state)
+{
+	(void)state;
+	put(0, SIZE);
+	once = 25000;
+	end_in(needs_once, SIZE);
+}
+
+/* The clock runs on while we are stopped. */
+static void test_end_stopped(void **state)
+{
+	(void)state;
+	put(0, SIZE);
+	once = 500;
+	stop_at = 200;
+	stop_seconds = 3600;
+	end_in(needs_once, SIZE);
+	stop_seconds = 0;
+}
+
+/* All moves, and so slowly that a large write takes most of a minute. */
+static void test_end_slow(void **state)
+{
+	static const char data[LARGE];
+	struct held *held = held_enter(&volume, inode, true);
+
+	(void)state;
+	assert_int_equal(held_tree_put(&held->tree, data, LARGE, 0), 0);
+	held_leave(held);
+	end_in(needs_bandwidth, LARGE);
+	assert_true(waited > 50000);
+}
+
 /* An inode whose number another file has by now has nothing of that. */
 static void test_stale(void **state)
 {
@@ -336,6 +452,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_recorder, begin, end),
 		cmocka_unit_test_setup_teardown(test_put_back, begin, end),
 		cmocka_unit_test_setup_teardown(test_others, begin, end),
+		cmocka_unit_test_setup_teardown(test_end_pause, begin, end),
+		cmocka_unit_test_setup_teardown(test_end_stopped, begin, end),
+		cmocka_unit_test_setup_teardown(test_end_slow, begin, end),
 		cmocka_unit_test_setup_teardown(test_stale, begin, end),
 		cmocka_unit_test_setup_teardown(test_forget, begin, end),
 	};

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# The end while SOURCE hangs: the daemon leaves without what does, in some
-# seconds, and the held writes of all other files are in them. A part of SOURCE
-# hangs on command: another pagerfs is mounted there, whose rules freeze it.
+# The end while SOURCE hangs: the daemon leaves without the requests that do in
+# some seconds, and without held writes that do when it is told so again; those
+# of all other files are in them. A part of SOURCE hangs on command: another
+# pagerfs is mounted there, whose rules freeze it.
 . "$(dirname "$0")/lib.sh"
 time_limit 40
 need_root
@@ -35,40 +36,54 @@ a=$store_pid
 mount_store "$src" "$dir/b" -o 'threads=2,inject=write * hold'
 held "$dir/b" b
 b=$store_pid
+mount_store "$src" "$dir/again"
+again=$store_pid
 echo 'write * freeze
 read * freeze
-lookup late freeze' >"$low/.pagerfs/rules"
+lookup late* freeze' >"$low/.pagerfs/rules"
 timeout 30 stat "$dir/b/low/late" >/dev/null 2>&1 &
 client=$!
+timeout 30 stat "$dir/again/low/late2" >/dev/null 2>&1 &
+impatient=$!
 hang() { [ "$(grep -Ec ' (lookup|read) ' \
 	"$low/.pagerfs/inflight")" = "$1" ]; }
-wait_for 5 hang 1 || fail "nothing hangs"
+wait_for 5 hang 2 || fail "nothing hangs"
 timeout 30 dd if="$dir/b/low/f1" iflag=direct bs=4k of=/dev/null \
 	status=none 2>/dev/null &
 reader=$!
-wait_for 5 hang 2 || fail "nothing hangs"
+wait_for 5 hang 3 || fail "nothing hangs"
 
 # Somebody asks for something again and again, and in the end for too much.
 (cd "$dir/b" && while stat a/f1; do sleep 0.05; done) >/dev/null 2>&1 &
 asker=$!
-kill -TERM "$a" "$b"
-gone() {
-	read -r -a now <"/proc/$b/stat" && cpu=$((now[13] + now[14]))
-	! kill -0 "$a" && ! kill -0 "$b"
+kill -TERM "$a" "$b" "$again"
+kill -TERM "$a" "$again"	# as timeout(1) does it: that is once
+ended() {
+	read -r -a now <"/proc/$1/stat" && cpu=$((now[13] + now[14]))
+	! kill -0 "$1"
 } 2>/dev/null
-wait_for 15 gone || fail "they do not end"
+sleep 1.1
+kill -TERM "$again"
+check "told again: it ends" wait_for 2 ended "$again"
+check "in its own time" wait_for 15 ended "$b"
 written a
 written b
+check "what is held is waited for" kill -0 "$a"
+check "which is said" grep -q 'held writes: 36 bytes wait for SOURCE' \
+	"$dir/store.log"
+kill -TERM "$a"
+check "but not when told again" wait_for 3 ended "$a"
 check "not busy while it waits: $cpu" [ "$cpu" -lt "$(getconf CLK_TCK)" ]
 check "said, what is lost" grep -q \
 	'held writes: 36 bytes are lost in files that hang' "$dir/store.log"
 echo clear >"$low/.pagerfs/ctl"
-wait "$client" "$reader" "$asker"
-wait "$a"
-check_equal "status" 1 $?
-wait "$b"
-check_equal "status, of the other" 1 $?
-check "no mount is left" bash -c "! grep -Eq ' $dir/(a|b) ' /proc/self/mounts"
+wait "$client" "$reader" "$asker" "$impatient"
+for pid in "$a" "$b" "$again"; do
+	wait "$pid"
+	check_equal "status" 1 $?
+done
+check "no mount is left" bash -c \
+	"! grep -Eq ' $dir/(a|b|again) ' /proc/self/mounts"
 store_pid=$lower
 umount_store "$low"
 finish
