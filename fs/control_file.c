@@ -168,10 +168,10 @@ static int control_cut(const char *share)
 	cut = rules_parse(rule, strlen(rule), "cut", message, sizeof(message));
 	if (!cut)
 		return -EINVAL;
-	gate_watch(GATE_CUT);
+	gate_watch(GATE_CUT);	/* as fault_cut() */
+	kill(getpid(), SIGTERM);
 	held_cut(cut->keep, gate_now());
 	rules_free(cut);
-	kill(getpid(), SIGTERM);
 	return 0;
 }
 
@@ -225,7 +225,7 @@ static int control_drop(const char *text)
 {
 	if (*text)
 		return -EINVAL;
-	held_cut(0, 0);
+	held_drop_all();
 	return 0;
 }
 

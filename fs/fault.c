@@ -32,14 +32,15 @@ static void fault_kill(void)
 	pause();
 }
 
-/* Requests are answered with errors from here on; the mount goes away. */
+/* Requests are answered with errors from here on; the mount goes away, also
+ * when files hang that have held writes. */
 static void fault_cut(const struct verdict *verdict)
 {
 	gate_watch(GATE_CUT);
+	kill(getpid(), SIGTERM);
 	loop_slow_enter();
 	held_cut(verdict->keep, verdict->random);
 	loop_slow_leave();
-	kill(getpid(), SIGTERM);
 }
 
 static void *fault_body(struct slot *slot)

@@ -64,11 +64,21 @@ void held_forget(struct volume *volume, dev_t dev, ino_t ino);
 /* Write all. => 0, or -errno after having reported: what could not be written
  * is still held, and the fsync of its file says so, too. */
 int held_flush_all(void);
-/* The same for the last time: it is lost, which is reported. => false: so is
- * what hangs, and threads that try to write it. */
+/* Forget all. */
+void held_drop_all(void);
+
+/* The daemon ends. From the main thread: write all for the last time; what
+ * cannot be is lost, which is reported. => false: so is what hangs, and threads
+ * that try to write it. */
 bool held_end(void);
-/* Write each sector with probability @keep, by @random, and drop all. */
+
+/*
+ * The power is off (GATE_CUT), and the daemon has been told to end: write each
+ * sector with probability @keep, by @random, and drop all. The main thread waits
+ * for that instead of held_end(). => false: threads hang.
+ */
 void held_cut(double keep, uint64_t random);
+bool held_cut_wait(void);
 
 /* Metrics. */
 void held_print(FILE *out);

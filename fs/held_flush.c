@@ -1,6 +1,6 @@
 /*
  * held_flush.c - how held writes come to the real files, or are lost: by an
- * fsync, for a window, at the end, in a power cut.
+ * fsync, for a window, on command. (At the end: held_end.c.)
  *
  * A write changes the time of a file and takes its privileges. That was due
  * when the client wrote (held.c); what he has set since must not change
@@ -58,14 +58,7 @@ int held_pwrite(int fd, const char *data, size_t length, uint64_t offset,
 
 /* ---- what writing changes besides, and did when the client wrote ---- */
 
-struct held_attr {
-	bool known;
-	struct stat st;
-	char caps[64];		/* v3: 24 bytes */
-	ssize_t ncaps;
-};
-
-static void held_note(struct held *held, struct held_attr *attr)
+void held_note(struct held *held, struct held_attr *attr)
 {
 	attr->known = !fstat(held->fd, &attr->st);
 	attr->ncaps = fgetxattr(held->fd, XATTR_NAME_CAPS, attr->caps,
@@ -73,7 +66,7 @@ static void held_note(struct held *held, struct held_attr *attr)
 }
 
 /* As well as we may: it is not the clients' data. */
-static void held_put_back(struct held *held, const struct held_attr *attr)
+void held_put_back(struct held *held, const struct held_attr *attr)
 {
 	const struct timespec times[2] = {
 		{ .tv_nsec = UTIME_OMIT }, attr->st.st_mtim,
@@ -100,9 +93,8 @@ static size_t held_next_piece(size_t piece, uint64_t ns)
 	return ns > HELD_SLOW_NS && piece > HELD_PIECE ? piece / 2 : piece;
 }
 
-/* Write [@from, @to) of @extent. => 0 or -errno */
-static int held_write_part(struct held *held, struct held_extent *extent,
-			   uint64_t from, uint64_t to)
+int held_write_part(struct held *held, struct held_extent *extent,
+		    uint64_t from, uint64_t to)
 {
 	static __thread size_t piece = HELD_PIECE;
 	uint64_t begin;
@@ -203,57 +195,16 @@ int held_flush_all(void)
 	return err;
 }
 
-struct held_power {
-	double keep;
-	uint64_t random;
-	uint64_t kept, bytes;
-};
-
-static bool held_survives(struct held_power *power)
+void held_drop_all(void)
 {
-	return (rule_next_random(&power->random) >> 11) * 0x1p-53 <
-		power->keep;
-}
-
-/* Sectors as the disk has them: by their place in the file, and whole, also
- * where several extents meet in one. */
-static void held_cut_file(struct held *held, struct held_power *power)
-{
-	struct held_extent *extent = held_tree_first(&held->tree, 0);
-	uint64_t at, end, next, sector = UINT64_MAX;
-	struct held_attr attr;
-	bool survives = false;
-
-	held_note(held, &attr);
-	power->bytes += held->tree.bytes;
-	for (; extent; extent = held_tree_next(&held->tree, extent)) {
-		end = extent->offset + extent->length;
-		for (at = extent->offset; at < end; at = next) {
-			next = (at | 511) + 1 < end ? (at | 511) + 1 : end;
-			if (at / 512 != sector)
-				survives = held_survives(power);
-			sector = at / 512;
-			if (!survives)
-				continue;
-			held_pwrite(held->fd, held_extent_data(extent) +
-				    (at - extent->offset), next - at, at, 0);
-			power->kept += next - at;
-		}
-	}
-	held_put_back(held, &attr);
-}
-
-void held_cut(double keep, uint64_t random)
-{
-	struct held_power power = { .keep = keep, .random = random };
 	struct held_walk walk = HELD_WALK;
 	struct held *held;
+	uint64_t bytes = 0;
 
 	while ((held = held_next(&walk))) {
-		held_cut_file(held, &power);
+		bytes += held->tree.bytes;
 		held_lose(held);
 		held_leave(held);
 	}
-	report("power cut: of %lu bytes not synced, %lu reached the files",
-	       power.bytes, power.kept);
+	report("held writes: %lu bytes are dropped", bytes);
 }

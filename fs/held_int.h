@@ -4,7 +4,7 @@
  *	held		requests on a file that has some
  *	held_table	the files that have some
  *	held_flush	to the real files, or lost
- *	held_end	the same for the last time, whatever hangs
+ *	held_end	the same for the last time, whatever hangs, or in part
  *	held_tree	the pieces of one file
  */
 #ifndef FS_HELD_INT_H
@@ -15,6 +15,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/stat.h>
 
 struct held_sums {
 	uint64_t extents, bytes, memory;
@@ -88,6 +89,22 @@ int held_pwrite(int fd, const char *data, size_t length, uint64_t offset,
 /* The same; *@done bytes were written. */
 int held_pwrite_part(int fd, const char *data, size_t length, uint64_t offset,
 		     int flags, size_t *done);
+
+/* What writing changes of a file besides, and did when the client wrote: to be
+ * put back. */
+struct held_attr {
+	bool known;
+	struct stat st;
+	char caps[64];		/* v3: 24 bytes */
+	ssize_t ncaps;
+};
+
+void held_note(struct held *held, struct held_attr *attr);
+void held_put_back(struct held *held, const struct held_attr *attr);
+
+/* Write [@from, @to) of @extent, which stays held. => 0 or -errno */
+int held_write_part(struct held *held, struct held_extent *extent,
+		    uint64_t from, uint64_t to);
 
 /* => 0 or -errno, and what could not be written, no more, is still held. */
 int held_flush(struct held *held);

@@ -283,6 +283,8 @@ static int session_run(struct volume *volume, struct loop *loop,
 
 	if (session_wait(loop, signal_fd)) {
 		session_detach(volume);
+		if (gate_watches(GATE_CUT))
+			held_cut_wait();
 		/* After a power cut all that comes is told so at once. */
 		loop_drain(loop, gate_watches(GATE_CUT) ? SESSION_CUT_MS :
 			   SESSION_DRAIN_MS);
@@ -294,10 +296,10 @@ static int session_run(struct volume *volume, struct loop *loop,
 	return err;
 }
 
-/* After a power cut there is nothing to write. */
-static bool session_write_held(void)
+/* => false: some of it hangs, with threads of ours. */
+static bool session_settle_held(void)
 {
-	return gate_watches(GATE_CUT) || held_end();
+	return gate_watches(GATE_CUT) ? held_cut_wait() : held_end();
 }
 
 /*
@@ -350,7 +352,7 @@ int session_serve(struct volume *volume, void (*ready)(void))
 		ready();
 		err = session_run(volume, loop, signal_fd);
 	}
-	if (!session_write_held() || err == -ETIMEDOUT)
+	if (!session_settle_held() || err == -ETIMEDOUT)
 		session_abandon(se);
 	if (loop)
 		loop_destroy(loop);
