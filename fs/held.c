@@ -106,7 +106,9 @@ static int held_keep(struct held *held, const char *data, size_t length,
 	held_account(held);
 	if (err)
 		return err;
-	futimens(held->fd, times);
+	/* To set one of them alone takes more than leave to write. */
+	if (futimens(held->fd, times))
+		futimens(held->fd, NULL);
 	fremovexattr(held->fd, XATTR_NAME_CAPS);
 	return 0;
 }

@@ -158,6 +158,25 @@ if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
 	umount_store "$mnt"
 fi
 
+# ---- and the time of a file that is not the daemon's, but it may write ----
+if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
+	rm -f "$src/f"
+	: >"$src/f"
+	chown 1000:1000 "$src/f"
+	touch -d '2001-02-03 04:05' "$src/f"
+	setpriv --inh-caps=-fowner --bounding-set=-fowner "$BUILD/pagerfs" -f \
+		-o 'inject=write * hold' "$src" "$mnt" 2>>"$dir/store.log" &
+	store_pid=$!
+	echo "$store_pid" >>"$guard/pids"
+	wait_for 5 is_mounted "$mnt" || fail "no mount"
+	guard_mount "$mnt"
+	io "held" "open $mnt/f write 0 512 72" "open 0;write 512"
+	check_equal "it is held" 512 "$(held)"
+	check "and its time is now: $(stat -c %y "$src/f")" \
+		[ "$(stat -c %Y "$src/f")" -gt 1700000000 ]
+	umount_store "$mnt"
+fi
+
 # ---- what another user writes, or punches, has no set-id bit, at once ----
 if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
 	rm -f "$src/f"
