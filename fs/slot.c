@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 
 #define SLOT_WHOLE	2	/* slots whose memory is there from the start */
 #define SLOT_READY	(LOOP_PAGE + 16384) /* and so much of each other */
@@ -133,10 +134,13 @@ void loop_finish(struct slot *slot)
 		slot_give_back(slot);
 }
 
-/* Its fate is not looked at: taken back, or unmounted, is as well. */
+/* Taken back, or unmounted, is as well. But the ring may fail by itself, if
+ * memory is short, and then nobody has the answer. */
 static void slot_sent(struct slot *slot, int result)
 {
-	(void)result;
+	if (result < 0 && result != -ENOENT && result != -ENODEV &&
+	    writev(loop_device(slot), slot->answer, 2) < 0)
+		slot->sending = false;	/* nobody waits for it */
 	slot->sending = false;
 	slot->worker->sending--;
 	loop_finish(slot);
