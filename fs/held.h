@@ -74,8 +74,8 @@ bool held_end(void);
 
 /*
  * The power is off (GATE_CUT), and the daemon has been told to end: write each
- * sector with probability @keep, by @random, and drop all. The main thread waits
- * for that instead of held_end(). => false: threads hang.
+ * sector with probability @keep, by @random, and drop all. The main thread
+ * waits for that instead of held_end(). => false: threads hang.
  */
 void held_cut(double keep, uint64_t random);
 bool held_cut_wait(void);

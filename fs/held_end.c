@@ -21,7 +21,7 @@
 #define HELD_SAY_MS	3000	/* a line in the log, */
 #define HELD_HANGS_MS	30000	/* and the end; */
 #define HELD_AGAIN_MS	1000	/* when the daemon is told again to end, this */
-#define HELD_CUT_MS	3000	/* in a power cut, which loses something anyway */
+#define HELD_CUT_MS	3000	/* in a power cut: it loses some anyway */
 
 /* Its threads may outlive who waits for them. */
 struct held_crew {

@@ -1,9 +1,8 @@
 /*
  * join.h - wait for a thread, for so long.
  *
- * How long is counted tick by tick, as it is waited: of a process that is
- * stopped meanwhile (SIGSTOP, a frozen cgroup) the clock runs on, and it has not
- * waited.
+ * How long is counted tick by tick, as it is waited: while a process is stopped
+ * (SIGSTOP, a frozen cgroup) the clock runs on, and it has not waited.
  */
 #ifndef FS_JOIN_H
 #define FS_JOIN_H
@@ -25,7 +24,7 @@ static inline struct timespec join_deadline(unsigned int ms)
 	return ts;
 }
 
-#define JOIN_TICK_MS	100	/* a tick of one ms that took longer was a stop */
+#define JOIN_TICK_MS	100	/* a tick that took longer was a stop */
 
 /* => The ms since @begin, of one tick. */
 static inline unsigned int join_passed(const struct timespec *begin)

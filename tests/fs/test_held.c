@@ -2,8 +2,8 @@
  * test_held.c - what is said of a file's size while its held writes become
  * real, and what is asked when files are forgotten. statx(2) and fstat(2) are
  * ours here: after the kernel has answered, and before who asked goes on, they
- * let held writes become real. So are, for the end, the clock, what waits for it
- * to go on, and a SOURCE that takes its time.
+ * let held writes become real. So are, for the end, the clock, what waits for
+ * it to go on, and a SOURCE that takes its time.
  */
 #include "fs/file.h"
 #include "fs/held_int.h"
