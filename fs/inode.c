@@ -45,7 +45,8 @@ static struct inode *inode_seek(struct inode_table *table, dev_t dev,
 {
 	struct inode *inode = *inode_chain(table, dev, ino);
 
-	while (inode && (inode->ino != ino || inode->dev != dev))
+	while (inode && (inode->ino != ino || inode->dev != dev ||
+			 inode->stale))
 		inode = inode->next;
 	return inode;
 }
@@ -232,7 +233,6 @@ static struct inode *inode_recognize(struct inode_table *table,
 	struct inode *inode = inode_seek(table, st->st_dev, st->st_ino);
 
 	if (inode && !inode_is_by(inode, handle)) {
-		inode_unhash(table, inode);
 		inode->stale = true;
 		inode = NULL;
 	}
@@ -384,8 +384,7 @@ void inode_pin(struct inode_table *table, int fd, const struct stat *st,
 /* => The table's lock is held; @inode is known. */
 static void inode_remove(struct inode_table *table, struct inode *inode)
 {
-	if (!inode->stale)
-		inode_unhash(table, inode);
+	inode_unhash(table, inode);
 	if (inode->fd >= 0)
 		table->pinned--;
 	else

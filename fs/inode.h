@@ -9,8 +9,8 @@
  * mean another file meanwhile. When there are as many descriptors as there
  * may be (@room), further inodes are kept by their file handle, and opened
  * for each use. The handle then tells whether a file with the same (dev, ino)
- * is still the same; one that is not is stale, and off the hash: its (dev,
- * ino) may mean another file by then.
+ * is still the same; one that is not is stale, and is not found any more: its
+ * (dev, ino) means another file by then.
  *
  *  - Each reply that gives the kernel an entry adds one lookup:
  *    inode_find() for a pinned one, inode_find_by() for one with its handle,
@@ -38,7 +38,7 @@ struct inode {
 	ino_t ino;
 	uint32_t generation;	/* for none before at this address; 0: root */
 	mode_t type;		/* the S_IFMT bits: they never change */
-	atomic_bool stale;	/* not on the hash; set under the table's lock */
+	atomic_bool stale;	/* not found; set under the table's lock */
 	atomic_bool linked;	/* it had another number of names than one */
 	atomic_int fd;		/* O_PATH; -1: not pinned. Set once; only the
 				 * name it was opened by may change */
