@@ -16,8 +16,8 @@
 int mountpoint_check(struct options *options);
 
 /*
- * The device number of what is mounted at @mountpoint, 0 if nothing is,
- * without touching it. => 0, or -errno: it cannot be told.
+ * The device number of what is mounted at @mountpoint, or of the directory
+ * itself. Waits for no file system, and takes no descriptor. => 0 or -errno.
  */
 int mountpoint_device(const char *mountpoint, dev_t *dev);
 

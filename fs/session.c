@@ -262,27 +262,43 @@ static bool session_wait(struct loop *loop, int signal_fd)
 	return !fds[0].revents;
 }
 
+/* Unmounted, or aborted. */
+static bool session_is_gone(struct fuse_session *se)
+{
+	struct pollfd device = { .fd = fuse_session_fd(se) };
+
+	return poll(&device, 1, 0) > 0 && device.revents & POLLERR;
+}
+
 /*
- * Somebody may have taken it out of the tree, and mounted another there. That
- * cannot be told without a descriptor, and clients may have the last: rather
- * than leave a mount that nobody serves take away what is there.
+ * Take our mount out of the tree, and nobody else's: somebody may have done
+ * it, and mounted another there. Numbers of devices are used again as soon as
+ * they are free, so ours tells only while the connection lives; that is looked
+ * at second. Once: afterwards what is there is not ours.
  */
 static void session_detach(struct volume *volume)
 {
+	const char *at = volume->options.mountpoint;
 	dev_t dev;
+	int err = mountpoint_device(at, &dev);
 
-	if (mountpoint_device(volume->options.mountpoint, &dev) ||
-	    !volume->own_dev || dev == volume->own_dev)
-		mountpoint_detach(volume->options.mountpoint);
+	if (session_is_gone(volume->se))
+		;	/* there is none */
+	else if (err || !volume->own_dev)
+		report("%s: cannot tell whether the mount there is ours: "
+		       "unmount it with 'fusermount3 -u %s'", at, at);
+	else if (dev == volume->own_dev)
+		mountpoint_detach(at);
 }
 
 static int session_run(struct volume *volume, struct loop *loop,
 		       int signal_fd)
 {
-	int err;
+	bool asked = session_wait(loop, signal_fd);
 
-	if (session_wait(loop, signal_fd)) {
-		session_detach(volume);
+	/* Also when serving has ended, and nobody unmounted. */
+	session_detach(volume);
+	if (asked) {
 		if (gate_watches(GATE_CUT))
 			held_cut_wait();
 		/* After a power cut all that comes is told so at once. */
@@ -290,10 +306,7 @@ static int session_run(struct volume *volume, struct loop *loop,
 			   SESSION_DRAIN_MS);
 	}
 	watchdog_stop();
-	err = loop_join(loop);
-	if (err)		/* serving has ended, and nobody unmounted */
-		session_detach(volume);
-	return err;
+	return loop_join(loop);
 }
 
 /* => false: some of it hangs, with threads of ours. */

@@ -9,7 +9,9 @@
 /*
  * Serve @volume until it is unmounted or a signal (INT, TERM, HUP) asks to
  * end; calls @ready once the mount answers. => 0, or -errno after having
- * reported what is wrong; in no case a mount of ours is left behind.
+ * reported what is wrong. No mount of ours is left behind, but one whose
+ * connection was aborted (/sys/fs/fuse/connections): that is dead, and cannot
+ * be told from another that was mounted there since.
  */
 int session_serve(struct volume *volume, void (*ready)(void));
 

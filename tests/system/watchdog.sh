@@ -201,12 +201,18 @@ kill -TERM "$upper"
 wait_for 12 bash -c "! kill -0 $client 2>/dev/null" || fail "its clients do"
 check "free after $(($(now_ms) - start)) ms" [ $(($(now_ms) - start)) -lt 11000 ]
 check "no mount is left" bash -c "! grep -q ' $mnt ' /proc/self/mounts"
+# (With the number of the device that the old one had.)
+mount_store "$src" "$mnt"
+next=$store_pid
 wait_for 12 grep -q 'requests still hang in SOURCE' "$dir/store.log" ||
 	fail "the daemon waits for SOURCE"
 thaw
 wait_for 5 bash -c "! kill -0 $upper 2>/dev/null" || fail "it hangs, too"
 wait "$upper"
 check_equal "its status" 1 $?
+check "what was mounted there since stays" is_mounted "$mnt"
+store_pid=$next
+umount_store "$mnt"
 exec 7<&-
 store_pid=$lower
 wait_for 5 bash -c "umount '$low' 2>/dev/null"
