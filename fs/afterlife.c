@@ -2,7 +2,9 @@
  * afterlife.c - auto_unmount: see afterlife.h.
  *
  * The child holds one end of a pipe, of which the daemon has the other; that
- * one closes when the daemon ends, however it ends. The child lets go of
+ * one closes when the daemon ends, however it ends. A byte before says that
+ * there is nothing left to take away: by then the device number may be that of
+ * the next mount. The child lets go of
  * everything else it inherited, /dev/fuse above all, whose last descriptor
  * keeps the connection alive.
  */
@@ -13,9 +15,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <unistd.h>
+
+static int afterlife_pipe = -1;		/* the daemon's end */
 
 static void afterlife_let_go(int fd)
 {
@@ -33,12 +38,16 @@ static void afterlife_let_go(int fd)
 	open("/dev/null", O_RDWR);
 }
 
-static void afterlife_wait(void)
+/* => Did it die before it could see to its mount? */
+static bool afterlife_wait(void)
 {
-	char nothing;
+	char word;
+	ssize_t length;
 
-	while (read(STDIN_FILENO, &nothing, 1) < 0 && errno == EINTR)
-		;
+	do
+		length = read(STDIN_FILENO, &word, 1);
+	while (length < 0 && errno == EINTR);
+	return !length;
 }
 
 int afterlife_start(const char *mountpoint, dev_t dev)
@@ -51,11 +60,18 @@ int afterlife_start(const char *mountpoint, dev_t dev)
 		return pid;
 	if (pid > 0) {
 		close(ends[0]);
-		return 0;	/* the other end is left to the end */
+		afterlife_pipe = ends[1];
+		return 0;
 	}
 	afterlife_let_go(ends[0]);
-	afterlife_wait();
-	if (!mountpoint_device(mountpoint, &now) && now == dev)
+	if (afterlife_wait() && !mountpoint_device(mountpoint, &now) &&
+	    now == dev)
 		mountpoint_detach(mountpoint);
 	_exit(EXIT_SUCCESS);
+}
+
+void afterlife_end(void)
+{
+	if (afterlife_pipe >= 0 && write(afterlife_pipe, "", 1) < 0)
+		return;		/* it was killed */
 }

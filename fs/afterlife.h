@@ -18,4 +18,7 @@
  */
 int afterlife_start(const char *mountpoint, dev_t dev);
 
+/* The mount has been taken away, by whomever: what is there now is another. */
+void afterlife_end(void);
+
 #endif

@@ -289,6 +289,7 @@ static void session_detach(struct volume *volume)
 		       "unmount it with 'fusermount3 -u %s'", at, at);
 	else if (dev == volume->own_dev)
 		mountpoint_detach(at);
+	afterlife_end();
 }
 
 static int session_run(struct volume *volume, struct loop *loop,
@@ -358,6 +359,7 @@ int session_serve(struct volume *volume, void (*ready)(void))
 		err = loop_start(loop);
 	if (err) {
 		fuse_session_unmount(se);
+		afterlife_end();
 		watchdog_stop();
 	} else {
 		report_at(REPORT_INFO, "%s is served at %s",

@@ -125,6 +125,25 @@ exec 3<&-
 check "the second is still there" is_mounted "$mnt"
 umount_store "$mnt"
 
+# auto_unmount: when its daemon was killed the mount goes; when that ended well,
+# what has been mounted there since stays. (Numbers of devices are used again.)
+mount_store "$src" "$mnt" -o auto_unmount
+kill -KILL "$store_pid"
+{ wait "$store_pid"; } 2>/dev/null
+gone() { ! is_mounted "$mnt"; }
+wait_for 5 gone || fail "auto_unmount: the mount is there"
+mount_store "$src" "$mnt" -o auto_unmount
+first=$store_pid after=$(pgrep -P "$store_pid" -x pagerfs-unmount)
+echo "$after" >>"$guard/pids"
+kill -STOP "$after"
+umount_store "$mnt"
+mount_store "$src" "$mnt"
+kill -CONT "$after"
+ended() { ! kill -0 "$after" 2>/dev/null; }
+wait_for 5 ended || fail "auto_unmount: process $after is there"
+check "auto_unmount: the next mount stays" is_mounted "$mnt"
+umount_store "$mnt"
+
 # /dev/fuse says something that nobody expects: no mount is left behind
 if command -v strace >/dev/null; then
 	# (What is traced cannot look for leaks.)

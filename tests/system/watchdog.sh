@@ -16,7 +16,7 @@ lower=$store_pid
 # What hangs in the root of it keeps the kernel from looking up there what it
 # has forgotten, as it may at any time: hold on to the way in.
 exec 7<"$low/.pagerfs/rules"
-mount_store "$low" "$mnt" -o timeout=1,threads=2
+mount_store "$low" "$mnt" -o timeout=1,threads=2,auto_unmount
 upper=$store_pid
 
 now_ms() { echo $((${EPOCHREALTIME/[.,]/} / 1000)); }
