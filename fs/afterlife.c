@@ -32,7 +32,7 @@ static void afterlife_let_go(int fd)
 	if (chdir("/"))
 		_exit(EXIT_FAILURE);
 	dup2(fd, STDIN_FILENO);
-	close_range(STDIN_FILENO + 1, ~0u, 0);
+	closefrom(STDIN_FILENO + 1);
 	/* Helpers write to these. */
 	open("/dev/null", O_RDWR);
 	open("/dev/null", O_RDWR);
