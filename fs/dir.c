@@ -28,7 +28,7 @@
 
 struct dir {
 	pthread_mutex_t lock;
-	const struct inode *inode;	/* the kernel keeps it while open */
+	struct inode *inode;	/* the kernel keeps it while open */
 	int fd;
 	off_t offset;		/* of the entry at @next */
 	size_t next, end;	/* what of the buffer is still to be given */
@@ -143,8 +143,11 @@ static bool dir_lookup(struct volume *volume, const struct dir *dir,
 		       const struct dirent64 *dirent,
 		       struct fuse_entry_param *entry)
 {
-	return !dir_is_dots(dirent->d_name) && volume_has_room(volume) &&
-	       !volume_lookup(volume, dir->fd, dirent->d_name, entry);
+	if (dir_is_dots(dirent->d_name) || !volume_has_room(volume) ||
+	    volume_lookup(volume, dir->fd, dirent->d_name, entry))
+		return false;
+	volume_cross(volume, dir->inode, entry);
+	return true;
 }
 
 /* => The bytes that @dirent takes, more than @room if it did not fit. */

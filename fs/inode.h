@@ -40,6 +40,7 @@ struct inode {
 	mode_t type;		/* the S_IFMT bits: they never change */
 	atomic_bool stale;	/* not found; set under the table's lock */
 	atomic_bool linked;	/* it had another number of names than one */
+	atomic_bool crossed;	/* a name in it was of another file system */
 	atomic_int fd;		/* O_PATH; -1: not pinned. Set once; only the
 				 * name it was opened by may change */
 	struct handle *handle;	/* without which @fd stays what it is */

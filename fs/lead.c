@@ -17,6 +17,9 @@
  * somebody sits in the same call for a whole tick takes the seat from him. He
  * finishes what he has begun and stands by.
  *
+ * Nor does who has requests in flight make such a call for a file system that
+ * may hang: he passes it to one who stands by (hand.c), and rings for him.
+ *
  * Waiting with all slots in flight is such a call: nothing more can be taken.
  * When no stand-by is left, loop_reinforce() adds one.
  *
@@ -33,6 +36,7 @@
 #include "fs/loop_int.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <linux/futex.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -41,17 +45,29 @@
 #define LEAD_TICK_MS	2
 #define LEAD_LONELY	32	/* requests in a row that had no other beside */
 
-static void lead_futex_wait(atomic_uint *word, unsigned int value,
+/* => Was that the whole time? */
+static bool lead_futex_wait(atomic_uint *word, unsigned int value,
 			    const struct timespec *timeout)
 {
-	syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, timeout, NULL, 0);
+	return syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, timeout,
+		       NULL, 0) && errno == ETIMEDOUT;
+}
+
+static void lead_ring(struct loop *loop, int most)
+{
+	atomic_fetch_add(&loop->bell, 1);
+	syscall(SYS_futex, &loop->bell, FUTEX_WAKE_PRIVATE, most, NULL, NULL,
+		0);
 }
 
 void lead_ring_bell(struct loop *loop)
 {
-	atomic_fetch_add(&loop->bell, 1);
-	syscall(SYS_futex, &loop->bell, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL,
-		NULL, 0);
+	lead_ring(loop, INT32_MAX);
+}
+
+void lead_ring_one(struct loop *loop)
+{
+	lead_ring(loop, 1);
 }
 
 void loop_slow_enter(void)
@@ -156,7 +172,7 @@ static void lead_doze(struct worker *worker)
 
 	atomic_fetch_add(&loop->dozing, 1);
 	if (!atomic_load(&loop->stopped) && !lead_takes(worker) &&
-	    !lead_is_slow(loop))
+	    !hand_waits(loop) && !lead_is_slow(loop))
 		lead_futex_wait(&loop->bell, bell, NULL);
 	atomic_fetch_sub(&loop->dozing, 1);
 }
@@ -186,13 +202,17 @@ void lead_stand_by(struct worker *worker)
 	const struct timespec tick = { 0, LEAD_TICK_MS * 1000000 };
 	struct loop *loop = worker->loop;
 	unsigned int holder[LOOP_SEATS], before[LOOP_SEATS], after, i;
+	unsigned int bell = atomic_load(&loop->bell);
 	bool quiet = true;
 
+	if (hand_waits(loop))
+		return;
 	for (i = 0; i < loop->nseats; i++) {
 		holder[i] = atomic_load(&loop->seats[i]);
 		before[i] = atomic_load(&loop->workers[holder[i]].slow);
 	}
-	lead_futex_wait(&loop->bell, atomic_load(&loop->bell), &tick);
+	if (!lead_futex_wait(&loop->bell, bell, &tick))
+		return;
 	for (i = 0; i < loop->nseats; i++) {
 		after = atomic_load(&loop->workers[holder[i]].slow);
 		if (after != before[i] ||

@@ -84,6 +84,8 @@ struct loop *loop_create(struct fuse_session *se, unsigned int threads)
 		return NULL;
 	}
 	sem_init(&loop->ready, 0, 0);
+	pthread_mutex_init(&loop->hand_lock, NULL);
+	loop->handed_end = &loop->handed;
 	for (i = 0; i < loop->room; i++) {
 		loop->workers[i].loop = loop;
 		loop->workers[i].rank = i;
@@ -196,18 +198,32 @@ static void loop_add(struct loop *loop)
 	pthread_join(worker->thread, NULL);
 }
 
+/* Does one wait that was handed over, as at the last look, and none has been
+ * begun since? */
+static bool loop_is_behind(struct loop *loop)
+{
+	unsigned int begun = atomic_load(&loop->begun), before = loop->before;
+	bool waited = loop->waited;
+
+	loop->before = begun;
+	loop->waited = hand_waits(loop);
+	return waited && loop->waited && begun == before;
+}
+
 unsigned int loop_reinforce(struct loop *loop)
 {
 	unsigned int taken = loop_taken(loop), before = loop->taken;
+	bool behind = loop_is_behind(loop);
 
 	loop->taken = taken;
-	if (!loop_is_asked(loop)) {
-		loop->hurries = false;
-	} else if (taken == before && loop_is_stuck(loop)) {
+	if (behind || (taken == before && loop_is_asked(loop) &&
+		       loop_is_stuck(loop))) {
 		loop->hurries = true;
 		loop_add(loop);
+	} else if (!loop_is_asked(loop)) {
+		loop->hurries = false;
 	}
-	return loop->hurries ? LOOP_HURRY_MS : LOOP_CALM_MS;
+	return loop->hurries || loop->waited ? LOOP_HURRY_MS : LOOP_CALM_MS;
 }
 
 int loop_ended_fd(const struct loop *loop)
@@ -219,7 +235,7 @@ static bool loop_quiet(struct loop *loop)
 {
 	unsigned int i;
 
-	if (loop_is_asked(loop))
+	if (loop_is_asked(loop) || hand_waits(loop))
 		return false;
 	for (i = 0; i < loop->nworkers; i++)
 		if (loop->workers[i].inflight ||

@@ -33,8 +33,9 @@ struct file;
 struct worker;
 
 struct slot {
-	struct worker *worker;
-	struct slot *next;	/* while it is free */
+	struct worker *_Atomic worker;	/* who serves it */
+	struct worker *home;	/* whose it is */
+	struct slot *next;	/* while it is free, or handed over */
 	char *page;		/* the slot's memory */
 	char *payload;		/* page aligned, SLOT_PAYLOAD bytes */
 	fuse_req_t req;

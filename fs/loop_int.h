@@ -1,7 +1,8 @@
 /*
  * loop_int.h - what the serving threads' own files share: loop.c (all of
- * them), worker.c (one), lead.c (which of them takes requests), slot.c (the
- * room for a request). Others include loop.h.
+ * them), worker.c (one), lead.c (which of them takes requests), hand.c (who
+ * serves what another took), slot.c (the room for a request). Others include
+ * loop.h.
  */
 #ifndef FS_LOOP_INT_H
 #define FS_LOOP_INT_H
@@ -37,6 +38,8 @@ struct worker {
 	struct block *_Atomic blocks;
 	unsigned int nblocks;
 	struct slot *free;
+	struct slot *_Atomic returned;	/* of those on loan: hand.c */
+	atomic_uint lent;	/* slots on loan */
 	struct slot *current;
 	struct slot *answering;
 	atomic_uint inflight;	/* loop_drain() looks on from outside */
@@ -66,6 +69,8 @@ struct loop {
 	struct worker *workers;	/* with room for LOOP_EXTRA more */
 	unsigned int room;	/* for so many */
 	unsigned int taken;	/* by all of them; loop_reinforce() */
+	unsigned int before;	/* the same: @begun, */
+	bool waited;		/* and whether one was waiting */
 	bool hurries;		/* they were stuck */
 	int wake_fd;		/* readable: look at @draining and @stopped */
 	int ended_fd;
@@ -76,6 +81,10 @@ struct loop {
 	atomic_uint lonely;	/* requests without another, for the disk */
 	atomic_uint bell;	/* a futex: stand-bys sleep on it */
 	atomic_uint dozing;	/* stand-bys that sleep without a tick */
+	pthread_mutex_t hand_lock;	/* hand.c */
+	struct slot *handed, **handed_end;
+	atomic_uint nhanded;	/* who are in that queue */
+	atomic_uint begun;	/* and how many were */
 	atomic_bool draining;
 	atomic_bool stopped;
 };
@@ -99,12 +108,24 @@ void worker_leave_queue(struct worker *worker);
 bool lead_takes(const struct worker *worker);
 /* Watch them, for a while or for good; take the seat of one that is stuck. */
 void lead_stand_by(struct worker *worker);
-/* Wake all who stand by. */
+/* Wake all who stand by, or one of them. */
 void lead_ring_bell(struct loop *loop);
+void lead_ring_one(struct loop *loop);
 /* A request for the disk is all that is in hand. */
 void lead_lonely(struct loop *loop);
 /* It is not: all seats are wanted. */
 void lead_busy(struct loop *loop);
+
+/* hand.c: the request in @slot, which @worker took, is for another thread, if
+ * it is not to wait itself. => Is it? Then @slot is not ours any more. */
+bool hand_over(struct worker *worker, struct slot *slot);
+/* => Such a one, which @worker shall serve, or NULL. */
+struct slot *hand_take(struct worker *worker);
+/* Is there one? */
+bool hand_waits(const struct loop *loop);
+/* A slot on loan is free: to its home; and there among the others. */
+void hand_back(struct slot *slot);
+void hand_reclaim(struct worker *worker);
 
 /* slot.c: LOOP_SLOTS more. => 0 or -ENOMEM. */
 int slot_grow(struct worker *worker);

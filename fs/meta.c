@@ -37,9 +37,12 @@ static void meta_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 		fuse_reply_entry(req, &entry);
 		return;
 	}
-	if (err)
+	if (err) {
 		fuse_reply_err(req, -err);
-	else if (fuse_reply_entry(req, &entry))
+		return;
+	}
+	volume_cross(volume, volume_target(req, parent), &entry);
+	if (fuse_reply_entry(req, &entry))
 		volume_unlookup(volume, &entry);
 }
 

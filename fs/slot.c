@@ -2,8 +2,8 @@
  * slot.c - the room for a request: given to handlers, kept back, given back.
  *
  * A serving thread has one block of slots from its start, and more while
- * requests are kept back. A slot is free, current, or in flight; it and its
- * ring are touched by its thread only. Slots outlive their thread, because
+ * requests are kept back. A slot is free, current, in flight, or on loan to
+ * another thread (hand.c); it and its ring are touched by its thread only. Slots outlive their thread, because
  * others may look at them (loop_visit()). No locks.
  */
 #include "fs/loop_int.h"
@@ -39,7 +39,7 @@ int slot_grow(struct worker *worker)
 		return -ENOMEM;
 	}
 	for (i = LOOP_SLOTS; i-- > 0; ) {
-		block->slots[i].worker = worker;
+		block->slots[i].worker = block->slots[i].home = worker;
 		block->slots[i].page = block->memory +
 			(size_t)i * SLOT_BYTES;
 		/* The slots that are taken first have all, the others what
@@ -118,6 +118,10 @@ void slot_give_back(struct slot *slot)
 {
 	slot->claimed = false;
 	request_set(slot->request.unique, 0);
+	if (slot->worker != slot->home) {
+		hand_back(slot);
+		return;
+	}
 	slot->next = slot->worker->free;
 	slot->worker->free = slot;
 }

@@ -102,6 +102,15 @@ void volume_give_fd(struct volume *volume);
 /* Close @fd, which is not -1, and give its room back. */
 void volume_close_fd(struct volume *volume, int fd);
 
+/* @entry was found in @parent: if something is mounted there, note that asking
+ * for it again may hang, wherever @parent itself is. */
+static inline void volume_cross(struct volume *volume, struct inode *parent,
+				const struct fuse_entry_param *entry)
+{
+	if (volume_inode(volume, entry->ino)->dev != parent->dev)
+		parent->crossed = true;
+}
+
 /* Is @inode on a local file system: one that is told by others of nothing? */
 bool volume_is_local(const struct volume *volume, const struct inode *inode);
 

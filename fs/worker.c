@@ -49,12 +49,11 @@ static bool request_may_wait(const struct fuse_in_header *header)
 	}
 }
 
-/* Hand it to libfuse, and by it to a handler. */
-static void worker_process(struct worker *worker, struct slot *slot)
+/* Pass it to libfuse, and by it to a handler. */
+static void worker_call(struct worker *worker, struct slot *slot, bool slow)
 {
 	struct fuse_buf buf = { .mem = loop_message(slot) };
 	struct fuse_in_header *header = buf.mem;
-	bool slow = request_may_wait(header);
 
 	if (slow)
 		loop_slow_enter();
@@ -66,6 +65,17 @@ static void worker_process(struct worker *worker, struct slot *slot)
 	if (slow)
 		loop_slow_leave();
 	gate_served(slot);
+}
+
+/* => Is the slot still ours? */
+static bool worker_process(struct worker *worker, struct slot *slot)
+{
+	bool slow = request_may_wait(loop_message(slot));
+
+	if (slow && hand_over(worker, slot))
+		return false;
+	worker_call(worker, slot, slow);
+	return true;
 }
 
 /*
@@ -94,6 +104,7 @@ static void worker_dispatch(struct worker *worker, struct slot *slot,
 			    size_t length)
 {
 	const struct fuse_in_header *header = loop_message(slot);
+	bool ours = true;
 
 	if (header->opcode == FUSE_INTERRUPT) {
 		loop_noted();
@@ -107,11 +118,26 @@ static void worker_dispatch(struct worker *worker, struct slot *slot,
 	slot->place = -1;
 	worker->answering = slot;
 	if (gate_arrive(slot))
-		worker_process(worker, slot);
+		ours = worker_process(worker, slot);
 	volume_let_go();
+	worker->answering = NULL;
+	if (ours && !slot->claimed)
+		slot_give_back(slot);
+}
+
+/* => Was there one of another thread's to serve? */
+static bool worker_help(struct worker *worker)
+{
+	struct slot *slot = hand_take(worker);
+
+	if (!slot)
+		return false;
+	worker->answering = slot;
+	worker_call(worker, slot, true);
 	worker->answering = NULL;
 	if (!slot->claimed)
 		slot_give_back(slot);
+	return true;
 }
 
 void loop_serve(struct slot *slot)
@@ -123,8 +149,7 @@ void loop_serve(struct slot *slot)
 		slot->claimed = false;
 		loop_self->inflight--;
 	}
-	worker_process(loop_self, slot);
-	if (claimed && !slot->claimed)
+	if (worker_process(loop_self, slot) && claimed && !slot->claimed)
 		slot_give_back(slot);
 }
 
@@ -425,6 +450,7 @@ static void worker_round(struct worker *worker)
 {
 	unsigned int taken = 0;
 
+	hand_reclaim(worker);
 	if ((!worker->polling || worker->crowded) && worker->free &&
 	    (worker->called || lead_takes(worker)))
 		taken = worker_take(worker);
@@ -484,23 +510,32 @@ static void worker_close(struct worker *worker)
 	memset(&worker->ring, 0, sizeof(worker->ring));
 }
 
+/* Not for requests: they stay, and would wake us again and again. */
+static void worker_finish(struct worker *worker)
+{
+	while (worker->inflight) {
+		worker->unsubmitted = 0;
+		io_uring_submit_and_wait(&worker->ring, 1);
+		worker_reap(worker);
+	}
+}
+
 static void worker_serve(struct worker *worker)
 {
 	struct loop *loop = worker->loop;
 
 	worker_poll(worker, loop->wake_fd, 0, NULL);
 	while (!atomic_load(&loop->stopped)) {
+		if (!worker->inflight && worker_help(worker))
+			continue;
 		if (worker_busy(worker) || worker->called)
 			worker_round(worker);
 		else
 			lead_stand_by(worker);
 	}
-	/* Not for requests: they stay, and would wake us again and again. */
-	while (worker->inflight) {
-		worker->unsubmitted = 0;
-		io_uring_submit_and_wait(&worker->ring, 1);
-		worker_reap(worker);
-	}
+	do
+		worker_finish(worker);
+	while (worker_help(worker));
 }
 
 void *worker_main(void *arg)

@@ -232,6 +232,48 @@ if command -v fio >/dev/null; then
 	done
 fi
 
+# ---- in names of another file system below, by a thread that has reads in
+# flight: they are answered, and those kept back go on. (The rule sees to it that
+# some always are.) ----
+both=$dir/both deep=$dir/deep
+mkdir -p "$deep/sub"
+touch "$deep/sub/"{free,late}{1..6}
+mount_store "$deep" "$both/sub" -o attr_timeout=0,entry_timeout=0
+deeper=$store_pid
+head -c 4M /dev/urandom >"$both/h"
+deep_hang() { [ "$(grep -c ' lookup ' "$both/sub/.pagerfs/inflight")" = 4 ]; }
+if command -v fio >/dev/null; then
+	mount_store "$both" "$mnt" \
+		-o threads=2,attr_timeout=0,entry_timeout=0,timeout=30
+	check "below" timeout 5 stat "$mnt/sub/sub/free1"
+	echo 'read h delay=5ms' >"$mnt/.pagerfs/rules"
+	echo 'lookup late* freeze' >"$both/sub/.pagerfs/rules"
+	fio --name=reads --filename="$mnt/h" --rw=randread --bs=4k --direct=1 \
+		--ioengine=io_uring --iodepth=16 --time_based --runtime=2 \
+		--readonly --output-format=terse --output="$dir/fio" &
+	reads=$!
+	sleep 0.5
+	late=()
+	for i in 1 2 3 4; do
+		timeout 30 stat "$mnt/sub/sub/late$i" >/dev/null 2>&1 &
+		late[i]=$!
+	done
+	wait_for 10 deep_hang || fail "names below: not all of them hang"
+	check "names below: others there" timeout 5 stat "$mnt/sub/sub/free2"
+	check "names below: and elsewhere" timeout 5 ls "$mnt"
+	ended() { ! kill -0 "$reads" 2>/dev/null; }
+	wait_for 10 ended || fail "names below: reads of another file hang"
+	echo clear >"$both/sub/.pagerfs/ctl"
+	wait "$reads"
+	check_equal "names below: the reads" 0 $?
+	check "names below: read" [ "$(cut -d';' -f8 "$dir/fio")" -gt 1000 ]
+	wait "${late[@]}"
+	check_equal "names below: all of them in the end" 0 $?
+	umount_store "$mnt"
+fi
+store_pid=$deeper
+umount_store "$both/sub"
+
 # ---- in forgetting: closing the last descriptor of a file may take long ----
 if command -v strace >/dev/null; then
 	begin
