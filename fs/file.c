@@ -10,6 +10,7 @@
  * once settle it with one compare-and-swap.
  */
 #include "fs/file.h"
+#include "fs/again.h"
 #include "fs/caller.h"
 #include "fs/loop.h"
 #include "fs/operations.h"
@@ -152,7 +153,7 @@ int file_stat(const struct file *file, int fd, struct stat *st)
 	if (volume_is_local(file->volume, file->inode))
 		return fstat(fd, st);
 	loop_slow_enter();
-	err = fstat(fd, st);
+	err = AGAIN(fstat(fd, st));
 	loop_slow_leave();
 	return err;
 }
@@ -376,8 +377,8 @@ static int file_create_unnamed(fuse_req_t req, int parent, mode_t mode,
 	*flags = file_flags(volume_of(req), *flags) &
 		~(O_CREAT | O_EXCL | O_TRUNC | O_TMPFILE);
 	caller = caller_enter(req);
-	fd = openat(parent, ".", *flags | only_below | O_TMPFILE |
-		    O_CLOEXEC, mode);
+	fd = AGAIN(openat(parent, ".", *flags | only_below | O_TMPFILE |
+			  O_CLOEXEC, mode));
 	fd = fd < 0 ? -errno : fd;
 	caller_leave(caller);
 	return fd;
@@ -399,7 +400,7 @@ static int file_create_below(fuse_req_t req, int parent, const char *name,
 	*flags = file_flags(volume_of(req), *flags) &
 		~(O_CREAT | O_EXCL | O_TRUNC);
 	caller = caller_enter(req);
-	fd = openat(parent, name, *flags | extra, mode);
+	fd = AGAIN(openat(parent, name, *flags | extra, mode));
 	if (fd < 0 && errno == EINVAL && *flags & O_DIRECT) {
 		/* Made all the same, but there is no O_DIRECT below. */
 		*flags &= ~O_DIRECT;
@@ -495,6 +496,16 @@ static void file_release(fuse_req_t req, fuse_ino_t ino,
 	fuse_reply_err(req, 0);
 }
 
+static int file_close_copy(struct file *file)
+{
+	int copy = dup(file->fd);
+
+	if (copy >= 0)
+		return close(copy);
+	file->written = true;	/* it has yet to be asked */
+	return -1;
+}
+
 /*
  * close(2) of a client. Some file systems report late write errors only when
  * a descriptor is closed, so close a copy of ours.
@@ -503,21 +514,35 @@ static void file_flush(fuse_req_t req, fuse_ino_t ino,
 		       struct fuse_file_info *fi)
 {
 	struct file *file = file_of(fi);
-	int err = 0, copy;
+	int err = 0;
 
 	keep_settle(volume_target(req, ino), file->keep_round);
-	if (atomic_exchange(&file->written, false)) {
-		copy = dup(file->fd);
-		if (copy < 0 || close(copy))
-			err = volume_blame(file->volume, -errno);
-		if (copy < 0)
-			file->written = true;	/* it has yet to be asked */
-	}
+	if (atomic_exchange(&file->written, false) &&
+	    AGAIN(file_close_copy(file)))
+		err = volume_blame(file->volume, -errno);
 	fuse_reply_err(req, -err);
+}
+
+static void file_synced(struct slot *slot, int result);
+
+static void file_sync(struct slot *slot)
+{
+	const struct fuse_fsync_in *in = (void *)(loop_message(slot) + 1);
+	const struct file *file = (void *)(uintptr_t)in->fh;
+	struct io_uring_sqe *sqe = loop_sqe(slot);
+
+	io_uring_prep_fsync(sqe, file->fd,
+			    in->fsync_flags & FUSE_FSYNC_FDATASYNC ?
+			    IORING_FSYNC_DATASYNC : 0);
+	loop_submit(slot, sqe);
 }
 
 static void file_synced(struct slot *slot, int result)
 {
+	if (loop_again(slot, result)) {
+		file_sync(slot);
+		return;
+	}
 	fuse_reply_err(slot->req, result < 0 ? -result : 0);
 	loop_finish(slot);
 }
@@ -525,13 +550,10 @@ static void file_synced(struct slot *slot, int result)
 static void file_fsync(fuse_req_t req, fuse_ino_t ino, int datasync,
 		       struct fuse_file_info *fi)
 {
-	struct slot *slot = loop_claim(req, file_synced);
-	struct io_uring_sqe *sqe = loop_sqe(slot);
-
 	(void)ino;
-	io_uring_prep_fsync(sqe, file_of(fi)->fd,
-			    datasync ? IORING_FSYNC_DATASYNC : 0);
-	loop_submit(slot, sqe);
+	(void)datasync;
+	(void)fi;
+	file_sync(loop_claim(req, file_synced));
 }
 
 void file_install(struct fuse_lowlevel_ops *ops)

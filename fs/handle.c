@@ -2,6 +2,7 @@
  * handle.c - file handles: see handle.h. No state, no locks.
  */
 #include "fs/handle.h"
+#include "fs/again.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,8 +24,8 @@ struct handle *handle_at(int dir_fd, const char *name)
 	int mount_id;
 
 	buf.kernel.handle_bytes = MAX_HANDLE_SZ;
-	if (name_to_handle_at(dir_fd, name, &buf.kernel, &mount_id,
-			      AT_EMPTY_PATH))
+	if (AGAIN(name_to_handle_at(dir_fd, name, &buf.kernel, &mount_id,
+				    AT_EMPTY_PATH)))
 		return NULL;
 	handle = malloc(sizeof(*handle) + buf.kernel.handle_bytes);
 	if (!handle)
@@ -56,9 +57,9 @@ bool handle_same_mount(const struct handle *a, const struct handle *b)
 int handle_open(int mount_fd, const struct handle *handle, int flags)
 {
 	/* The kernel only reads it, whatever the prototype says. */
-	int fd = open_by_handle_at(mount_fd,
-				   (struct file_handle *)&handle->kernel,
-				   flags | O_CLOEXEC);
+	int fd = AGAIN(open_by_handle_at(mount_fd,
+					 (struct file_handle *)&handle->kernel,
+					 flags | O_CLOEXEC));
 
 	return fd < 0 ? -errno : fd;
 }

@@ -43,6 +43,7 @@ struct slot {
 	struct newer newer;	/* what libfuse is not told */
 	void (*completed)(struct slot *slot, int result);
 	size_t received;	/* bytes of the request */
+	unsigned int again;	/* loop_again() */
 	struct __kernel_timespec pause;	/* loop_park() */
 	struct request request;
 
@@ -114,6 +115,9 @@ void loop_serve(struct slot *slot);
  */
 void loop_noted(void);
 void loop_await_earlier(void);
+
+/* Is an operation in the ring, of @result, to be made again? (fs/again.h) */
+bool loop_again(struct slot *slot, int result);
 
 /* The request itself, from its header on; slot->received bytes. */
 struct fuse_in_header *loop_message(struct slot *slot);

@@ -5,6 +5,7 @@
  * through the descriptor's magic link where the call takes only a path, and
  * answers at once. Nothing is kept here; no locks.
  */
+#include "fs/again.h"
 #include "fs/caller.h"
 #include "fs/file.h"
 #include "fs/loop.h"
@@ -138,7 +139,8 @@ static int meta_set_owner(fuse_req_t req, int fd, const struct stat *st,
 	gid_t gid = valid & FUSE_SET_ATTR_GID ? st->st_gid : (gid_t)-1;
 	bool loses = meta_loses_setgid(req, fd);
 
-	if (fchownat(fd, "", uid, gid, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW))
+	if (AGAIN(fchownat(fd, "", uid, gid,
+			   AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW)))
 		return -1;
 	if (loses)
 		meta_kill_setgid(fd);
@@ -164,12 +166,12 @@ static int meta_set_times(int fd, const struct stat *st, int valid)
 		       valid & FUSE_SET_ATTR_ATIME_NOW);
 	meta_fill_time(&times[1], st->st_mtim, valid & FUSE_SET_ATTR_MTIME,
 		       valid & FUSE_SET_ATTR_MTIME_NOW);
-	return utimensat(AT_FDCWD, path.name, times, 0);
+	return AGAIN(utimensat(AT_FDCWD, path.name, times, 0));
 }
 
 static int meta_truncate(fuse_req_t req, int fd, off_t size, uint32_t valid)
 {
-	if (ftruncate(fd, size))
+	if (AGAIN(ftruncate(fd, size)))
 		return -1;
 	if (valid & FATTR_KILL_SUIDGID)
 		file_kill_setid(fd, fuse_req_ctx(req)->gid);
@@ -187,8 +189,8 @@ static int meta_set_size(fuse_req_t req, int path_fd, const struct stat *st,
 	if (file && (file->flags & O_ACCMODE) != O_RDONLY)
 		return meta_truncate(req, file->fd, st->st_size, in->valid);
 	if (!(in->valid & FATTR_KILL_SUIDGID))
-		return truncate(path.name, st->st_size);
-	fd = open(path.name, O_WRONLY | O_CLOEXEC);
+		return AGAIN(truncate(path.name, st->st_size));
+	fd = AGAIN(open(path.name, O_WRONLY | O_CLOEXEC));
 	if (fd < 0) {
 		errno = -volume_blame(volume_of(req), -errno);
 		return -1;
@@ -216,7 +218,8 @@ static int meta_apply(fuse_req_t req, int fd, const struct stat *st, int valid,
 		return -errno;
 	if (valid & FUSE_SET_ATTR_SIZE && meta_set_size(req, fd, st, file))
 		return -errno;
-	if (valid & FUSE_SET_ATTR_MODE && chmod(path.name, st->st_mode))
+	if (valid & FUSE_SET_ATTR_MODE &&
+	    AGAIN(chmod(path.name, st->st_mode)))
 		return -errno;
 	if (valid & META_TIMES && meta_set_times(fd, st, valid))
 		return -errno;
@@ -246,7 +249,7 @@ static void meta_readlink(fuse_req_t req, fuse_ino_t ino)
 
 	if (fd < 0)
 		return;
-	length = readlinkat(fd, "", target, sizeof(target));
+	length = AGAIN(readlinkat(fd, "", target, sizeof(target)));
 	if (length < 0) {
 		fuse_reply_err(req, errno);
 	} else if ((size_t)length == sizeof(target)) {
@@ -264,7 +267,7 @@ static void meta_statfs(fuse_req_t req, fuse_ino_t ino)
 
 	if (fd < 0)
 		return;
-	if (fstatvfs(fd, &stbuf))
+	if (AGAIN(fstatvfs(fd, &stbuf)))
 		fuse_reply_err(req, errno);
 	else
 		fuse_reply_statfs(req, &stbuf);
@@ -301,7 +304,7 @@ static void meta_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name,
 	path = volume_path(fd);
 	/* @name lies in the request, which @value is about to overwrite. */
 	stpncpy(copy, name, sizeof(copy) - 1)[0] = '\0';
-	length = getxattr(path.name, copy, value, size);
+	length = AGAIN(getxattr(path.name, copy, value, size));
 	/* The kernel takes any other answer for "nobody may do anything". */
 	if (length < 0 && errno == EOPNOTSUPP && meta_is_acl(copy))
 		errno = ENODATA;
@@ -342,8 +345,8 @@ static void meta_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 	if (fd < 0)
 		return;
 	path = volume_path(fd);
-	length = meta_hide_trusted(req, list, listxattr(path.name, list,
-							XATTR_LIST_MAX));
+	length = AGAIN(listxattr(path.name, list, XATTR_LIST_MAX));
+	length = meta_hide_trusted(req, list, length);
 	if (size && length > (ssize_t)size) {
 		errno = ERANGE;
 		length = -1;
@@ -360,7 +363,7 @@ static void meta_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name,
 	if (fd < 0)
 		return;
 	path = volume_path(fd);
-	if (setxattr(path.name, name, value, size, flags)) {
+	if (AGAIN(setxattr(path.name, name, value, size, flags))) {
 		fuse_reply_err(req, errno);
 		return;
 	}
@@ -377,7 +380,7 @@ static void meta_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 	if (fd < 0)
 		return;
 	path = volume_path(fd);
-	fuse_reply_err(req, removexattr(path.name, name) ? errno : 0);
+	fuse_reply_err(req, AGAIN(removexattr(path.name, name)) ? errno : 0);
 }
 
 void meta_install(struct fuse_lowlevel_ops *ops)

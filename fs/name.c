@@ -6,6 +6,7 @@
  * result for the reply. Every name is checked to be one plain component
  * before it goes to the kernel. No locks: the file system below orders them.
  */
+#include "fs/again.h"
 #include "fs/caller.h"
 #include "fs/operations.h"
 #include "fs/volume.h"
@@ -66,7 +67,7 @@ static void name_mknod(fuse_req_t req, fuse_ino_t ino, const char *name,
 	if (parent < 0)
 		return;
 	caller = caller_enter(req);
-	err = mknodat(parent, name, mode, rdev) ? -errno : 0;
+	err = AGAIN(mknodat(parent, name, mode, rdev)) ? -errno : 0;
 	caller_leave(caller);
 	name_reply_entry(req, parent, name, err);
 }
@@ -80,7 +81,7 @@ static void name_mkdir(fuse_req_t req, fuse_ino_t ino, const char *name,
 	if (parent < 0)
 		return;
 	caller = caller_enter(req);
-	err = mkdirat(parent, name, mode) ? -errno : 0;
+	err = AGAIN(mkdirat(parent, name, mode)) ? -errno : 0;
 	caller_leave(caller);
 	name_reply_entry(req, parent, name, err);
 }
@@ -94,7 +95,7 @@ static void name_symlink(fuse_req_t req, const char *target, fuse_ino_t ino,
 	if (parent < 0)
 		return;
 	caller = caller_enter(req);
-	err = symlinkat(target, parent, name) ? -errno : 0;
+	err = AGAIN(symlinkat(target, parent, name)) ? -errno : 0;
 	caller_leave(caller);
 	name_reply_entry(req, parent, name, err);
 }
@@ -112,8 +113,8 @@ static void name_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent,
 	if (parent < 0)
 		return;
 	path = volume_path(fd);
-	err = linkat(AT_FDCWD, path.name, parent, newname,
-		     AT_SYMLINK_FOLLOW) ? -errno : 0;
+	err = AGAIN(linkat(AT_FDCWD, path.name, parent, newname,
+			   AT_SYMLINK_FOLLOW)) ? -errno : 0;
 	name_reply_entry(req, parent, newname, err);
 }
 
@@ -129,7 +130,7 @@ static void name_remove(fuse_req_t req, fuse_ino_t ino, const char *name,
 	if (parent < 0)
 		return;
 	volume_leave(volume_of(req), parent, name, &leaving);
-	err = unlinkat(parent, name, flags) ? errno : 0;
+	err = AGAIN(unlinkat(parent, name, flags)) ? errno : 0;
 	volume_left(volume_of(req), &leaving, !err);
 	fuse_reply_err(req, err);
 }
@@ -162,7 +163,8 @@ static void name_rename(fuse_req_t req, fuse_ino_t ino, const char *name,
 	volume_leave(volume_of(req), newparent, newname, &leaving);
 	if (makes)
 		caller = caller_enter(req);
-	err = renameat2(parent, name, newparent, newname, flags) ? errno : 0;
+	err = AGAIN(renameat2(parent, name, newparent, newname, flags)) ?
+		errno : 0;
 	if (makes)
 		caller_leave(caller);
 	/* What is exchanged only moves. */

@@ -4,6 +4,7 @@
  * fallocate may take long and goes through the serving thread's ring, and a
  * copy is made by pieces; a search is one system call. No locks.
  */
+#include "fs/again.h"
 #include "fs/caller.h"
 #include "fs/file.h"
 #include "fs/loop.h"
@@ -41,8 +42,25 @@ static int range_may_allocate(const struct file *file, int mode,
 	return file_may_reach(file, offset + length);
 }
 
+static void range_allocated(struct slot *slot, int result);
+
+static void range_allocate_in(struct slot *slot)
+{
+	const struct fuse_fallocate_in *in = (void *)(loop_message(slot) + 1);
+	const struct file *file = (void *)(uintptr_t)in->fh;
+	struct io_uring_sqe *sqe = loop_sqe(slot);
+
+	io_uring_prep_fallocate(sqe, file->fd, in->mode, in->offset,
+				in->length);
+	loop_submit(slot, sqe);
+}
+
 static void range_allocated(struct slot *slot, int result)
 {
+	if (loop_again(slot, result)) {
+		range_allocate_in(slot);
+		return;
+	}
 	fuse_reply_err(slot->req, result < 0 ? -result : 0);
 	loop_finish(slot);
 }
@@ -52,18 +70,13 @@ static void range_allocate(fuse_req_t req, fuse_ino_t ino, int mode,
 			   struct fuse_file_info *fi)
 {
 	int err = range_may_allocate(file_of(fi), mode, offset, length);
-	struct io_uring_sqe *sqe;
-	struct slot *slot;
 
 	if (err) {
 		fuse_reply_err(req, -err);
 		return;
 	}
 	range_change(req, ino, file_of(fi));
-	slot = loop_claim(req, range_allocated);
-	sqe = loop_sqe(slot);
-	io_uring_prep_fallocate(sqe, file_of(fi)->fd, mode, offset, length);
-	loop_submit(slot, sqe);
+	range_allocate_in(loop_claim(req, range_allocated));
 }
 
 /* => Bytes or -errno. */
@@ -75,7 +88,8 @@ static ssize_t range_copy_fd(int in, off_t off_in, int out, off_t off_out,
 	/* No twin: @in or @out is the error. */
 	if (in < 0 || out < 0)
 		return in < 0 ? in : out;
-	copied = copy_file_range(in, &off_in, out, &off_out, length, flags);
+	copied = AGAIN(copy_file_range(in, &off_in, out, &off_out, length,
+				       flags));
 	return copied < 0 ? -errno : copied;
 }
 
@@ -188,7 +202,7 @@ static off_t range_seek_plain(const struct file *file, off_t offset, int whence)
 {
 	struct stat st;
 
-	if (fstat(file->fd, &st))
+	if (AGAIN(fstat(file->fd, &st)))
 		return -1;
 	if ((uint64_t)offset >= (uint64_t)st.st_size) {
 		errno = ENXIO;
@@ -214,7 +228,7 @@ static void range_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset,
 	bool plain = (whence == SEEK_DATA || whence == SEEK_HOLE) &&
 		     atomic_load(&volume_target(req, ino)->may_store);
 	off_t found = plain ? range_seek_plain(file, offset, whence) :
-			      lseek(file->fd, offset, whence);
+			      AGAIN(lseek(file->fd, offset, whence));
 
 	if (found < 0)
 		fuse_reply_err(req, errno);

@@ -6,6 +6,7 @@
  * another thread (hand.c); it and its ring are touched by its thread only. Slots outlive their thread, because
  * others may look at them (loop_visit()). No locks.
  */
+#include "fs/again.h"
 #include "fs/loop_int.h"
 #include "fs/memory.h"
 
@@ -182,6 +183,11 @@ bool loop_send(struct slot *slot, const struct iovec *iov, int count)
 	slot->sending = true;
 	slot->worker->sending++;
 	return true;
+}
+
+bool loop_again(struct slot *slot, int result)
+{
+	return result == -EINTR && slot->again++ < AGAIN_MOST;
 }
 
 struct fuse_in_header *loop_message(struct slot *slot)

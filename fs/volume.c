@@ -12,6 +12,7 @@
  * No locks of its own; the inode table has one.
  */
 #include "fs/volume.h"
+#include "fs/again.h"
 #include "fs/held.h"
 #include "fs/path.h"
 #include "fs/recorder.h"
@@ -252,8 +253,15 @@ static int volume_open_inode(struct volume *volume, const struct inode *inode,
 	if (fd < 0)
 		return handle_open(volume->mount_fd, inode->handle, flags);
 	snprintf(number, sizeof(number), "%d", fd);
-	fd = openat(volume->proc_fd, number, flags | O_CLOEXEC | O_NOCTTY);
+	fd = AGAIN(openat(volume->proc_fd, number,
+			  flags | O_CLOEXEC | O_NOCTTY));
 	return fd < 0 ? -errno : fd;
+}
+
+/* => An O_PATH descriptor of @name, or -1 and errno. */
+static int volume_find(int dir_fd, const char *name)
+{
+	return AGAIN(openat(dir_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC));
 }
 
 int volume_reopen(struct volume *volume, const struct inode *inode,
@@ -370,13 +378,13 @@ static int volume_ask(struct volume *volume, int dir_fd, const char *name,
 			  AT_NO_AUTOMOUNT;
 
 	mask |= STATX_BASIC_STATS | STATX_MNT_ID;
-	if (statx(dir_fd, name, flags | AT_STATX_DONT_SYNC, mask, stx))
+	if (AGAIN(statx(dir_fd, name, flags | AT_STATX_DONT_SYNC, mask, stx)))
 		return -errno;
 	if (volume_is_own(volume, stx))
 		return -ELOOP;
 	if (volume->local && stx->stx_mnt_id == volume->root_mount)
 		return 0;
-	return statx(dir_fd, name, flags, mask, stx) ? -errno : 0;
+	return AGAIN(statx(dir_fd, name, flags, mask, stx)) ? -errno : 0;
 }
 
 /* With what is held of the file, which was asked for after @moment. => false:
@@ -423,13 +431,14 @@ int volume_getattr(struct volume *volume, int fd, struct stat *st)
 
 int volume_statx(struct volume *volume, int fd, int flags, struct statx *stx)
 {
+	const unsigned int mask = STATX_BASIC_STATS | STATX_BTIME |
+				  STATX_MNT_ID;
 	uint64_t moment;
 
 	do {
 		moment = held_moment();
-		if (statx(fd, "", AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW |
-			  (flags & AT_STATX_SYNC_TYPE),
-			  STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID, stx))
+		if (AGAIN(statx(fd, "", AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW |
+				(flags & AT_STATX_SYNC_TYPE), mask, stx)))
 			return -errno;
 	} while (!volume_show(volume, moment, stx));
 	stx->stx_ino = volume_ino(volume, volume_identity(volume, stx),
@@ -524,7 +533,7 @@ void volume_leave(struct volume *volume, int dir_fd, const char *name,
 	    volume_stat(volume, dir_fd, name, &leaving->st) ||
 	    !inode_is_unsure(&volume->inodes, &leaving->st))
 		return;
-	leaving->fd = openat(dir_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	leaving->fd = volume_find(dir_fd, name);
 	if (leaving->fd >= 0)
 		leaving->handle = handle_of(leaving->fd);
 }
@@ -601,9 +610,7 @@ int volume_lookup(struct volume *volume, int dir_fd, const char *name,
 	if (inode && inode->linked)
 		path_renew(volume, inode, dir_fd, name);
 	if (!inode)
-		inode = volume_learn(volume,
-				     openat(dir_fd, name, O_PATH | O_NOFOLLOW |
-					    O_CLOEXEC), &st);
+		inode = volume_learn(volume, volume_find(dir_fd, name), &st);
 	if (!inode)
 		return -errno;
 	volume_fill(volume, inode, &st, entry);

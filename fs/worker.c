@@ -114,7 +114,7 @@ static void worker_dispatch(struct worker *worker, struct slot *slot,
 	}
 	worker->client = header->pid;
 	slot->received = length;
-	slot->done = 0;
+	slot->done = slot->again = 0;
 	slot->place = -1;
 	worker->answering = slot;
 	if (gate_arrive(slot))
