@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 static int daemon_pipe = -1;
@@ -40,8 +41,10 @@ int daemon_start(void)
 	int ends[2];
 	pid_t pid = daemon_fork(ends);
 
-	if (pid < 0)
+	if (pid < 0) {
+		report("cannot start: %s", strerror(-pid));
 		return pid;
+	}
 	if (pid > 0) {
 		close(ends[1]);
 		daemon_wait(ends[0]);

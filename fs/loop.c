@@ -69,8 +69,10 @@ struct loop *loop_create(struct fuse_session *se, unsigned int threads)
 	struct loop *loop = calloc(1, sizeof(*loop));
 	unsigned int i;
 
-	if (!loop)
+	if (!loop) {
+		report("serving threads: %s", strerror(errno));
 		return NULL;
+	}
 	loop->se = se;
 	loop->fd = fuse_session_fd(se);
 	loop->nworkers = threads ? threads : loop_default_threads();
@@ -80,6 +82,7 @@ struct loop *loop_create(struct fuse_session *se, unsigned int threads)
 	loop->ended_fd = eventfd(0, EFD_CLOEXEC);
 	loop->workers = calloc(loop->room, sizeof(*loop->workers));
 	if (!loop->workers || loop->wake_fd < 0 || loop->ended_fd < 0) {
+		report("serving threads: %s", strerror(errno));
 		loop_destroy(loop);
 		return NULL;
 	}

@@ -67,7 +67,7 @@ struct slot {
 
 struct loop;
 
-/* => The serving threads for @se, not yet running, or NULL. */
+/* => The serving threads for @se, not yet running; NULL: it is reported. */
 struct loop *loop_create(struct fuse_session *se, unsigned int threads);
 /* Start them. => 0 or -errno after having reported what is wrong. */
 int loop_start(struct loop *loop);

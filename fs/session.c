@@ -343,10 +343,16 @@ int session_serve(struct volume *volume, void (*ready)(void))
 	struct fuse_session *se;
 	struct loop *loop;
 
+	if (signal_fd < 0) {
+		report("cannot start: signals: %s", strerror(errno));
+		return -EIO;
+	}
 	memory_prepare();
 	se = session_mount(volume);
-	if (!se)
+	if (!se) {
+		close(signal_fd);
 		return -EIO;
+	}
 	umask(0);
 	if (volume->options.auto_unmount &&
 	    afterlife_start(volume->options.mountpoint, volume->own_dev))

@@ -90,6 +90,16 @@ refuse "seed 0" "seed=0: expected a number from 1" -o seed=0 "$src" "$mnt"
 refuse "record empty" "record= is empty: name" -o record= "$src" "$mnt"
 refuse "rules empty" "rules= is empty: name" -o rules= "$src" "$mnt"
 refuse "bad timeout" "seconds" -o attr_timeout=-1 "$src" "$mnt"
+# too few descriptors, wherever they end: it says so
+for few in {4..14}; do
+	if timeout 10 prlimit --nofile="$few:$few" "$BUILD/pagerfs" "$src" \
+			"$dir/free" 2>"$dir/err"; then
+		guard_mount "$dir/free"
+		check "$few descriptors" take_away "$dir/free"
+	else
+		check "$few descriptors: a line" grep -q '^pagerfs: ' "$dir/err"
+	fi
+done
 check "-h" bash -c "'$BUILD/pagerfs' -h | grep -q 'usage: pagerfs'"
 # What the manual page heads a paragraph with, -h has, and it has no other;
 # those of any mount are named in the page's last one.
