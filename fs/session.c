@@ -56,6 +56,8 @@ static void session_init(void *userdata, struct fuse_conn_info *conn)
 
 	volume->direct_mapped = conn->proto_minor >= SESSION_DIRECT_MINOR;
 	conn->max_read = volume->max_read;	/* or libfuse ends the mount */
+	if (conn->max_write > SLOT_PAYLOAD)	/* newer libfuse: as the kernel */
+		conn->max_write = SLOT_PAYLOAD;
 	conn->max_background = SESSION_BACKGROUND;
 	conn->congestion_threshold = SESSION_BACKGROUND * 3 / 4;
 	/* The second version is wanted instead: newer_init_flags(). */
