@@ -123,19 +123,34 @@ static int mountpoint_check_apart(const struct options *options)
 	return -EINVAL;
 }
 
-static int mountpoint_check_free(const struct options *options)
+/* => Is that the last mount at @path? @unknown: nobody can tell. */
+static bool mountpoint_has_pagerfs(const char *path, bool unknown)
 {
 	FILE *mounts = setmntent("/proc/self/mounts", "re");
 	struct mntent *mount;
-	int taken = 0;
+	bool found = false;
 
 	if (!mounts)
-		return 0;
+		return unknown;
 	while ((mount = getmntent(mounts)))
-		if (!strcmp(mount->mnt_dir, options->mountpoint))
-			taken = !strcmp(mount->mnt_type, "fuse.pagerfs");
+		if (!strcmp(mount->mnt_dir, path))
+			found = !strcmp(mount->mnt_type, "fuse.pagerfs");
 	endmntent(mounts);
-	if (!taken)
+	return found;
+}
+
+bool mountpoint_is_pagerfs(const char *mountpoint)
+{
+	char *path = realpath(mountpoint, NULL);
+	bool is = !path || mountpoint_has_pagerfs(path, true);
+
+	free(path);
+	return is;
+}
+
+static int mountpoint_check_free(const struct options *options)
+{
+	if (!mountpoint_has_pagerfs(options->mountpoint, false))
 		return 0;
 	report("MOUNTPOINT %s: pagerfs is mounted there already: unmount it "
 	       "first (fusermount3 -u %s)", options->mountpoint,

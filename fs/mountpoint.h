@@ -10,6 +10,7 @@
 
 #include "fs/options.h"
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 /* => 0, or -errno after having reported what is wrong. */
@@ -20,6 +21,9 @@ int mountpoint_check(struct options *options);
  * itself. Waits for no file system, and takes no descriptor. => 0 or -errno.
  */
 int mountpoint_device(const char *mountpoint, dev_t *dev);
+
+/* Is pagerfs mounted at @mountpoint? If nobody can tell, it may be. */
+bool mountpoint_is_pagerfs(const char *mountpoint);
 
 /*
  * Take the mount out of the tree. Files that clients hold open stay served

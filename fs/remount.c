@@ -5,6 +5,7 @@
  * one mount(2). Only ever called instead of serving; no threads.
  */
 #include "fs/remount.h"
+#include "fs/mountpoint.h"
 #include "fs/report.h"
 
 #include <errno.h>
@@ -75,6 +76,11 @@ int remount(const struct options *options)
 	unsigned long flags = 0;
 	int err = 0;
 
+	if (!mountpoint_is_pagerfs(options->mountpoint)) {
+		report("MOUNTPOINT %s: cannot remount: no pagerfs is mounted "
+		       "there", options->mountpoint);
+		return -EINVAL;
+	}
 	args.allocated = 0;	/* parsing makes a copy of its own */
 	if (fuse_opt_parse(&args, &flags, none, remount_take))
 		return -EINVAL;
@@ -82,8 +88,7 @@ int remount(const struct options *options)
 		err = -errno;
 	fuse_opt_free_args(&args);
 	if (err)
-		report("%s: cannot remount: %s%s", options->mountpoint,
-		       strerror(-err), err == -EINVAL ?
-		       ": is anything mounted there?" : "");
+		report("%s: cannot remount: %s", options->mountpoint,
+		       strerror(-err));
 	return err;
 }

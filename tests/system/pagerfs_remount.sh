@@ -22,7 +22,14 @@ check "writes" touch "$mnt/f"
 umount_store "$mnt"
 "$BUILD/pagerfs" -o remount,ro "$src" "$mnt" 2>"$dir/err" &&
 	fail "remounted where nothing is"
-check "$(cat "$dir/err")" grep -q "anything mounted" "$dir/err"
+check "$(cat "$dir/err")" grep -q "no pagerfs is mounted" "$dir/err"
+mkdir "$dir/other"
+mount -t tmpfs none "$dir/other"
+"$BUILD/pagerfs" -o remount,ro "$src" "$dir/other" 2>"$dir/err" &&
+	fail "remounted another file system"
+check "$(cat "$dir/err")" grep -q "no pagerfs is mounted" "$dir/err"
+check "it stays as it was" touch "$dir/other/file"
+umount "$dir/other"
 
 # The real file's time of access is older than its last change, so a read
 # would move it even with relatime.
