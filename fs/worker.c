@@ -329,6 +329,31 @@ struct io_uring_sqe *worker_sqe(struct worker *worker)
 	return sqe;
 }
 
+/* The ring has failed, which no round more would mend. */
+static void worker_fail(struct worker *worker, int err)
+{
+	if (!worker->err)
+		report("io_uring: %s: serving ends", strerror(-err));
+	worker->err = err;
+	loop_stop(worker->loop);
+}
+
+/* Submit, and wait for as many completions as @most, 0 or 1. => false: it has
+ * failed. */
+static bool worker_enter(struct worker *worker, unsigned int most)
+{
+	int err;
+
+	worker->unsubmitted = 0;
+	err = most ? io_uring_submit_and_wait(&worker->ring, most) :
+		     io_uring_submit_and_get_events(&worker->ring);
+	if (err >= 0 || err == -EINTR || err == -EAGAIN || err == -EBUSY ||
+	    err == -ETIME)
+		return true;
+	worker_fail(worker, err);
+	return false;
+}
+
 void worker_submit(struct worker *worker)
 {
 	if (!worker->unsubmitted)
@@ -400,8 +425,7 @@ void worker_leave_queue(struct worker *worker)
 		return;
 	if (!worker->cancelling)
 		worker_unpoll(worker);
-	worker->unsubmitted = 0;
-	io_uring_submit_and_get_events(&worker->ring);
+	worker_enter(worker, 0);
 }
 
 /* All our slots are in flight: if that lasts, somebody else has to take. */
@@ -409,7 +433,7 @@ static void worker_wait_full(struct worker *worker)
 {
 	worker->unsubmitted = 0;	/* by the call that waits */
 	loop_slow_enter();
-	io_uring_submit_and_wait(&worker->ring, 1);
+	worker_enter(worker, 1);
 	loop_slow_leave();
 }
 
@@ -429,8 +453,7 @@ static void worker_wait(struct worker *worker)
 	} else if (!takes && worker->polling && !worker->cancelling) {
 		worker_unpoll(worker);
 	}
-	worker->unsubmitted = 0;
-	io_uring_submit_and_wait(&worker->ring, 1);
+	worker_enter(worker, 1);
 }
 
 /* Is there anything to wait for in the ring, other than the end? */
@@ -457,12 +480,10 @@ static void worker_round(struct worker *worker)
 	if (atomic_load(&worker->loop->stopped) || !worker_busy(worker))
 		return;
 	if (taken == WORKER_BATCH || worker->crowded ||
-	    (worker->called && worker->free && !lead_takes(worker))) {
-		worker->unsubmitted = 0;
-		io_uring_submit_and_get_events(&worker->ring);
-	} else {
+	    (worker->called && worker->free && !lead_takes(worker)))
+		worker_enter(worker, 0);
+	else
 		worker_wait(worker);
-	}
 	worker->crowded = worker_reap(worker) > 1;
 }
 
@@ -513,11 +534,8 @@ static void worker_close(struct worker *worker)
 /* Not for requests: they stay, and would wake us again and again. */
 static void worker_finish(struct worker *worker)
 {
-	while (worker->inflight) {
-		worker->unsubmitted = 0;
-		io_uring_submit_and_wait(&worker->ring, 1);
+	while (worker->inflight && worker_enter(worker, 1))
 		worker_reap(worker);
-	}
 }
 
 static void worker_serve(struct worker *worker)

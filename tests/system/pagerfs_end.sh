@@ -169,6 +169,27 @@ if command -v strace >/dev/null; then
 	umount -l "$mnt" 2>/dev/null
 fi
 
+# the ring fails: it ends, and says so
+if command -v strace >/dev/null; then
+	ASAN_OPTIONS=$ASAN_OPTIONS:detect_leaks=0 mount_store "$src" "$mnt"
+	strace -qq -f -p "$store_pid" -e trace=io_uring_enter \
+		-e inject=io_uring_enter:error=EBADF -o "$dir/trace2" &
+	wait_for 5 test -e "$dir/trace2"
+	sleep 0.3
+	timeout 5 stat "$mnt/again" >/dev/null 2>&1
+	dead() { ! kill -0 "$store_pid" 2>/dev/null; }
+	if wait_for 5 dead; then
+		wait "$store_pid"
+		check_equal "status after a failed ring" 1 $?
+		check "said" grep -q 'io_uring: .*: serving ends' \
+			"$dir/store.log"
+	else
+		fail "it goes on without its ring"
+		kill -KILL "$store_pid"
+	fi
+	umount -l "$mnt" 2>/dev/null
+fi
+
 # where it was started is not kept busy
 mkdir -p "$dir/start"
 mount -t tmpfs none "$dir/start" || skip "cannot mount a tmpfs"
