@@ -23,8 +23,8 @@
 bool charge_enter(struct volume *volume, unsigned int opcode, fuse_ino_t ino,
 		  const struct op_target *target, struct verdict *verdict,
 		  bool hasty);
-/* The same request, now as long as it will be and where. => 0, or -errno: it is not to be
- * served. */
+/* The same request, now as long as it will be and where. => 0, or -errno: it
+ * is not to be served. */
 int charge_begin(struct volume *volume, const struct op_target *target,
 		 struct verdict *verdict);
 /* It has verdict->charge.begun and is done; @whole: all of it, without an

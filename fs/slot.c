@@ -3,8 +3,9 @@
  *
  * A serving thread has one block of slots from its start, and more while
  * requests are kept back. A slot is free, current, in flight, or on loan to
- * another thread (hand.c); it and its ring are touched by its thread only. Slots outlive their thread, because
- * others may look at them (loop_visit()). No locks.
+ * another thread (hand.c); it and its ring are touched by its thread only.
+ * Slots outlive their thread, because others may look at them (loop_visit()).
+ * No locks.
  */
 #include "fs/again.h"
 #include "fs/loop_int.h"

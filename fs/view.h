@@ -39,7 +39,8 @@ struct view_ops {
 	/* Run @text: whole lines of the workload language, the last newline
 	 * may be missing; not NUL-terminated. @pid: what `self` means, 0:
 	 * nothing. @gone: set when nobody waits for it any more, or the view
-	 * goes; the rest need not run. @msg: what there is to say, NUL-terminated; "" means "ok".
+	 * goes; the rest need not run. @msg: what there is to say,
+	 * NUL-terminated; "" means "ok".
 	 * => 0 or -errno. */
 	int (*command)(void *ctx, int pid, const char *text, size_t len,
 		       const atomic_bool *gone, char *msg, size_t size);

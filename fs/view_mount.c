@@ -6,7 +6,8 @@
  * read from /proc/self/mountinfo, which also lists mounts that no path leads
  * to any more, because another covers where they are. So the way is walked as
  * the kernel walks it: from mount to mount, each time to the child that is met
- * first. It takes no touch, and the store below need not answer. Only that the view there is dead takes a touch, and it is another process's view
+ * first. It takes no touch, and the store below need not answer. Only to see
+ * that the view there is dead takes a touch, and it is another process's view
  * or nobody's: our own is not mounted yet, or closed already.
  *
  * No state and no locks.

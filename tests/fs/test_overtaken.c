@@ -72,15 +72,8 @@ static int begin(void **state)
 
 static int end(void **state)
 {
-	char command[64];
-
 	(void)state;
-	if (fuzz_loop)
-		loop_drain(fuzz_loop, 1000);
-	snprintf(command, sizeof(command), "rm -rf %s", fuzz_top);
-	if (chdir("/") || system(command))
-		return -1;
-	return fuzz_loop ? loop_join(fuzz_loop) : 0;
+	return fuzz_end();
 }
 
 static void send_piece(uint64_t offset, char byte)
