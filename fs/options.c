@@ -23,6 +23,7 @@
 #define OPTIONS_THREADS_MAX	64
 
 #define OPTIONS_SECONDS_MAX	1e9	/* 31 years: fits in nanoseconds */
+#define OPTIONS_SECONDS_MIN	1e-9	/* less would be none in nanoseconds */
 
 enum {
 	KEY_MOUNT_ONLY,
@@ -102,7 +103,8 @@ static bool options_read_seconds(const char *text, double *seconds)
 
 	*seconds = strtod(text, &end);
 	return !text[strspn(text, "0123456789.")] && *text && !*end &&
-	       *seconds <= OPTIONS_SECONDS_MAX;
+	       *seconds <= OPTIONS_SECONDS_MAX &&
+	       (*seconds == 0 || *seconds >= OPTIONS_SECONDS_MIN);
 }
 
 static int options_set_number(struct options *options,
@@ -116,8 +118,8 @@ static int options_set_number(struct options *options,
 	if (!number->most) {
 		if (options_read_seconds(text, field))
 			return 0;
-		report("%s: expected a number of seconds, 0 or more, as in "
-		       "%s=0.5", arg, number->name);
+		report("%s: expected a number of seconds, 0 or a nanosecond "
+		       "or more, as in %s=0.5", arg, number->name);
 		return -1;
 	}
 	errno = 0;

@@ -146,6 +146,7 @@ static void test_refused(void **state)
 		"src mnt -o attr_timeout=1x", "src mnt -o entry_timeout=nan",
 		"src mnt -o negative_timeout=0x1", "src mnt -o timeout=inf",
 		"src mnt -o timeout=.", "src mnt -o timeout=1e300",
+		"src mnt -o timeout=0.0000000001",
 		"src mnt -o timeout=10000000000", "src mnt -o timeout=",
 		"src mnt -o inode_fds=-1", "src mnt -o inode_fds=",
 		"src mnt -o seed=-1", "src mnt -o seed=0x1",
