@@ -352,7 +352,7 @@ int session_serve(struct volume *volume, void (*ready)(void))
 	memory_prepare();
 	se = session_mount(volume);
 	if (!se) {
-		close(signal_fd);
+		told_close();
 		return -EIO;
 	}
 	umask(0);
