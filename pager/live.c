@@ -20,12 +20,12 @@
 #include <unistd.h>
 
 #include "fs/view.h"
-#include "pager/deadline.h"
 #include "pager/runner.h"
 #include "pager/vm.h"
 
 #define FUSE_MAGIC	0x65735546
 #define LOCK_MS		1500	/* patience of the end with the store */
+#define LOCK_TICK_MS	10
 
 __attribute__((format(printf, 2, 3)))
 static int live_fail(char why[LIVE_WHY], const char *fmt, ...)
@@ -276,9 +276,16 @@ dev_t live_device(struct live *l)
 /* For the end. => false: the store has who holds the lock */
 static bool live_lock(struct live *l)
 {
-	struct timespec until = deadline_in(LOCK_MS);
+	const struct timespec tick = { .tv_nsec = LOCK_TICK_MS * 1000000 };
 
-	return pthread_mutex_clocklock(&l->lock, CLOCK_MONOTONIC, &until) == 0;
+	/* By ticks: to have been stopped meanwhile is not to have waited. */
+	for (int ms = 0; pthread_mutex_trylock(&l->lock);
+	     ms += LOCK_TICK_MS) {
+		if (ms >= LOCK_MS)
+			return false;
+		nanosleep(&tick, NULL);
+	}
+	return true;
 }
 
 int live_down(struct live *l)

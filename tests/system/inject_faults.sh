@@ -80,11 +80,11 @@ write 0 1 65" "open 0;write 1;write 1;write EIO;write 1"
 rules 'write f nth=2+4 error=EIO'
 io "by number" "open $mnt/f write 0 1 65 write 0 1 65 write 0 1 65 \
 write 0 1 65 write 0 1 65" "open 0;write 1;write EIO;write 1;write EIO;write 1"
-rules 'write f from=300ms to=600ms error=EIO'
+rules 'write f from=800ms to=2s error=EIO'
 io "not yet" "open $mnt/f write 0 1 65" "open 0;write 1"
-sleep 0.35
+sleep 0.9
 io "now" "open $mnt/f write 0 1 65" "open 0;write EIO"
-sleep 0.35
+sleep 1.2
 io "no more" "open $mnt/f write 0 1 65" "open 0;write 1"
 
 # The same seed, the same faults; another seed, others.
