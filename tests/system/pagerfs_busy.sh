@@ -11,7 +11,18 @@ operations=${BUSY:-3000}
 account_of() {
 	(cd "$1" && find . -printf '%p %y %m %l ' \( -type f -printf '%s' \
 		-o -true \) -printf '\n' | sort &&
-		find . -type f -print0 | sort -z | xargs -0r cat | sha256sum)
+		find . -type f -print0 | sort -z | xargs -0r sha256sum)
+}
+
+# What differs, and where in a file: it may not come back soon.
+differences() {
+	local file
+	diff "$dir/mount.account" "$dir/source.account" | head -n 20
+	diff "$dir/mount.account" "$dir/source.account" |
+		sed -n 's|^> [0-9a-f]\{64\}  ||p' | while read -r file; do
+		echo "$file: bytes, on the mount, in SOURCE; first and last:"
+		cmp -l "$dir/seen/$file" "$src/$file" | sed -n '1p;$p'
+	done
 }
 
 for how in "" -s "-o threads=8" "-o inode_fds=1" "-o writeback" \
@@ -20,11 +31,12 @@ for how in "" -s "-o threads=8" "-o inode_fds=1" "-o writeback" \
 	check "operations ($how)" "$BUILD/tests/fs/tool_busy" "$mnt" \
 		"$RANDOM" "$operations" 8
 	account_of "$mnt" >"$dir/mount.account"
+	cp -a "$mnt" "$dir/seen"
 	umount_store "$mnt"
 	account_of "$src" >"$dir/source.account"
-	check "both sides agree ($how)" cmp "$dir/mount.account" \
-		"$dir/source.account"
-	rm -rf "$src"
+	cmp -s "$dir/mount.account" "$dir/source.account" ||
+		fail "both sides agree ($how): $(differences)"
+	rm -rf "$src" "$dir/seen"
 done
 [ -s "$dir/source.account" ] || fail "nothing compared"
 finish
