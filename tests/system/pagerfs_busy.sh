@@ -2,6 +2,8 @@
 # Many threads do everything to few names, in every way to mount: no error
 # that the race itself does not explain, and afterwards both sides agree.
 # (Under the sanitizers this is the load they look on.)
+# A size that is too small on the mount, with -o writeback, once in a thousand
+# runs: docs/conformance.md, 6.
 . "$(dirname "$0")/lib.sh"
 time_limit 200
 src=$dir/src mnt=$dir/mnt
