@@ -85,37 +85,11 @@ static void dir_release(fuse_req_t req, fuse_ino_t ino,
 	fuse_reply_err(req, 0);
 }
 
-static void dir_fsync_done(struct slot *slot, int result);
-
-static void dir_sync(struct slot *slot)
-{
-	const struct fuse_fsync_in *in = (void *)(loop_message(slot) + 1);
-	const struct dir *dir = (void *)(uintptr_t)in->fh;
-	struct io_uring_sqe *sqe = loop_sqe(slot);
-
-	io_uring_prep_fsync(sqe, dir->fd,
-			    in->fsync_flags & FUSE_FSYNC_FDATASYNC ?
-			    IORING_FSYNC_DATASYNC : 0);
-	loop_submit(slot, sqe);
-}
-
-static void dir_fsync_done(struct slot *slot, int result)
-{
-	if (loop_again(slot, result)) {
-		dir_sync(slot);
-		return;
-	}
-	fuse_reply_err(slot->req, result < 0 ? -result : 0);
-	loop_finish(slot);
-}
-
 static void dir_fsync(fuse_req_t req, fuse_ino_t ino, int datasync,
-		       struct fuse_file_info *fi)
+		      struct fuse_file_info *fi)
 {
 	(void)ino;
-	(void)datasync;
-	(void)fi;
-	dir_sync(loop_claim(req, dir_fsync_done));
+	file_sync(req, dir_of(fi)->fd, datasync);
 }
 
 static int dir_seek(struct dir *dir, off_t offset)

@@ -523,37 +523,33 @@ static void file_flush(fuse_req_t req, fuse_ino_t ino,
 	fuse_reply_err(req, -err);
 }
 
-static void file_synced(struct slot *slot, int result);
-
-static void file_sync(struct slot *slot)
+static void file_sync_again(struct slot *slot)
 {
-	const struct fuse_fsync_in *in = (void *)(loop_message(slot) + 1);
-	const struct file *file = (void *)(uintptr_t)in->fh;
 	struct io_uring_sqe *sqe = loop_sqe(slot);
 
-	io_uring_prep_fsync(sqe, file->fd,
-			    in->fsync_flags & FUSE_FSYNC_FDATASYNC ?
-			    IORING_FSYNC_DATASYNC : 0);
+	io_uring_prep_fsync(sqe, slot->fd, slot->rw_flags);
 	loop_submit(slot, sqe);
 }
 
 static void file_synced(struct slot *slot, int result)
 {
-	if (loop_again(slot, result)) {
-		file_sync(slot);
-		return;
-	}
-	fuse_reply_err(slot->req, result < 0 ? -result : 0);
-	loop_finish(slot);
+	loop_end_with(slot, result, file_sync_again);
+}
+
+void file_sync(fuse_req_t req, int fd, int datasync)
+{
+	struct slot *slot = loop_claim(req, file_synced);
+
+	slot->fd = fd;
+	slot->rw_flags = datasync ? IORING_FSYNC_DATASYNC : 0;
+	file_sync_again(slot);
 }
 
 static void file_fsync(fuse_req_t req, fuse_ino_t ino, int datasync,
 		       struct fuse_file_info *fi)
 {
 	(void)ino;
-	(void)datasync;
-	(void)fi;
-	file_sync(loop_claim(req, file_synced));
+	file_sync(req, file_of(fi)->fd, datasync);
 }
 
 void file_install(struct fuse_lowlevel_ops *ops)

@@ -43,12 +43,12 @@ struct slot {
 	struct newer newer;	/* what libfuse is not told */
 	void (*completed)(struct slot *slot, int result);
 	size_t received;	/* bytes of the request */
-	unsigned int again;	/* loop_again() */
+	unsigned int again;	/* loop_end_with() */
 	struct __kernel_timespec pause;	/* loop_park() */
 	struct request request;
 
 	/* A transfer of data (fs/data.c): how far it has come. The lengths
-	 * also of a copy (fs/range.c). */
+	 * also of a copy (fs/range.c); the descriptor of an fsync. */
 	struct file *file;
 	off_t offset;
 	size_t length, done;
@@ -116,8 +116,10 @@ void loop_serve(struct slot *slot);
 void loop_noted(void);
 void loop_await_earlier(void);
 
-/* Is an operation in the ring, of @result, to be made again? (fs/again.h) */
-bool loop_again(struct slot *slot, int result);
+/* An operation in the ring came to @result, which is all there is to answer;
+ * or it is to be made @again (fs/again.h). */
+void loop_end_with(struct slot *slot, int result,
+		   void (*again)(struct slot *slot));
 
 /* The request itself, from its header on; slot->received bytes. */
 struct fuse_in_header *loop_message(struct slot *slot);

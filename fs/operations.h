@@ -26,5 +26,7 @@ void ioctl_install(struct fuse_lowlevel_ops *ops);
 
 /* The descriptor of an open directory. */
 int dir_fd(struct fuse_file_info *fi);
+/* Answer @req when @fd, a file or directory, is synced. */
+void file_sync(fuse_req_t req, int fd, int datasync);
 
 #endif

@@ -42,8 +42,6 @@ static int range_may_allocate(const struct file *file, int mode,
 	return file_may_reach(file, offset + length);
 }
 
-static void range_allocated(struct slot *slot, int result);
-
 static void range_allocate_in(struct slot *slot)
 {
 	const struct fuse_fallocate_in *in = (void *)(loop_message(slot) + 1);
@@ -57,12 +55,7 @@ static void range_allocate_in(struct slot *slot)
 
 static void range_allocated(struct slot *slot, int result)
 {
-	if (loop_again(slot, result)) {
-		range_allocate_in(slot);
-		return;
-	}
-	fuse_reply_err(slot->req, result < 0 ? -result : 0);
-	loop_finish(slot);
+	loop_end_with(slot, result, range_allocate_in);
 }
 
 static void range_allocate(fuse_req_t req, fuse_ino_t ino, int mode,

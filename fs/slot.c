@@ -186,9 +186,15 @@ bool loop_send(struct slot *slot, const struct iovec *iov, int count)
 	return true;
 }
 
-bool loop_again(struct slot *slot, int result)
+void loop_end_with(struct slot *slot, int result,
+		   void (*again)(struct slot *slot))
 {
-	return result == -EINTR && slot->again++ < AGAIN_MOST;
+	if (result == -EINTR && slot->again++ < AGAIN_MOST) {
+		again(slot);
+		return;
+	}
+	fuse_reply_err(slot->req, result < 0 ? -result : 0);
+	loop_finish(slot);
 }
 
 struct fuse_in_header *loop_message(struct slot *slot)
