@@ -12,6 +12,7 @@
  * held while the lines are carried out, so that they keep their order.
  */
 #include "fs/control_file.h"
+#include "fs/fault.h"
 #include "fs/gate.h"
 #include "fs/held.h"
 #include "fs/inject.h"
@@ -21,7 +22,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -168,9 +168,7 @@ static int control_cut(const char *share)
 	cut = rules_parse(rule, strlen(rule), "cut", message, sizeof(message));
 	if (!cut)
 		return -EINVAL;
-	gate_watch(GATE_CUT);	/* as fault_cut() */
-	kill(getpid(), SIGTERM);
-	held_cut(cut->keep, gate_now());
+	fault_cut(cut->keep, gate_now());
 	rules_free(cut);
 	return 0;
 }

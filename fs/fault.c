@@ -32,14 +32,12 @@ static void fault_kill(void)
 	pause();
 }
 
-/* Requests are answered with errors from here on; the mount goes away, also
- * when files hang that have held writes. */
-static void fault_cut(const struct verdict *verdict)
+void fault_cut(double keep, uint64_t random)
 {
 	gate_watch(GATE_CUT);
 	kill(getpid(), SIGTERM);
 	loop_slow_enter();
-	held_cut(verdict->keep, verdict->random);
+	held_cut(keep, random);
 	loop_slow_leave();
 }
 
@@ -143,7 +141,7 @@ bool fault_act(struct slot *slot)
 		fault_lose(slot);
 		return false;
 	case RULE_CUT:
-		fault_cut(verdict);
+		fault_cut(verdict->keep, verdict->random);
 		gate_reply(slot, EIO, NULL, 0);
 		return false;
 	case RULE_KILL:
