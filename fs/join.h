@@ -12,15 +12,12 @@
 #include <stdbool.h>
 #include <time.h>
 
-/* @ms from now, by CLOCK_MONOTONIC, which nobody sets. */
-static inline struct timespec join_deadline(unsigned int ms)
+/* By CLOCK_MONOTONIC, which nobody sets. */
+static inline struct timespec join_now(void)
 {
 	struct timespec ts;
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
-	ts.tv_nsec += ms % 1000 * 1000000l;
-	ts.tv_sec += ms / 1000 + ts.tv_nsec / 1000000000;
-	ts.tv_nsec %= 1000000000;
 	return ts;
 }
 
@@ -29,7 +26,7 @@ static inline struct timespec join_deadline(unsigned int ms)
 /* => The ms since @begin, of one tick. */
 static inline unsigned int join_passed(const struct timespec *begin)
 {
-	struct timespec now = join_deadline(0);
+	struct timespec now = join_now();
 	long ms = (now.tv_sec - begin->tv_sec) * 1000 +
 		  (now.tv_nsec - begin->tv_nsec) / 1000000;
 
@@ -40,7 +37,7 @@ static inline unsigned int join_passed(const struct timespec *begin)
 static inline unsigned int join_tick(void)
 {
 	const struct timespec tick = { 0, 1000000 };
-	struct timespec begin = join_deadline(0);
+	struct timespec begin = join_now();
 
 	nanosleep(&tick, NULL);
 	return join_passed(&begin);

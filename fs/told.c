@@ -79,7 +79,7 @@ static void told_look(void)
 unsigned int told_wait(unsigned int ms)
 {
 	struct pollfd told = { .fd = told_fd, .events = POLLIN };
-	struct timespec begin = join_deadline(0);
+	struct timespec begin = join_now();
 
 	poll(&told, 1, ms);
 	told_look();

@@ -17,16 +17,15 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "fs/join.h"
 #include "fs/view.h"
 #include "pager/runner.h"
 #include "pager/vm.h"
 
 #define FUSE_MAGIC	0x65735546
 #define LOCK_MS		1500	/* patience of the end with the store */
-#define LOCK_TICK_MS	10
 
 __attribute__((format(printf, 2, 3)))
 static int live_fail(char why[LIVE_WHY], const char *fmt, ...)
@@ -277,14 +276,12 @@ dev_t live_device(struct live *l)
 /* For the end. => false: the store has who holds the lock */
 static bool live_lock(struct live *l)
 {
-	const struct timespec tick = { .tv_nsec = LOCK_TICK_MS * 1000000 };
+	unsigned ms = 0;
 
-	/* By ticks: to have been stopped meanwhile is not to have waited. */
-	for (int ms = 0; pthread_mutex_trylock(&l->lock);
-	     ms += LOCK_TICK_MS) {
+	while (pthread_mutex_trylock(&l->lock)) {
 		if (ms >= LOCK_MS)
 			return false;
-		nanosleep(&tick, NULL);
+		ms += join_tick();
 	}
 	return true;
 }

@@ -24,10 +24,10 @@
 
 #include "emu/ram.h"
 #include "emu/stale.h"
-#include "fs/join.h"
 #include "mmucheck/mmucheck.h"
 #include "pager/bar.h"
 #include "pager/client.h"
+#include "pager/deadline.h"
 #include "pager/live.h"
 #include "pager/lookout.h"
 #include "pager/options.h"
@@ -574,7 +574,7 @@ static void *leave_thread(void *arg)
  */
 __attribute__((noreturn)) static void leave(struct machine *m, int status)
 {
-	struct timespec until = join_deadline(LEAVE_MS);
+	struct timespec until = deadline_in(LEAVE_MS);
 	void *written = NULL;
 	pthread_t thread;
 	int err = pthread_create(&thread, NULL, leave_thread, m);
